@@ -1,0 +1,1 @@
+"""Visits, charges, claims, acknowledgements, remittances, the ledger and the work queues."""

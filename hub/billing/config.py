@@ -1,0 +1,145 @@
+"""What a site says of its practice, partners and payers, and how it wants to bill.
+
+These are the models of ``config/*.toml``. Codes are strings: a code that looks like a number is still a code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hub.core.units import Duration
+
+Npi = Annotated[str, Field(pattern=r"^\d{10}$", description="National provider identifier, ten digits.")]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PostalAddress(_File):
+    """A street address. X12 wants the nine-digit ZIP of billing providers."""
+
+    line: str = Field(examples=["214 ALDER STREET"])
+    line2: str = ""
+    city: str
+    state: str = Field(pattern=r"^[A-Z]{2}$")
+    postal_code: str = Field(pattern=r"^\d{5}(\d{4})?$")
+
+
+class Provider(_File):
+    """A person who renders services."""
+
+    npi: Npi
+    taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$")
+    family: str
+    given: str
+
+
+class Department(_File):
+    """Where a service was done, as the EHR names it."""
+
+    code: str
+    title: str
+    place_of_service: str = Field(pattern=r"^\d{2}$")
+
+
+class Practice(_File):
+    """``config/practice.toml``: the billing provider, its people and places."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    organisation: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="Short name, used as the owner of rows."
+    )
+    name: str
+    npi: Npi
+    tax_id: str = Field(pattern=r"^\d{9}$")
+    taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$")
+    address: PostalAddress
+    phone: str = Field(pattern=r"^\d{10}$")
+    contact: str = Field(default="BILLING OFFICE", description="Name in 1000A PER.")
+    time_zone: str = Field(examples=["America/Chicago"])
+    providers: tuple[Provider, ...] = Field(alias="provider")
+    departments: tuple[Department, ...] = Field(default=(), alias="department")
+
+
+class Partner(_File):
+    """``config/partners/NAME.toml``: who takes our interchanges, a clearinghouse or a payer directly."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    submitter_id: str = Field(description="ISA06, GS02 and 1000A NM109.")
+    submitter_qualifier: str = "ZZ"
+    receiver_id: str = Field(description="ISA08, GS03 and 1000B NM109.")
+    receiver_qualifier: str = "ZZ"
+    receiver_name: str
+    environment: Literal["production", "test"] = Field(
+        description="Bound to ISA15; must equal the site's own."
+    )
+    ask_for_ta1: bool = True
+    batch_every: Duration = Field(default=900.0, description="Business time between two batches.")
+    max_claims: int = Field(default=500, ge=1, le=5000)
+
+
+class Payer(_File):
+    """``config/payers/ID_NAME.toml``: one payer, by the id that the EHR and the partner use."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    payer_id: str
+    name: str
+    partner: str = Field(description="Which partner takes this payer's claims.")
+    claim_filing: str = Field(description="SBR09.", examples=["CI", "MB", "MC"])
+    effective: date | None = None
+    member_id: str = Field(default="", description="Regular expression that member ids match.")
+    accepts_replacement: bool = True
+    timely_filing_days: int = 90
+    source: str = ""
+
+
+class BillingPolicy(_File):
+    """``config/billing.toml``: when charges become claims, and what may be posted without a person."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    bill_hold: Duration = Field(
+        default=86_400.0, description="Business time that charges wait for late ones."
+    )
+    approval: Literal["automatic", "person"] = "automatic"
+    approval_payers: tuple[str, ...] = Field(
+        default=(), description="Payers whose claims a person approves in any case."
+    )
+    orphan_wait: Duration = Field(default=3 * 86_400.0, description="How long a charge waits for its visit.")
+    contractual: tuple[str, ...] = Field(
+        default=("CO-45", "CO-253", "CO-59"),
+        description="Adjustments that are written off as contractual; every other CO goes to a person.",
+    )
+    other_adjustments: tuple[str, ...] = Field(
+        default=("OA-23", "OA-94"), description="Adjustments that are neither ours nor the patient's."
+    )
+    patient: tuple[str, ...] = Field(
+        default=("PR-1", "PR-2", "PR-3"), description="Patient shares that need no person's look."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BillingConfig:
+    """Everything billing knows of its site, checked."""
+
+    environment: str
+    practice: Practice
+    policy: BillingPolicy
+    partners: dict[str, Partner]
+    payers: dict[str, Payer]
+    fees: dict[str, Decimal]  # by code, from config/fees.csv; may be empty
+
+    def provider(self, npi: str) -> Provider | None:
+        """The practice's provider of that NPI."""
+        return next((p for p in self.practice.providers if p.npi == npi), None)
+
+    def place_of_service(self, department: str) -> str | None:
+        """The place of service of a department's code."""
+        return next((d.place_of_service for d in self.practice.departments if d.code == department), None)

@@ -1,0 +1,123 @@
+"""The task ``billing.decide``: one message's values, one thing that came due, or one command, decided from one snapshot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from hub.billing import (
+    acknowledgements,
+    appointments,
+    batches,
+    charges,
+    commands,
+    delivered,
+    merges,
+    visits,
+)
+from hub.billing.config import BillingConfig
+from hub.billing.decision import Decision
+from hub.billing.values import BY_NAME, Appointment, Charge, Merge, PartnerFile, Visit
+from hub.core.clock import real_ms
+from hub.core.codec import from_plain
+from hub.core.errors import HubError
+from hub.engine.contracts import Reply, TaskCall
+from hub.store.changes import Row, to_json
+from hub.store.database import reading
+
+
+class UnknownWorkError(HubError):
+    """The engine asked for work that billing does not do: a defect of ours, never of the data."""
+
+    code = "H610"
+
+
+_DUE: dict[str, Callable[[Decision, Row], None]] = {
+    "bill": charges.bill,
+    "orphan": charges.give_up_waiting,
+    "batch": batches.build,
+    "delivered": delivered.note,
+}
+
+
+def decide(config: BillingConfig, call: TaskCall) -> Reply:
+    """Decide the work that ``call.header`` describes.
+
+    ``work`` is ``values`` (``parts[0]`` is the JSON list of ``[type name, plain value]`` of one message), ``due`` or
+    ``command``. The reply's header holds ``changes``, ``complete`` (False: apply, then ask the same again) and, for
+    a command, ``answer``. Raises :class:`UnknownWorkError` for anything else.
+    """
+    header = call.header
+    with reading(call.site.store) as connection:
+        clock = call.site.clock
+        now_ms = clock.now_ms()
+        decision = Decision(
+            connection=connection,
+            vault=call.site.vault,
+            clock=clock,
+            ids=call.ids,
+            config=config,
+            now_ms=now_ms,
+            real_ms=real_ms(),
+            today=clock.today().isoformat(),
+            actor=header.get("actor") or "hub",
+            message_id=header.get("message_id"),
+            channel=header.get("channel", ""),
+        )
+        answer: dict[str, Any] | None = None
+        match header["work"]:
+            case "values":
+                _decide_values(decision, json.loads(call.parts[0]))
+            case "due":
+                _decide_due(decision, header["due_id"])
+            case "command":
+                answer = commands.run(decision, header["name"], header.get("args") or {})
+            case other:
+                raise UnknownWorkError("Billing does not know this work.", found=str(other))
+    reply: dict[str, Any] = {"changes": to_json(decision.changes), "complete": decision.complete}
+    return Reply(reply if answer is None else {**reply, "answer": answer})
+
+
+def _decide_values(decision: Decision, plain: list[list[Any]]) -> None:
+    for name, fields in plain:
+        match from_plain(BY_NAME[name], fields):
+            case Visit() as visit:
+                visits.register(decision, visit)
+            case Charge() as charge:
+                charges.take(decision, charge)
+            case Appointment() as appointment:
+                appointments.book(decision, appointment)
+            case Merge() as merge:
+                merges.merge(decision, merge)
+            case PartnerFile() as file:
+                acknowledgements.read_file(decision, file)
+
+
+def _decide_due(decision: Decision, due_id: int) -> None:
+    """Do what came due. A row is marked done with the work itself, so that neither happens without the other."""
+    row = decision.row("due", id=due_id)
+    if row is None or row["done"]:
+        return
+    work = _DUE.get(row["kind"])
+    if work is None:
+        raise UnknownWorkError("Nothing in billing does what came due.", found=str(row["kind"]))
+    planned = row["business_at"]
+    work(decision, row)
+    if decision.complete and row["business_at"] == planned:
+        decision.update("due", row, done=True)
+
+
+def initial_work(config: BillingConfig, now_ms: int) -> list[Row]:
+    """The rows of `due` that must exist when the engine starts, without ids: insert those whose ``due_key`` is absent."""
+    return [
+        {
+            "due_key": f"batch/{name}",
+            "kind": "batch",
+            "business_at": now_ms + int(partner.batch_every * 1000),
+            "subject_id": None,
+            "subject": name,
+            "done": False,
+        }
+        for name, partner in config.partners.items()
+    ]

@@ -1,0 +1,226 @@
+"""One decision of billing: made from a read snapshot, returned as writes that the journal applies or refuses.
+
+A decision reads and writes rows through itself, and so sees what it has already decided: a visit and its charge may
+come in one message. It may be made several times for one cause (a stale snapshot, a crash), so it takes nothing from
+outside its arguments, and whatever it does is keyed by its cause.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from hub.billing.config import BillingConfig
+from hub.core.clock import BusinessClock
+from hub.core.ids import IdBlock
+from hub.core.vault import Vault
+from hub.store.changes import Changes, Row
+from hub.store.tables import metadata
+
+CHUNK = 400  # writes after which long work stops and is taken up again, so that the journal's transactions stay short
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a decision stands on, and what it wrote so far. *complete* is False when the same work must be taken up again."""
+
+    connection: Connection
+    vault: Vault
+    clock: BusinessClock
+    ids: IdBlock
+    config: BillingConfig
+    now_ms: int  # the business instant, read once
+    real_ms: int
+    today: str  # the practice's day, ISO text
+    actor: str = "hub"
+    message_id: int | None = None
+    channel: str = ""
+    changes: Changes = field(default_factory=Changes)
+    complete: bool = True
+    _rows: dict[str, dict[tuple[Any, ...], Row]] = field(default_factory=dict)
+    _answers: dict[tuple[Any, ...], list[tuple[Any, ...]]] = field(default_factory=dict)
+    _new: set[tuple[str, tuple[Any, ...]]] = field(default_factory=set)
+    _changed: dict[str, dict[tuple[Any, ...], None]] = field(default_factory=dict)
+
+    @property
+    def full(self) -> bool:
+        """Whether long work should stop here, set :attr:`complete` to False and go on in the next decision."""
+        return len(self.changes.writes) >= CHUNK
+
+    def owner(self) -> dict[str, Any]:
+        """The columns that say whose a new row is."""
+        return {"organisation": self.config.practice.organisation, "partition": 0, "fence": 0}
+
+    def seal(self, table: str, body: Any) -> bytes:
+        """*body* (plain JSON values) for the ``body`` column of *table*."""
+        return self.vault.seal_json(body, f"{table}.body")
+
+    def unseal(self, table: str, sealed: bytes) -> Any:
+        """What :meth:`seal` was given."""
+        return self.vault.open_json(sealed, f"{table}.body")
+
+    def count(self, name: str) -> None:
+        """Count one more *name* in what the decision reports (``duplicate charges``)."""
+        self.changes.counts[name] = self.changes.counts.get(name, 0) + 1
+
+    def row(self, table: str, **equals: Any) -> Row | None:
+        """The one row of *table* in which every named column has the value given, or None."""
+        names = [column.name for column in metadata.tables[table].primary_key]
+        if len(equals) == len(names) and all(name in equals for name in names):
+            known = self._rows.get(table, {}).get(tuple(equals[name] for name in names))
+            if known is not None:
+                return known
+        found = self.rows(table, **equals)
+        return found[0] if found else None
+
+    def rows(self, table: str, *, order_by: str = "", limit: int | None = None, **equals: Any) -> list[Row]:
+        """The rows of *table* in which every named column has the value given, this decision's own writes included.
+
+        A tuple stands for any of its values. What is returned is shared: change a row through :meth:`update` only.
+        """
+        definition = metadata.tables[table]
+        question = (table, limit, order_by, *sorted(equals.items()))
+        if question not in self._answers:
+            statement = select(definition).where(
+                *(
+                    definition.c[name].in_(value) if isinstance(value, tuple) else definition.c[name] == value
+                    for name, value in equals.items()
+                )
+            )
+            if order_by:
+                statement = statement.order_by(definition.c[order_by])
+            found = self.connection.execute(statement.limit(limit)).mappings()
+            self._answers[question] = [self._keep(table, dict(row)) for row in found]
+        known = self._rows.get(table, {})
+        keys = dict.fromkeys((*self._answers[question], *self._changed.get(table, ())))
+        matching = [
+            row
+            for row in (known[key] for key in keys)
+            if all(
+                row[name] in value if isinstance(value, tuple) else row[name] == value
+                for name, value in equals.items()
+            )
+        ]
+        if order_by:
+            matching.sort(key=lambda row: row[order_by])
+        return matching[:limit]
+
+    def insert(self, table: str, **values: Any) -> Row:
+        """Add a row to *table*; columns not named take their defaults. Returns the row as later steps will see it."""
+        row: Row = {}
+        for column in metadata.tables[table].c:
+            default = column.default
+            row[column.name] = values.pop(
+                column.name, default.arg if default is not None and default.is_scalar else None
+            )
+        if values:
+            raise KeyError(f"{table} has no column {', '.join(values)}")
+        key = self._keep(table, row)
+        self._new.add((table, key))
+        self._changed.setdefault(table, {})[key] = None
+        self.changes.insert(table, row)
+        return row
+
+    def update(self, table: str, row: Row, **values: Any) -> None:
+        """Change *row*, which :meth:`row`, :meth:`rows` or :meth:`insert` returned."""
+        row.update(values)
+        names = [column.name for column in metadata.tables[table].primary_key]
+        key = {name: row[name] for name in names}
+        self._changed.setdefault(table, {})[tuple(key.values())] = None
+        if (table, tuple(key.values())) not in self._new:
+            self.changes.update(table, key, row["version"], **values)
+
+    def _keep(self, table: str, row: Row) -> tuple[Any, ...]:
+        key = tuple(row[column.name] for column in metadata.tables[table].primary_key)
+        self._rows.setdefault(table, {}).setdefault(key, row)
+        return key
+
+    def open_item(
+        self,
+        *,
+        queue: str,
+        key: str,
+        kind: str,
+        sentence: str,
+        money_cents: int = 0,
+        due_on: str = "",
+        rule: str = "",
+        evidence: dict[str, Any] | None = None,
+        **subjects: Any,
+    ) -> int:
+        """Open a work item, unless one of the same *key* (one cause) was ever opened. Returns its id.
+
+        *sentence* is for a biller and names nobody. *subjects* are the id columns of `work_item` (``claim_id=...``).
+        *evidence* is sealed.
+        """
+        found = self.row("work_item", item_key=key)
+        if found is not None:
+            return int(found["id"])
+        subjects.setdefault("message_id", self.message_id)
+        made = self.insert(
+            "work_item",
+            id=self.ids.next(),
+            **self.owner(),
+            queue=queue,
+            item_key=key,
+            kind=kind,
+            sentence=sentence,
+            rule=rule,
+            money_cents=money_cents,
+            opened_business_at=self.now_ms,
+            due_on=due_on,
+            state="open",
+            body=self.seal("work_item", evidence or {}),
+            **subjects,
+        )
+        return int(made["id"])
+
+    def close_item(self, key: str, resolution: str) -> None:
+        """Resolve the open work item of *key*, if there is one, because its cause has gone."""
+        found = self.row("work_item", item_key=key)
+        if found is None or found["state"] != "open":
+            return
+        self.update("work_item", found, state="resolved", resolution=resolution)
+        self.insert(
+            "work_event",
+            id=self.ids.next(),
+            item_id=found["id"],
+            at=self.now_ms,
+            actor=self.actor,
+            kind="resolved",
+            body=self.seal("work_event", {"resolution": resolution}),
+        )
+
+    def later(
+        self, *, kind: str, key: str, business_at: int, subject_id: int | None = None, subject: str = ""
+    ) -> None:
+        """Have *kind* of work come due at *business_at*, once for *key*."""
+        if self.row("due", due_key=key) is None:
+            self.insert(
+                "due",
+                id=self.ids.next(),
+                due_key=key,
+                kind=kind,
+                business_at=business_at,
+                subject_id=subject_id,
+                subject=subject,
+                done=False,
+            )
+
+    def rearm(
+        self, *, kind: str, key: str, business_at: int, subject_id: int | None = None, subject: str = ""
+    ) -> None:
+        """Have *kind* of work come due at *business_at*, whatever was arranged, or done, under *key* before."""
+        found = self.row("due", due_key=key)
+        if found is None:
+            self.later(kind=kind, key=key, business_at=business_at, subject_id=subject_id, subject=subject)
+        else:
+            self.update("due", found, business_at=business_at, done=False)
+
+
+def detail(**facts: Any) -> str:
+    """Facts without patient data, as the JSON text of an event's ``detail`` column."""
+    return json.dumps(facts, default=str, separators=(",", ":"))

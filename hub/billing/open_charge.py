@@ -1,0 +1,120 @@
+"""A charge within one decision: its row, what its source said, why it is held, and where its amount stands in the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hub.billing import ledger
+from hub.billing.decision import Decision
+from hub.billing.ledger import PATIENT, PAYER, REVENUE, UNBILLED, Posting
+from hub.billing.values import Charge
+from hub.core.codec import from_plain, to_plain
+from hub.core.money import to_cents
+from hub.store.changes import Row
+
+
+def charge_digest(decision: Decision, source: str, transaction: str) -> bytes:
+    """The blind index of a charge: its transaction id is unique within the channel that it comes by."""
+    return decision.vault.digest("transaction", f"{source}|{transaction}")
+
+
+@dataclass(slots=True)
+class OpenCharge:
+    """One charge. Change it through these methods, which keep row, history and ledger together."""
+
+    decision: Decision
+    row: Row
+    body: dict[str, Any]
+
+    @property
+    def said(self) -> Charge:
+        """What its source said last."""
+        return from_plain(Charge, self.body["charge"])
+
+    @property
+    def id(self) -> int:
+        """The row's id."""
+        return int(self.row["id"])
+
+    @property
+    def held_for(self) -> str:
+        """Why it is held: ``visit``, ``cancelled``, ``patient``, ``performer``, ``place``, ``duplicate``, ``payer``; empty when not."""
+        return str(self.body.get("held_for", ""))
+
+    def change(self, *, held_for: str = "", **values: Any) -> None:
+        """Set columns of the row, and why the charge is held."""
+        self.body["held_for"] = held_for
+        self.decision.update("charge", self.row, **values, body=self.decision.seal("charge", self.body))
+
+    def accept(self) -> None:
+        """Enter the amount: it is charged, and not billed yet."""
+        self._move("charge", UNBILLED, REVENUE)
+
+    def restate(self, said: Charge) -> None:
+        """Take what the source says now; what it said before stays in the history, and the ledger has both."""
+        self._move("charge", REVENUE, self._account())
+        if self.row["state"] == "self pay":
+            self.row["state"] = "open"
+        self.body.setdefault("history", []).append(self.body["charge"])
+        self.body["charge"] = to_plain(said)
+        self.change(held_for=self.held_for, state=self.row["state"], **columns(said))
+        self._move("charge", UNBILLED, REVENUE)
+
+    def void(self) -> None:
+        """Take the charge back."""
+        self._move("credit", REVENUE, self._account())
+        self.change(state="void")
+
+    def to_patient(self) -> None:
+        """Nobody insures it: the patient owes it."""
+        self._move("transfer", PATIENT, UNBILLED)
+        self.change(state="self pay")
+
+    def from_patient(self) -> None:
+        """Somebody insures it after all."""
+        self._move("transfer", UNBILLED, PATIENT)
+        self.change(state="open")
+
+    def _account(self) -> str:
+        return {"self pay": PATIENT, "claimed": PAYER}.get(self.row["state"], UNBILLED)
+
+    def _move(self, kind: str, debit: str, credit: str) -> None:
+        number = self.body["entries"] = self.body.get("entries", 0) + 1
+        amount = self.row["amount_cents"]
+        about: dict[str, Any] = {"patient_id": self.row["patient_id"], "charge_id": self.id}
+        ledger.post(
+            self.decision,
+            key=f"charge/{self.id}/{number}",
+            kind=kind,
+            postings=(
+                Posting(account=debit, amount_cents=amount, **about),
+                Posting(account=credit, amount_cents=-amount, **about),
+            ),
+        )
+        self.decision.update("charge", self.row, body=self.decision.seal("charge", self.body))
+
+
+def opened(decision: Decision, row: Row) -> OpenCharge:
+    """The charge of *row*."""
+    return OpenCharge(decision, row, decision.unseal("charge", row["body"]))
+
+
+def columns(said: Charge) -> dict[str, Any]:
+    """The columns of `charge` that follow from what its source said."""
+    return {
+        "service_on": said.service_date.isoformat(),
+        "code": said.code,
+        "modifiers": " ".join(said.modifiers),
+        "units_milli": int(said.units * 1000),
+        "amount_cents": to_cents(said.amount),
+        "performing_npi": said.performing_npi,
+        "department": said.department,
+    }
+
+
+def arm_bill(decision: Decision, visit_id: int, day: str, business_at: int) -> None:
+    """Have the open charges that the visit has on *day* billed at *business_at*; a later charge puts that off."""
+    decision.rearm(
+        kind="bill", key=f"bill/{visit_id}/{day}", business_at=business_at, subject_id=visit_id, subject=day
+    )

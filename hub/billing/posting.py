@@ -1,0 +1,573 @@
+"""Posting one claim of a remittance: who pays what of every charge, to the cent, and how it is taken back.
+
+What is posted, per charge line: the payment moves from ``receivable payer`` against ``clearing``; adjustments that the policy lists
+as contractual or other are written off; patient shares that it lists move to ``receivable patient``. Every other adjustment is money
+that the payer refuses for a reason somebody has to judge: it **stays open** with the payer, and an item
+in *denials* says so. Nothing is written off because a payer says CO.
+
+Interest (AMT*I) is not posted here: X221A1 pays it outside the claim payment, in PLB L6, and names it on the claim for information.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, exists, func, select
+
+from hub.billing import events, ledger, results
+from hub.billing.config import BillingPolicy
+from hub.billing.decision import Decision
+from hub.billing.matching import BilledClaim, BilledLine, Match, Remitted, billed_claim, find_claim, match_line
+from hub.core.money import from_cents, shown, to_cents
+from hub.formats.x12.claim import Adjustment
+from hub.formats.x12.remittance import RemittanceClaim
+from hub.formats.x12.vocabulary import adjustment_reason
+from hub.store.tables import (
+    coverage,
+    ledger_entry,
+    ledger_posting,
+    remittance,
+    remittance_claim,
+)
+
+REVERSAL = "22"
+PREDETERMINATION = "25"
+FORWARDED = frozenset({"19", "20", "21"})
+SECONDARY = frozenset({"2", "3", "20", "21"})
+
+
+@dataclass(slots=True)
+class LineShare:
+    """What a remittance says of one line of ours, in cents; adjustments are pairs of code (``CO-45``) and amount."""
+
+    line: BilledLine
+    paid_cents: int = 0
+    adjustments: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Money that the payer does not pay for a reason that a person must judge. *where* says of what: ``line 2``, ``the claim``."""
+
+    where: str
+    ordinal: int
+    codes: tuple[str, ...]
+    cents: int
+    charge_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a claim of a remittance: its new row *state*, with the *reason* where a person should know one."""
+
+    state: str
+    claim_id: int | None = None
+    matched_by: str = ""
+    reason: str | None = None
+    reverses_id: int | None = None
+
+
+def allocate(cents: int, weights: Sequence[int]) -> list[int]:
+    """*cents* in proportion to *weights*, exact to the cent: each running total is rounded down, so the last share takes the rest.
+
+    Weights are charges and not negative. When all are zero, the first share takes everything.
+    """
+    total = sum(weights)
+    if not total:
+        return [cents, *[0] * (len(weights) - 1)] if weights else []
+    sign = -1 if cents < 0 else 1
+    shares, running, given = [], 0, 0
+    for weight in weights:
+        running += weight
+        upto = abs(cents) * running // total
+        shares.append(sign * (upto - given))
+        given = upto
+    return shares
+
+
+def line_shares(said: RemittanceClaim, lines: Sequence[BilledLine]) -> list[LineShare]:
+    """What *said* means for each of *lines*; the payments sum to CLP04 and the adjustments to all of CAS.
+
+    Whatever is said of the claim and not of a line (adjustments of loop 2100; everything, where there are no SVC loops; a line
+    that is none of ours) is shared out in proportion to the charges, see :func:`allocate`.
+    """
+    shares = {line.ordinal: LineShare(line) for line in lines}
+    used: set[int] = set()
+    for service in said.lines:
+        line = match_line(service, lines, used)
+        if line is None:
+            _share_out(shares.values(), to_cents(service.paid), service.adjustments)
+            continue
+        used.add(line.ordinal)
+        share = shares[line.ordinal]
+        share.paid_cents += to_cents(service.paid)
+        share.adjustments += [(_code(each), to_cents(each.amount)) for each in service.adjustments]
+    whole = 0 if said.lines else to_cents(said.paid)
+    _share_out(shares.values(), whole, said.adjustments)
+    if said.lines:  # claim-level adjustments lower what the lines say was paid
+        lowered = sum(to_cents(each.amount) for each in said.adjustments)
+        _share_out(shares.values(), -lowered, ())
+    return list(shares.values())
+
+
+def _share_out(shares: Iterable[LineShare], paid_cents: int, adjustments: Iterable[Adjustment]) -> None:
+    takers = list(shares)
+    weights = [max(each.line.charge_cents, 0) for each in takers]
+    for share, cents in zip(takers, allocate(paid_cents, weights), strict=True):
+        share.paid_cents += cents
+    for adjustment in adjustments:
+        parts = allocate(to_cents(adjustment.amount), weights)
+        for share, cents in zip(takers, parts, strict=True):
+            if cents:
+                share.adjustments.append((_code(adjustment), cents))
+
+
+def refusals(said: RemittanceClaim, lines: Sequence[BilledLine], policy: BillingPolicy) -> list[Refusal]:
+    """The adjustments of *said* that stay open with the payer, by line; those of the claim itself come first, as ordinal 0."""
+    found = []
+    used: set[int] = set()
+    groups: list[tuple[str, int, tuple[Adjustment, ...], int | None]] = [("the claim", 0, said.adjustments, None)]
+    for number, service in enumerate(said.lines, start=1):
+        line = match_line(service, lines, used)
+        if line is not None:
+            used.add(line.ordinal)
+        charge_id = line.charge_id if line else None
+        groups.append((f"line {line.ordinal if line else number}", number, service.adjustments, charge_id))
+    for where, ordinal, adjustments, charge_id in groups:
+        left = [each for each in adjustments if account_of(_code(each), policy) is None]
+        cents = sum(to_cents(each.amount) for each in left)
+        if cents > 0:
+            codes = tuple(dict.fromkeys(_code(each) for each in left))
+            found.append(Refusal(where=where, ordinal=ordinal, codes=codes, cents=cents, charge_id=charge_id))
+    return found
+
+
+def account_of(code: str, policy: BillingPolicy) -> str | None:
+    """The ledger account that takes an adjustment of *code* by itself; None when a person must judge it."""
+    if code in policy.contractual:
+        return ledger.CONTRACTUAL
+    if code in policy.other_adjustments:
+        return ledger.OTHER
+    if code in policy.patient and code.startswith("PR-"):
+        return ledger.PATIENT
+    return None
+
+
+def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
+    """Post *remitted* to the claim that *match* names, or say why it cannot be.
+
+    Adds ledger entries, claim events, work items and the message to the EHR to the decision; the caller stores the
+    outcome. The claim must not have been touched by this decision before: its balance is read from the store.
+    """
+    said = remitted.claim
+    if said.status == PREDETERMINATION and not remitted.paid_cents:
+        return Outcome(state="closed", reason="An estimate only: nothing was paid.")
+    if match.claim is None:
+        return _unmatched(decision, remitted, match)
+    ours = match.claim
+    if said.status == REVERSAL:
+        return _reverse(decision, remitted, ours, match.rule)
+    if _posted_before(decision, remitted, ours):
+        return _repeated(decision, remitted, ours, match.rule)
+    _pay(decision, remitted, ours)
+    return Outcome(state="posted", claim_id=ours.id, matched_by=match.rule)
+
+
+def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -> Outcome:
+    """Post an unmatched payment to the claim that a person (the decision's actor) names. Raises `LookupError`.
+
+    A payment that is posted already, or that this claim cannot take, stays as it is: the outcome's reason says why.
+    """
+    from hub.formats.x12 import records
+
+    row = decision.connection.execute(
+        select(remittance_claim, remittance.c.trace, remittance.c.payer_id, remittance.c.payer_name)
+        .join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
+        .where(remittance_claim.c.id == remittance_claim_id)
+    ).one_or_none()
+    if row is None:
+        raise LookupError(remittance_claim_id)
+    if row.state not in {"unmatched", "held"}:
+        return Outcome(state=row.state, reason=f"This payment is {row.state} already.")
+    remitted = Remitted(
+        id=row.id,
+        version=row.version,
+        remittance_id=row.remittance_id,
+        trace=row.trace,
+        payer_id=row.payer_id,
+        payer_name=row.payer_name,
+        claim=records.from_plain(RemittanceClaim, decision.unseal("remittance_claim", row.body)),
+    )
+    match = Match(claim=billed_claim(decision, claim_id), rule=f"by hand: {decision.actor}"[:48])
+    outcome = post_claim(decision, remitted, match)
+    if outcome.state == "posted":
+        store_outcome(decision, remitted, outcome)
+        held = decision.connection.execute(
+            select(remittance.c.version, remittance.c.claims_held, remittance.c.claims_posted).where(
+                remittance.c.id == row.remittance_id
+            )
+        ).one()
+        decision.changes.update(
+            "remittance",
+            {"id": row.remittance_id},
+            held.version,
+            claims_held=held.claims_held - 1,
+            claims_posted=held.claims_posted + 1,
+        )
+        resolve_items(decision, "matched by hand", remittance_claim_id=row.id)
+    return outcome
+
+
+def store_outcome(decision: Decision, remitted: Remitted, outcome: Outcome) -> None:
+    """Write *outcome* to the row of *remitted*."""
+    decision.changes.update(
+        "remittance_claim",
+        {"id": remitted.id},
+        remitted.version,
+        state=outcome.state,
+        claim_id=outcome.claim_id,
+        matched_by=outcome.matched_by,
+        reason=outcome.reason,
+        reverses_id=outcome.reverses_id,
+    )
+
+
+def resolve_items(decision: Decision, resolution: str, remittance_claim_id: int) -> None:
+    """Resolve every open work item about one claim of a remittance, because its cause is gone."""
+    for item in decision.rows("work_item", remittance_claim_id=remittance_claim_id):
+        decision.close_item(item["item_key"], resolution)
+
+
+# ---------------------------------------------------------------- paying
+
+
+def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
+    said, policy = remitted.claim, decision.config.policy
+    second = said.status in SECONDARY and _paid_by_another(decision, remitted, ours)
+    shares = line_shares(said, ours.lines)
+    postings = [each for share in shares for each in _postings(remitted, ours, share, policy, second)]
+    ledger.post(
+        decision,
+        key=f"payment:{remitted.id}",
+        kind="payment",
+        postings=postings,
+        claim_id=ours.id,
+        remittance_id=remitted.remittance_id,
+        remittance_claim_id=remitted.id,
+        rule="second payer" if second else "policy",
+    )
+    moved = -sum(each.amount_cents for each in postings if each.account == ledger.PAYER)
+    left = _receivable(decision, ours) - moved
+    to_patient = sum(each.amount_cents for each in postings if each.account == ledger.PATIENT)
+    _report_refusals(decision, remitted, ours)
+    if left < 0:
+        _report_overpayment(decision, remitted, ours, -left)
+    if to_patient > 0 and said.status not in FORWARDED:
+        _report_secondary(decision, remitted, ours, to_patient)
+    denied = left > 0 and not remitted.paid_cents and not to_patient
+    outcome = "denied" if denied else "partly paid" if left > 0 else "paid"
+    opened = events.open_claim(decision, ours.id)
+    opened.record(
+        "correction" if opened.state == "reversed" else "remit",
+        f"remit:{remitted.id}",
+        outcome=outcome,
+        payer_claim_number=said.payer_claim_control_number[:64],
+        trace=remitted.trace,
+        paid=str(said.paid),
+        open=str(from_cents(left)),
+    )
+    results.send(decision, remitted, ours, shares)
+
+
+def _postings(
+    remitted: Remitted, ours: BilledClaim, share: LineShare, policy: BillingPolicy, second: bool
+) -> list[ledger.Posting]:
+    """The postings of one line.
+
+    What a *second* payer pays comes off what the first one left to the patient; its repetition of the first payer's
+    decision (OA-23) and of the patient's share moves nothing.
+    """
+
+    def posting(account: str, cents: int, payer_id: str, code: str = "") -> ledger.Posting:
+        return ledger.Posting(
+            account=account,
+            amount_cents=cents,
+            patient_id=ours.patient_id,
+            claim_id=ours.id,
+            charge_id=share.line.charge_id,
+            payer_id=payer_id,
+            code=code,
+            reference=remitted.trace,
+        )
+
+    owing = ledger.PATIENT if second else ledger.PAYER
+    made = [posting(ledger.CLEARING, share.paid_cents, remitted.payer_id)]
+    for code, cents in share.adjustments:
+        account = account_of(code, policy)
+        if account is None or (second and account != ledger.CONTRACTUAL):
+            continue
+        made.append(posting(account, cents, ours.payer_id, code))
+    moved = sum(each.amount_cents for each in made)
+    return [*made, posting(owing, -moved, ours.payer_id)]
+
+
+def _paid_by_another(decision: Decision, remitted: Remitted, ours: BilledClaim) -> bool:
+    """Say whether another payer's payment of this claim stands."""
+    found = select(remittance_claim.c.id).join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
+    found = found.where(
+        remittance_claim.c.claim_id == ours.id,
+        remittance_claim.c.state == "posted",
+        remittance_claim.c.status != REVERSAL,
+        remittance.c.payer_id != remitted.payer_id,
+        ~_is_reversed(),
+    )
+    return decision.connection.execute(found.limit(1)).first() is not None
+
+
+def _receivable(decision: Decision, ours: BilledClaim) -> int:
+    """What the payer owes for the claim before this decision, in cents."""
+    total = select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
+        ledger_posting.c.claim_id == ours.id, ledger_posting.c.account == ledger.PAYER
+    )
+    return int(decision.connection.execute(total).scalar_one())
+
+
+def _report_refusals(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
+    for each in refusals(remitted.claim, ours.lines, decision.config.policy):
+        why = " ".join(f"{adjustment_reason(code.partition('-')[2]).rstrip('.')} ({code})." for code in each.codes)
+        who = remitted.payer_name or "The payer"
+        decision.open_item(
+            queue="denials",
+            key=f"denial:{remitted.id}:{each.ordinal}",
+            kind="denied claim" if each.ordinal == 0 else "denied line",
+            sentence=f"{who} does not pay {shown(from_cents(each.cents))} of {each.where}: {why}",
+            money_cents=each.cents,
+            rule=each.codes[0],
+            evidence={
+                "codes": list(each.codes),
+                "remark_codes": _remarks(remitted.claim, each.ordinal),
+                "trace": remitted.trace,
+                "payer_claim_number": remitted.claim.payer_claim_control_number,
+            },
+            claim_id=ours.id,
+            charge_id=each.charge_id,
+            patient_id=ours.patient_id,
+            remittance_id=remitted.remittance_id,
+            remittance_claim_id=remitted.id,
+        )
+
+
+def _remarks(said: RemittanceClaim, ordinal: int) -> list[str]:
+    return list(said.remark_codes if ordinal == 0 else said.lines[ordinal - 1].remark_codes)
+
+
+def _report_overpayment(decision: Decision, remitted: Remitted, ours: BilledClaim, cents: int) -> None:
+    decision.open_item(
+        queue="credits",
+        key=f"overpaid:{remitted.id}",
+        kind="overpaid claim",
+        sentence=(
+            f"{remitted.payer_name or 'The payer'} has paid {shown(from_cents(cents))} more than was open "
+            "for this claim. It may be taken back, or must be refunded."
+        ),
+        money_cents=cents,
+        claim_id=ours.id,
+        patient_id=ours.patient_id,
+        remittance_id=remitted.remittance_id,
+        remittance_claim_id=remitted.id,
+    )
+
+
+def _report_secondary(decision: Decision, remitted: Remitted, ours: BilledClaim, cents: int) -> None:
+    """Open an item when another insurance of the patient may pay what this one left to the patient."""
+    other = decision.connection.execute(
+        select(coverage.c.payer_id)
+        .where(
+            coverage.c.patient_id == ours.patient_id,
+            coverage.c.active,
+            coverage.c.payer_id.not_in({ours.payer_id, remitted.payer_id}),
+        )
+        .order_by(coverage.c.priority)
+        .limit(1)
+    ).scalar()
+    if other is None:
+        return
+    payer = decision.config.payers.get(other)
+    decision.open_item(
+        queue="secondary",
+        key=f"secondary:{remitted.id}",
+        kind="secondary balance",
+        sentence=(
+            f"{shown(from_cents(cents))} was left to the patient, who has another insurance, "
+            f"{payer.name if payer else other}. The payer did not pass the claim on."
+        ),
+        money_cents=cents,
+        evidence={"payer_id": other},
+        claim_id=ours.id,
+        patient_id=ours.patient_id,
+        remittance_id=remitted.remittance_id,
+        remittance_claim_id=remitted.id,
+    )
+
+
+# ---------------------------------------------------------------- taking back
+
+
+def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: str) -> Outcome:
+    """Post the mirror of every entry that the payment taken back has caused, people's later moves of it included."""
+    original = _payment_taken_back(decision, remitted, ours)
+    if original is None:
+        reason = "No posted payment of this claim has these amounts, so there is nothing to take back."
+        _open_payment_item(decision, remitted, "reversal without payment", reason, claim_id=ours.id)
+        return Outcome(state="held", claim_id=ours.id, matched_by=rule, reason=reason)
+    for entry in _standing_entries(decision, original):
+        ledger.post(
+            decision,
+            key=f"reversal:{remitted.id}:{entry}",
+            kind="reversal",
+            postings=ledger.mirrored(ledger.postings_of(decision.connection, entry)),
+            claim_id=ours.id,
+            remittance_id=remitted.remittance_id,
+            remittance_claim_id=remitted.id,
+            reverses_id=entry,
+            rule="mirror",
+        )
+    resolve_items(decision, "the payer took the payment back", remittance_claim_id=original)
+    events.open_claim(decision, ours.id).record(
+        "reversal", f"reversal:{remitted.id}", trace=remitted.trace, paid=str(remitted.claim.paid)
+    )
+    results.send(decision, remitted, ours, line_shares(remitted.claim, ours.lines))
+    return Outcome(state="posted", claim_id=ours.id, matched_by=rule, reverses_id=original)
+
+
+def _payment_taken_back(decision: Decision, remitted: Remitted, ours: BilledClaim) -> int | None:
+    """The newest posted payment of the claim with the same amounts that still stands; the payer's own number decides first."""
+    rows = decision.connection.execute(
+        select(remittance_claim.c.id, remittance_claim.c.payer_claim_number)
+        .where(
+            remittance_claim.c.claim_id == ours.id,
+            remittance_claim.c.state == "posted",
+            remittance_claim.c.status != REVERSAL,
+            remittance_claim.c.charge_cents == -remitted.charge_cents,
+            remittance_claim.c.paid_cents == -remitted.paid_cents,
+            ~_is_reversed(),
+        )
+        .order_by(remittance_claim.c.id.desc())
+    ).all()
+    number = remitted.claim.payer_claim_control_number
+    same_number = [row for row in rows if row.payer_claim_number == number]
+    chosen = same_number or rows
+    return int(chosen[0].id) if chosen else None
+
+
+def _standing_entries(decision: Decision, remittance_claim_id: int) -> list[int]:
+    mirror = ledger_entry.alias("mirror")
+    rows = decision.connection.execute(
+        select(ledger_entry.c.id)
+        .where(
+            ledger_entry.c.remittance_claim_id == remittance_claim_id,
+            ~exists().where(mirror.c.reverses_id == ledger_entry.c.id),
+            ledger_entry.c.kind != "reversal",
+        )
+        .order_by(ledger_entry.c.id)
+    )
+    return list(rows.scalars())
+
+
+def _is_reversed() -> ColumnElement[bool]:
+    """The condition that a later, posted reversal names the row of `remittance_claim` at hand."""
+    later = remittance_claim.alias("later")
+    return exists().where(later.c.reverses_id == remittance_claim.c.id, later.c.state == "posted")
+
+
+# ---------------------------------------------------------------- what cannot be posted
+
+
+def _posted_before(decision: Decision, remitted: Remitted, ours: BilledClaim) -> bool:
+    """Say whether the same decision of the same payment stands posted already."""
+    found = select(remittance_claim.c.id).join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
+    found = found.where(
+        remittance_claim.c.claim_id == ours.id,
+        remittance_claim.c.id != remitted.id,
+        remittance_claim.c.state == "posted",
+        remittance_claim.c.status == remitted.claim.status,
+        remittance_claim.c.payer_claim_number == remitted.claim.payer_claim_control_number,
+        remittance_claim.c.charge_cents == remitted.charge_cents,
+        remittance_claim.c.paid_cents == remitted.paid_cents,
+        remittance_claim.c.patient_cents == remitted.patient_cents,
+        remittance.c.trace == remitted.trace,
+        remittance.c.payer_id == remitted.payer_id,
+        ~_is_reversed(),
+    )
+    return decision.connection.execute(found.limit(1)).first() is not None
+
+
+def _repeated(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: str) -> Outcome:
+    reason = "The same payment of this claim is posted already; this copy changes nothing."
+    if remitted.paid_cents:
+        _open_payment_item(decision, remitted, "payment posted before", reason, claim_id=ours.id)
+    return Outcome(state="duplicate", claim_id=ours.id, matched_by=rule, reason=reason)
+
+
+def _unmatched(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
+    candidates = [
+        {
+            "claim_id": each.claim_id,
+            "control_number": each.control_number,
+            "score": each.score,
+            "reasons": list(each.reasons),
+        }
+        for each in match.candidates
+    ]
+    _open_payment_item(decision, remitted, "unmatched payment", match.reason, candidates=candidates)
+    return Outcome(state="unmatched", reason=match.reason)
+
+
+def _open_payment_item(
+    decision: Decision,
+    remitted: Remitted,
+    kind: str,
+    reason: str,
+    *,
+    claim_id: int | None = None,
+    candidates: Iterable[object] = (),
+) -> None:
+    """Open an item for a payment that is not posted: its money stays in ``clearing``, where it is shown as unapplied."""
+    said = remitted.claim
+    what = "A reversal" if said.status == REVERSAL else "A payment"
+    decision.open_item(
+        queue="unmatched payments",
+        key=f"payment:{remitted.id}",
+        kind=kind,
+        sentence=(
+            f"{what} of {shown(said.paid)} by {remitted.payer_name or 'a payer'} "
+            f"for a claim of {shown(abs(said.charge))} is not posted. {reason}"
+        ),
+        money_cents=remitted.paid_cents,
+        evidence={
+            "control_number": said.control_number,
+            "payer_claim_number": said.payer_claim_control_number,
+            "trace": remitted.trace,
+            "candidates": list(candidates),
+        },
+        claim_id=claim_id,
+        remittance_id=remitted.remittance_id,
+        remittance_claim_id=remitted.id,
+    )
+
+
+def _code(adjustment: Adjustment) -> str:
+    return f"{adjustment.group}-{adjustment.reason}"
+
+
+def post_next(decision: Decision, remitted: Remitted, touched: set[int]) -> Outcome | None:
+    """Match and post *remitted*; None when its claim is among *touched*, so that a later decision must take it up."""
+    match = find_claim(decision, remitted)
+    if match.claim is not None:
+        if match.claim.id in touched:
+            return None
+        touched.add(match.claim.id)
+    outcome = post_claim(decision, remitted, match)
+    store_outcome(decision, remitted, outcome)
+    return outcome

@@ -1,0 +1,126 @@
+"""PLB: what a payer took or gave outside of any claim, posted to ``provider level`` (interest to ``interest``).
+
+A positive amount lowers the payment. The deposit credited ``clearing`` with what arrived and the claims debit it with what they
+were paid; each adjustment accounts for the rest, so that ``clearing`` ends at zero. Source: X221A1, section 1.10.2.9 and PLB.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, or_, select
+
+from hub.billing import ledger
+from hub.billing.decision import Decision
+from hub.billing.posting import REVERSAL
+from hub.core.money import from_cents, shown, to_cents
+from hub.formats.x12.remittance import ProviderAdjustment
+from hub.store.tables import claim, ledger_posting, remittance_claim
+
+TAKE_BACK = "WO"
+FORWARDED_BALANCE = "FB"
+INTEREST = "L6"
+
+
+def post_all(
+    decision: Decision,
+    *,
+    remittance_id: int,
+    payer_id: str,
+    payer_name: str,
+    adjustments: list[ProviderAdjustment],
+) -> None:
+    """Post every one of *adjustments*, one entry each; what the payer does not explain becomes an item for a person.
+
+    A forwarded balance (FB) and interest (L6) explain themselves; a take-back (WO) does when it names a claim whose payment
+    was reversed before.
+    """
+    for number, each in enumerate(adjustments, start=1):
+        cents = to_cents(each.amount)
+        claim_id = _reversed_claim(decision.connection, each) if each.reason == TAKE_BACK else None
+        account = ledger.INTEREST if each.reason == INTEREST else ledger.PROVIDER_LEVEL
+        reference = each.reference[:80]
+
+        def posting(account: str, cents: int, claim_id: int | None = None) -> ledger.Posting:
+            return ledger.Posting(
+                account=account,
+                amount_cents=cents,
+                claim_id=claim_id,
+                payer_id=payer_id,
+                code=each.reason,  # noqa: B023 - called in this very turn of the loop
+                reference=reference,  # noqa: B023
+            )
+
+        ledger.post(
+            decision,
+            key=f"plb:{remittance_id}:{number}",
+            kind="provider adjustment",
+            postings=[posting(account, cents, claim_id), posting(ledger.CLEARING, -cents)],
+            claim_id=claim_id,
+            remittance_id=remittance_id,
+            rule=each.reason,
+        )
+        if not _explains_itself(each, claim_id):
+            _report(decision, remittance_id, number, payer_name, each)
+
+
+def forwarded_balances(connection: Connection) -> dict[str, int]:
+    """What each payer still holds back or has advanced by FB, in cents; a payer whose balances met is left out.
+
+    Negative: the payer paid that much too much by its own account, and will take it out of a later payment.
+    """
+    total = func.sum(ledger_posting.c.amount_cents)
+    rows = connection.execute(
+        select(ledger_posting.c.payer_id, total)
+        .where(ledger_posting.c.account == ledger.PROVIDER_LEVEL, ledger_posting.c.code == FORWARDED_BALANCE)
+        .group_by(ledger_posting.c.payer_id)
+        .having(total != 0)
+    )
+    return {payer_id: int(cents) for payer_id, cents in rows}
+
+
+def _explains_itself(adjustment: ProviderAdjustment, claim_id: int | None) -> bool:
+    return adjustment.reason in {FORWARDED_BALANCE, INTEREST} or claim_id is not None
+
+
+def _reversed_claim(connection: Connection, adjustment: ProviderAdjustment) -> int | None:
+    """The claim that *adjustment* refers to, by its number or the payer's, if a payment of it was reversed."""
+    if not adjustment.reference:
+        return None
+    reference = adjustment.reference
+    found = (
+        select(remittance_claim.c.claim_id)
+        .join(claim, claim.c.id == remittance_claim.c.claim_id)
+        .where(
+            remittance_claim.c.status == REVERSAL,
+            remittance_claim.c.state == "posted",
+            or_(
+                remittance_claim.c.payer_claim_number == reference,
+                claim.c.control_number == reference,
+                claim.c.payer_claim_number == reference,
+            ),
+        )
+        .limit(1)
+    )
+    return connection.execute(found).scalar()
+
+
+def _report(
+    decision: Decision, remittance_id: int, number: int, payer_name: str, adjustment: ProviderAdjustment
+) -> None:
+    who = payer_name or "A payer"
+    amount = shown(abs(adjustment.amount))
+    did = f"kept {amount} back" if adjustment.amount > 0 else f"paid {amount} more"
+    why = (
+        "as a take-back of a payment that we do not know"
+        if adjustment.reason == TAKE_BACK
+        else "that belongs to no claim"
+    )
+    decision.open_item(
+        queue="unmatched payments",
+        key=f"plb:{remittance_id}:{number}",
+        kind="provider adjustment",
+        sentence=f"{who} {did} {why} (reason {adjustment.reason or 'not given'}). It is booked at provider level.",
+        money_cents=-to_cents(adjustment.amount),
+        rule=adjustment.reason,
+        evidence={"reference": adjustment.reference, "amount": str(from_cents(to_cents(adjustment.amount)))},
+        remittance_id=remittance_id,
+    )

@@ -1,0 +1,88 @@
+"""Telling the EHR what was posted: one *payment* event for each claim of a remittance, as a message of its own.
+
+The body is JSON; amounts are text with two places, and negative where money is taken back. Channels whose source is billing turn
+it into what their EHR wants (DFT^P03, ClaimResponse).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hub.billing import events
+from hub.billing.decision import Decision
+from hub.billing.matching import BilledClaim, Remitted
+from hub.core.money import from_cents
+from hub.store.changes import Emit
+
+if TYPE_CHECKING:
+    from hub.billing.posting import LineShare
+
+
+def send(decision: Decision, remitted: Remitted, ours: BilledClaim, shares: Sequence[LineShare]) -> None:
+    """Emit the *payment* event of *remitted*, which was posted to *ours* as *shares* say.
+
+    Its lane is the account, so that the EHR sees a payment, its reversal and its correction in that order.
+    """
+    claim = decision.row("claim", id=ours.id)
+    assert claim is not None
+    facts = events.identity(decision, claim)
+    result = f"P{remitted.id}"
+    payer = decision.config.payers.get(remitted.payer_id)
+    said = remitted.claim
+    body = {
+        "event": "payment",
+        **facts,
+        "trace": remitted.trace,
+        "payer_id": remitted.payer_id,
+        "payer_name": payer.name if payer else remitted.payer_name,
+        "control_number": ours.control_number,
+        "payer_claim_number": said.payer_claim_control_number,
+        "posted_on": decision.today,
+        "reversal": said.is_reversal,
+        "result": result,
+        "lines": [_line(decision, each, said.is_reversal) for each in shares if _is_decided(each)],
+    }
+    decision.changes.emits.append(
+        Emit(
+            kind="payment",
+            body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
+            lane=facts["account"],
+            name=result,
+            identifiers=(
+                ("account", facts["account"]),
+                ("claim", ours.control_number),
+                ("trace", remitted.trace),
+                ("mrn", facts["mrn"]),
+            ),
+        )
+    )
+
+
+def _is_decided(share: LineShare) -> bool:
+    return bool(share.paid_cents or share.adjustments)
+
+
+def _line(decision: Decision, share: LineShare, is_reversal: bool) -> dict[str, Any]:
+    charge = decision.row("charge", id=share.line.charge_id)
+    assert charge is not None
+    patient = sum(cents for code, cents in share.adjustments if code.startswith("PR-"))
+    sign = -1 if is_reversal else 1
+    return {
+        "transaction": decision.unseal("charge", charge["body"])["transaction"],
+        "code": share.line.code,
+        "modifiers": list(share.line.modifiers),
+        "service_date": share.line.service_on,
+        "charge": _text(sign * share.line.charge_cents),
+        "paid": _text(share.paid_cents),
+        "patient": _text(patient),
+        "adjustments": [
+            {"group": code.partition("-")[0], "reason": code.partition("-")[2], "amount": _text(cents)}
+            for code, cents in share.adjustments
+        ],
+    }
+
+
+def _text(cents: int) -> str:
+    return f"{from_cents(cents):f}"

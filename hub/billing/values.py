@@ -1,0 +1,154 @@
+"""What mapping scripts hand to billing: plain values, named in the field's terms.
+
+Each value says what its source said and nothing more; billing decides what it means. Amounts are `Decimal` dollars, quantities `Decimal`,
+dates are dates. ``source_path`` (``FT1[2]``) is filled in by the mapping runtime, so that any figure can be
+followed back to the message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """A person's name."""
+
+    family: str
+    given: str = ""
+    middle: str = ""
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A postal address; *state* is the two-letter code, *postal_code* without a hyphen."""
+
+    line: str = ""
+    line2: str = ""
+    city: str = ""
+    state: str = ""
+    postal_code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """One insurance of the patient. *relationship* is the patient's to the insured: ``self``, ``spouse``, ``child``, ``other``."""
+
+    priority: int
+    payer_id: str
+    payer_name: str = ""
+    member_id: str = ""
+    group_number: str = ""
+    relationship: str = "self"
+    insured_name: Name | None = None
+    insured_birth_date: date | None = None
+    insured_sex: str = ""
+    insured_address: Address | None = None
+    effective: date | None = None
+    expires: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """A person as the source knows them. *mrn* is unique within *authority*; *sex* is F, M or U."""
+
+    mrn: str
+    authority: str = ""
+    name: Name
+    birth_date: date | None = None
+    sex: str = "U"
+    address: Address | None = None
+    phone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A registration or its update (ADT A04, A08; Encounter). *as_of* is the source's own time of it, ISO text: an older one never
+    overwrites a newer. *coverages* is the whole list, or None when the message does not speak of insurance.
+    *cancelled* voids the visit (A11).
+    """
+
+    account: str
+    visit_number: str = ""
+    patient: Patient
+    as_of: str = ""
+    visit_date: date | None = None
+    patient_class: str = "O"
+    department: str = ""
+    attending_npi: str = ""
+    referring_npi: str = ""
+    coverages: tuple[Coverage, ...] | None = None
+    cancelled: bool = False
+    source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One charge line (FT1, ChargeItem). *transaction* is the source's own id of it and makes it idempotent.
+
+    *kind* is ``charge`` or ``credit``; *amount* is the extended amount, positive for both; *credits* names the
+    transaction that a credit takes back. *diagnoses* are ICD-10-CM codes without the dot, in pointer order.
+    """
+
+    transaction: str
+    account: str
+    mrn: str = ""
+    authority: str = ""
+    kind: str = "charge"
+    service_date: date
+    code: str
+    modifiers: tuple[str, ...] = ()
+    units: Decimal = Decimal(1)
+    amount: Decimal
+    diagnoses: tuple[str, ...] = ()
+    performing_npi: str = ""
+    ordering_npi: str = ""
+    place_of_service: str = ""
+    department: str = ""
+    credits: str = ""
+    source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appointment:
+    """A booking (SIU, Appointment). *state* is ``booked``, ``cancelled`` or ``no show``; *starts* is ISO text with zone."""
+
+    appointment: str
+    mrn: str = ""
+    authority: str = ""
+    starts: str
+    state: str = "booked"
+    department: str = ""
+    provider_npi: str = ""
+    source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """The source says that two records are one person (ADT A40): *retired* is *survivor* from now on."""
+
+    survivor: Patient
+    retired_mrn: str
+    retired_authority: str = ""
+    source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerFile:
+    """A whole X12 file from a clearinghouse or payer, for billing to read: TA1, 999, 277CA, 277, 835.
+
+    Its bytes are the message's own raw content; billing reads them from the store.
+    """
+
+    partner: str
+    kinds: tuple[str, ...]
+    source_path: str = ""
+
+
+BillingValue = Visit | Charge | Appointment | Merge | PartnerFile
+BY_NAME: dict[str, type[BillingValue]] = {
+    kind.__name__: kind for kind in (Visit, Charge, Appointment, Merge, PartnerFile)
+}

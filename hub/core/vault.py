@@ -1,0 +1,129 @@
+"""Encryption at rest: AES-GCM with a key id in every row, and keyed digests for what must be searched.
+
+A sealed value is ``key id (2 bytes) · flags (1) · nonce (12) · ciphertext and tag``. The context (what the
+value is, for example ``content`` or ``patient.body``) is authenticated, so that a value cannot be moved to
+another column. Source: NIST SP 800-38D.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import zlib
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hub.core.errors import HubError
+
+_COMPRESSED = 1
+_HEADER = 3
+_NONCE = 12
+
+
+class VaultError(HubError):
+    """A sealed value cannot be opened, or the key file cannot be read."""
+
+    code = "H120"
+
+
+class Vault:
+    """Seals with the newest key and opens with the key that a value names.
+
+    *keys* maps key ids (1 to 65,535) to 32 random bytes; *index_key* (32 bytes) makes blind indexes and never
+    rotates, because they could not be searched any more.
+    """
+
+    def __init__(self, keys: dict[int, bytes], index_key: bytes) -> None:
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._newest = max(keys)
+        self._index_key = index_key
+
+    def __repr__(self) -> str:
+        return f"<Vault with {len(self._ciphers)} keys>"
+
+    @property
+    def key_id(self) -> int:
+        """The id of the key that new values are sealed with."""
+        return self._newest
+
+    def seal(self, plain: bytes, context: str) -> bytes:
+        """*plain*, compressed where that helps, encrypted for *context*."""
+        flags, body = 0, plain
+        if len(plain) > 128:
+            squeezed = zlib.compress(plain, 1)
+            if len(squeezed) < len(plain):
+                flags, body = _COMPRESSED, squeezed
+        header = self._newest.to_bytes(2, "big") + bytes([flags])
+        nonce = os.urandom(_NONCE)
+        sealed = self._ciphers[self._newest].encrypt(nonce, body, header + context.encode())
+        return header + nonce + sealed
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """What :meth:`seal` was given. Raises :class:`VaultError` for another context, an unknown key or damage."""
+        header, nonce = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE]
+        cipher = self._ciphers.get(int.from_bytes(header[:2], "big"))
+        if cipher is None:
+            raise VaultError(
+                "This value was sealed with a key that the key file does not hold.",
+                where=context,
+                fix="Restore the key file that belongs to this store.",
+            )
+        try:
+            body = cipher.decrypt(nonce, sealed[_HEADER + _NONCE :], header + context.encode())
+        except InvalidTag:
+            raise VaultError("This sealed value was altered or belongs elsewhere.", where=context) from None
+        return zlib.decompress(body) if header[2] & _COMPRESSED else body
+
+    def seal_json(self, value: Any, context: str) -> bytes:
+        """*value* as compact JSON, sealed."""
+        return self.seal(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), context)
+
+    def open_json(self, sealed: bytes, context: str) -> Any:
+        """The value that :meth:`seal_json` was given."""
+        return json.loads(self.open(sealed, context))
+
+    def digest(self, kind: str, value: str) -> bytes:
+        """The blind index of *value*: 16 bytes that only this site can compute and that tell nothing else.
+
+        *kind* (``mrn``, ``account``, ``name``) keeps equal texts of different kinds apart. Letters are folded and
+        surrounding space is dropped, so that a search finds what a person types.
+        """
+        text = f"{kind}\0{value.strip().casefold()}".encode()
+        return hmac.new(self._index_key, text, hashlib.sha256).digest()[:16]
+
+
+def create_key_file(path: Path) -> None:
+    """Write a key file with one new key, readable by its owner alone. Raises `FileExistsError` rather than replace one."""
+    document = {
+        "keys": {"1": base64.b64encode(secrets.token_bytes(32)).decode()},
+        "index": base64.b64encode(secrets.token_bytes(32)).decode(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def open_vault(path: Path) -> Vault:
+    """The vault whose keys the file at *path* holds. Raises :class:`VaultError` when it is absent or damaged."""
+    try:
+        document = json.loads(path.read_text())
+        keys = {int(key_id): base64.b64decode(key) for key_id, key in document["keys"].items()}
+        return Vault(keys, base64.b64decode(document["index"]))
+    except FileNotFoundError:
+        raise VaultError(
+            "The key file is missing; without it nothing in the store can be read.",
+            where=str(path),
+            fix="Restore it from the backup, or run `hub init` for a new site.",
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise VaultError("The key file is damaged.", where=str(path), fix="Restore it from the backup.") from None

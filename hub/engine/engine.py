@@ -1,0 +1,551 @@
+"""The engine of one node: it wires channels, starts and stops them, and does what people ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.threads import deferToThread
+
+from hub.core.clock import BusinessClock, real_ms
+from hub.core.errors import HubError
+from hub.core.ids import IdMaker
+from hub.core.log import Log
+from hub.core.secret import Secrets
+from hub.core.vault import Vault
+from hub.engine.contracts import (
+    Description,
+    DestinationContext,
+    Health,
+    Received,
+    Source,
+    SourceContext,
+)
+from hub.engine.control import Command
+from hub.engine.deliveries import Deliveries
+from hub.engine.intake import Arrival, StoreIntake
+from hub.engine.journal import Journal
+from hub.engine.outcomes import DONE, settle
+from hub.engine.plan import ChannelPlan, DestinationPlan, SitePlan
+from hub.engine.steps import NewDelivery, Steps, Surroundings, delivery_of
+from hub.engine.transactions import BillingDeliveries, Decisions, Timers
+from hub.engine.workers import WorkerPools
+from hub.store.contents import read_content
+from hub.store.tables import (
+    channel_state,
+    content,
+    delivery,
+    due,
+    message,
+    setting,
+    work_item,
+)
+
+Write = Callable[[Connection, dict[str, Any]], dict[str, Any]]
+
+
+class _Channel:
+    """One channel's running parts."""
+
+    def __init__(self, plan: ChannelPlan) -> None:
+        self.plan = plan
+        self.sources: list[Source] = []
+        self.deliveries: dict[str, Deliveries] = {}
+        self.billing: dict[str, BillingDeliveries] = {}
+        self.steps: Steps | None = None
+        self.paused = False
+
+
+class HubEngine:
+    """Runs a site's channels on a Twisted reactor. *writes* are the small writes that pages may ask for by name."""
+
+    def __init__(
+        self,
+        plan: SitePlan,
+        *,
+        store: Engine,
+        vault: Vault,
+        clock: BusinessClock,
+        secrets: Secrets,
+        workers: WorkerPools,
+        ids: IdMaker,
+        var: Path,
+        log: Log,
+        reactor: Any,
+        writes: Mapping[str, Write],
+        first_work: Sequence[dict[str, Any]],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.plan = plan
+        self._reactor = reactor
+        self._secrets = secrets
+        self._var = var
+        self._log = log
+        self._writes = writes
+        self._first_work = first_work
+        self._journal = Journal(store, reactor, on_failure)
+        self._workers = workers
+        self._around = Surroundings(
+            store, self._journal, vault, ids, clock, workers, log, plan.organisation, plan.bundle
+        )
+        self._intake = StoreIntake(self._journal, vault, ids, clock, plan, self._arrived)
+        self._decisions = Decisions(self._around, plan, self._intake, self._arrived)
+        self._timers = Timers(self._around, self._decisions, reactor)
+        self._channels = {name: _Channel(channel) for name, channel in plan.channels.items()}
+        self._started_at = real_ms()
+
+    # ------------------------------------------------------------ life
+
+    @inlineCallbacks
+    def start(self) -> Any:
+        """Recover what the store holds, then begin to listen. Fails with a `HubError` when a source cannot start."""
+        self._journal.start()
+        self._workers.start()
+        paused = yield self._journal.submit(self._prepare)
+        for name, channel in self._channels.items():
+            self._build(channel)
+            for destination, stopped in paused.get(name, {}).items():
+                if stopped:
+                    self._pause_parts(channel, destination)
+        for channel in self._channels.values():
+            for billing in channel.billing.values():
+                billing.start()
+            for deliveries in channel.deliveries.values():
+                yield maybeDeferred(deliveries.destination.start)
+                deliveries.start()
+            assert channel.steps is not None
+            channel.steps.start()
+        self._timers.start()
+        for channel in self._channels.values():
+            for source in channel.sources:
+                yield maybeDeferred(source.start)
+                if channel.paused:
+                    source.pause()
+        self._log.info("engine.started", channels=len(self._channels), bundle=self.plan.bundle)
+
+    @inlineCallbacks
+    def stop(self) -> Any:
+        """Close listeners, let what is in hand end, write what waits; queues stay on disk."""
+        channels = self._channels.values()
+        yield DeferredList([maybeDeferred(source.stop) for c in channels for source in c.sources])
+        self._timers.stop()
+        for channel in channels:
+            if channel.steps is not None:
+                channel.steps.stop()
+            for billing in channel.billing.values():
+                billing.stop()
+        waiting: list[Deferred[Any]] = [d.stop() for c in channels for d in c.deliveries.values()]
+        yield DeferredList(waiting)
+        yield DeferredList([maybeDeferred(d.destination.stop) for c in channels for d in c.deliveries.values()])
+        yield DeferredList(self._workers.stop())
+        yield deferToThread(self._journal.stop)
+        self._log.info("engine.stopped")
+
+    def _prepare(self, connection: Connection) -> dict[str, dict[str, bool]]:
+        for work in self._first_work:
+            known = connection.execute(select(due.c.id).where(due.c.due_key == work["due_key"])).scalar()
+            if known is None:
+                connection.execute(insert(due), {"id": self._around.ids.next(), **work})
+        for name, value in (("bundle", self.plan.bundle), ("started_at", str(self._started_at))):
+            changed = connection.execute(update(setting).where(setting.c.name == name).values(value=value))
+            if not changed.rowcount:
+                connection.execute(insert(setting), {"name": name, "value": value})
+        paused: dict[str, dict[str, bool]] = {}
+        for row in connection.execute(select(channel_state)):
+            paused.setdefault(row.channel, {})[row.destination] = row.paused
+        return paused
+
+    def _build(self, channel: _Channel) -> None:
+        plan = channel.plan
+        for destination in plan.destinations.values():
+            if destination.open is None:
+                channel.billing[destination.name] = BillingDeliveries(
+                    plan, destination.name, self._around, self._decisions
+                )
+            else:
+                channel.deliveries[destination.name] = self._open_destination(plan, destination)
+
+        def reserve(destination: str, lane: bytes) -> bool:
+            deliveries = channel.deliveries.get(destination)
+            return deliveries is not None and deliveries.reserve(lane)
+
+        def made(news: Sequence[NewDelivery]) -> None:
+            for name, deliveries in channel.deliveries.items():
+                deliveries.made([new for new in news if new.destination == name])
+            for name, billing in channel.billing.items():
+                billing.made([new for new in news if new.destination == name])
+
+        channel.steps = Steps(plan, self._around, reserve, made)
+        context = SourceContext(
+            channel=plan.name,
+            intake=self._intake,
+            describe=plan.describe,
+            accepts=plan.accepts,
+            environment=self.plan.environment,
+            zone=self.plan.zone,
+            secrets=self._secrets,
+            workers=self._workers,
+            clock=self._around.clock,
+            log=self._log.bind(channel=plan.name),
+            var=self._var,
+        )
+        channel.sources = [open_source(context) for open_source in plan.sources]
+
+    def _open_destination(self, plan: ChannelPlan, destination: DestinationPlan) -> Deliveries:
+        assert destination.open is not None
+        context = DestinationContext(
+            channel=plan.name,
+            destination=destination.name,
+            environment=self.plan.environment,
+            secrets=self._secrets,
+            workers=self._workers,
+            clock=self._around.clock,
+            log=self._log.bind(channel=plan.name, destination=destination.name),
+            var=self._var,
+        )
+
+        def answer_becomes(connection: Connection, new: NewDelivery, answer: bytes) -> Arrival | None:
+            try:
+                description = plan.describe(answer)
+            except HubError as error:
+                description = Description(kind="unreadable")
+                refusal: str | None = error.what
+            else:
+                refusal = None
+            received = Received(
+                plan.name,
+                answer,
+                description,
+                destination.name,
+                refusal=refusal,
+                parent_id=new.message_id,
+                relation="fetched",
+            )
+            return self._intake.store(connection, received)
+
+        return Deliveries(
+            plan.name,
+            destination,
+            destination.open(context),
+            self._around,
+            self._reactor,
+            reports=bool(plan.takes),
+            answer_becomes=answer_becomes if destination.answer_is_message else None,
+            arrived=self._arrived,
+        )
+
+    def _arrived(self, arrival: Arrival) -> None:
+        steps = self._channels[arrival.channel].steps
+        assert steps is not None
+        steps.arrived(arrival)
+
+    # ------------------------------------------------------------ what people ask
+
+    def commands(self) -> dict[str, Command]:
+        """The commands of the control socket."""
+        return {
+            "status": self._status,
+            "pause": self._pause,
+            "resume": self._resume,
+            "replay": self._replay,
+            "close_delivery": self._close_delivery,
+            "billing": self._billing,
+            "write": self._write,
+        }
+
+    def _status(self, _arguments: dict[str, Any], _actor: str) -> dict[str, Any]:
+        return {
+            "bundle": self.plan.bundle,
+            "started_at": self._started_at,
+            "idle": self._is_idle(),
+            "channels": {name: self._channel_status(channel) for name, channel in self._channels.items()},
+            "workers": {name: self._workers[name].waiting for name in ("mapping", "billing", "transfer")},
+        }
+
+    def _is_idle(self) -> bool:
+        return self._timers.is_idle and all(
+            channel.steps is not None
+            and channel.steps.is_idle
+            and all(billing.is_idle for billing in channel.billing.values())
+            and all(deliveries.is_idle for deliveries in channel.deliveries.values())
+            for channel in self._channels.values()
+        )
+
+    def _channel_status(self, channel: _Channel) -> dict[str, Any]:
+        return {
+            "paused": channel.paused,
+            "sources": [_health(one) for source in channel.sources for one in source.health()],
+            "destinations": {
+                name: [_health(one) for one in deliveries.destination.health()]
+                for name, deliveries in channel.deliveries.items()
+            },
+        }
+
+    def _pause(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        return self._set_paused(arguments, actor, paused=True)
+
+    def _resume(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        return self._set_paused(arguments, actor, paused=False)
+
+    def _set_paused(self, arguments: dict[str, Any], actor: str, *, paused: bool) -> Deferred[Any]:
+        channel = self._channel(arguments["channel"])
+        destination = arguments.get("destination") or ""
+        if destination and destination not in channel.plan.destinations:
+            raise HubError(f'Channel "{channel.plan.name}" has no destination of that name.')
+        reason = str(arguments.get("reason", "")).strip()
+        if paused and not reason:
+            raise HubError("A pause needs a reason.", fix="Say why; the others will see it.")
+
+        def write(connection: Connection) -> None:
+            values = {"paused": paused, "actor": actor, "reason": reason, "changed_at": real_ms()}
+            key = (channel_state.c.channel == channel.plan.name, channel_state.c.destination == destination)
+            if not connection.execute(update(channel_state).where(*key).values(**values)).rowcount:
+                connection.execute(
+                    insert(channel_state),
+                    {"channel": channel.plan.name, "destination": destination, **values},
+                )
+            self._audit(connection, actor, "pause" if paused else "resume", "channel", channel.plan.name, reason)
+
+        def take_effect(_result: None) -> dict[str, Any]:
+            (self._pause_parts if paused else self._resume_parts)(channel, destination)
+            return {}
+
+        return self._journal.submit(write).addCallback(take_effect)
+
+    def _pause_parts(self, channel: _Channel, destination: str) -> None:
+        if not destination:
+            channel.paused = True
+            for source in channel.sources:
+                source.pause()
+        for part in self._parts(channel, destination):
+            part.pause()
+
+    def _resume_parts(self, channel: _Channel, destination: str) -> None:
+        if not destination:
+            channel.paused = False
+            for source in channel.sources:
+                source.resume()
+        for part in self._parts(channel, destination):
+            part.resume()
+
+    def _parts(self, channel: _Channel, destination: str) -> list[Deliveries | BillingDeliveries]:
+        parts: dict[str, Deliveries | BillingDeliveries] = {**channel.deliveries, **channel.billing}
+        return [part for name, part in parts.items() if destination in {"", name}]
+
+    def _channel(self, name: str) -> _Channel:
+        try:
+            return self._channels[name]
+        except KeyError:
+            raise HubError(f'There is no channel "{name}".', fix=f"One of: {', '.join(self._channels)}.") from None
+
+    def _replay(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        """Take a message through its steps again, or one of its deliveries to its destination again."""
+        reason = str(arguments.get("reason", "")).strip()
+        if not reason:
+            raise HubError("A replay needs a reason.", fix="Say why; it is kept with the message.")
+        if arguments.get("from", "raw") == "delivery":
+            return self._send_again(int(arguments["delivery_id"]), reason, actor, arguments.get("token"))
+        return self._map_again(int(arguments["message_id"]), reason, actor, arguments.get("token"))
+
+    def _map_again(self, message_id: int, reason: str, actor: str, token: str | None) -> Deferred[Any]:
+        def write(connection: Connection) -> tuple[int, Arrival | None]:
+            self._spend_token(connection, token)
+            row = connection.execute(select(message).where(message.c.id == message_id)).one_or_none()
+            if row is None:
+                raise HubError("There is no message of that id.")
+            raw = read_content(connection, self._around.vault, row.raw_id)
+            plan = self._channel(row.channel).plan
+            arrival = self._intake.store(
+                connection,
+                Received(
+                    row.channel, raw, plan.describe(raw), f"replay by {actor}", parent_id=row.id, relation="replayed"
+                ),
+            )
+            self._audit(connection, actor, "replay", "message", str(message_id), reason)
+            self._close_holds(connection, row, actor)
+            return (arrival.message_id if arrival is not None else 0), arrival
+
+        def announce(result: tuple[int, Arrival | None]) -> dict[str, Any]:
+            new_id, arrival = result
+            if arrival is not None:
+                self._arrived(arrival)
+            return {"message_id": new_id}
+
+        return self._journal.submit(write).addCallback(announce)
+
+    def _close_holds(self, connection: Connection, row: Any, actor: str) -> None:
+        """The replay takes the place of the message: what held it back is resolved, and it is done."""
+        connection.execute(
+            update(work_item)
+            .where(work_item.c.message_id == row.id, work_item.c.kind == "mapping hold", work_item.c.state == "open")
+            .values(state="resolved", resolution="replayed", assignee=actor, version=work_item.c.version + 1)
+        )
+        if row.steps_outcome in {"held", "errored"}:
+            connection.execute(update(message).where(message.c.id == row.id).values(steps_outcome=DONE))
+            settle(connection, row.sequence)
+
+    def _send_again(self, delivery_id: int, reason: str, actor: str, token: str | None) -> Deferred[Any]:
+        def write(connection: Connection) -> tuple[NewDelivery, str]:
+            self._spend_token(connection, token)
+            row = self._delivery_row(connection, delivery_id)
+            if row.state not in {"ambiguous", "refused", "delivered", "closed", "shadow"}:
+                raise HubError("This delivery is still on its way.", fix="Wait until its attempt has ended.")
+            connection.execute(
+                update(delivery)
+                .where(delivery.c.id == delivery_id)
+                .values(state="queued", reason=f"Sent again by {actor}: {reason}", version=delivery.c.version + 1)
+            )
+            self._resolve_items(connection, delivery_id, "sent again", actor)
+            self._audit(connection, actor, "replay", "delivery", str(delivery_id), reason)
+            settle(connection, row.message_sequence)
+            return delivery_of(row), row.state
+
+        def go(result: tuple[NewDelivery, str]) -> dict[str, Any]:
+            new, state = result
+            channel = self._channels[new.channel]
+            if new.destination in channel.billing:
+                channel.billing[new.destination].again(new)
+            else:
+                channel.deliveries[new.destination].again(new, lane_is_held=state == "ambiguous")
+            return {"message_id": new.message_id}
+
+        return self._journal.submit(write).addCallback(go)
+
+    def _close_delivery(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        delivery_id, reason = int(arguments["delivery_id"]), str(arguments.get("reason", "")).strip()
+        if not reason:
+            raise HubError("Closing a delivery needs a reason.")
+
+        def write(connection: Connection) -> tuple[NewDelivery, str]:
+            row = self._delivery_row(connection, delivery_id)
+            if row.state not in {"ambiguous", "refused"}:
+                raise HubError("Only a delivery that waits for a decision can be closed.")
+            connection.execute(
+                update(delivery)
+                .where(delivery.c.id == delivery_id)
+                .values(
+                    state="closed",
+                    reason=f"Closed by {actor}: {reason}",
+                    finished_at=real_ms(),
+                    version=delivery.c.version + 1,
+                )
+            )
+            self._resolve_items(connection, delivery_id, "closed without sending", actor)
+            self._audit(connection, actor, "close delivery", "delivery", str(delivery_id), reason)
+            settle(connection, row.message_sequence)
+            if self._channels[row.channel].plan.takes:
+                connection.execute(
+                    insert(due),
+                    {
+                        "id": self._around.ids.next(),
+                        "due_key": f"delivered/{delivery_id}/closed/{self._around.ids.next()}",
+                        "kind": "delivered",
+                        "business_at": 0,
+                        "subject_id": delivery_id,
+                        "subject": "closed",
+                    },
+                )
+            return delivery_of(row), row.state
+
+        def go(result: tuple[NewDelivery, str]) -> dict[str, Any]:
+            new, state = result
+            deliveries = self._channels[new.channel].deliveries.get(new.destination)
+            if state == "ambiguous" and deliveries is not None:
+                deliveries.closed(new)
+            return {}
+
+        return self._journal.submit(write).addCallback(go)
+
+    def _billing(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        header = {"work": "command", "name": arguments["name"], "args": arguments.get("args", {}), "actor": actor}
+
+        def complete(connection: Connection, _changes: object) -> None:
+            self._audit(connection, actor, arguments["name"], "billing", "", "")
+            self._settle_holds(connection)
+
+        decided: Deferred[Any] = self._decisions.decide(header, (), complete)
+        return decided.addCallback(lambda reply: {"answer": reply.get("answer", {})})
+
+    def _settle_holds(self, connection: Connection) -> None:
+        """Messages whose last mapping hold has just been resolved by a person are done."""
+        still = select(work_item.c.message_id).where(
+            work_item.c.kind == "mapping hold", work_item.c.state == "open", work_item.c.message_id.is_not(None)
+        )
+        rows = connection.execute(
+            select(message.c.sequence)
+            .where(message.c.onward == "held", message.c.steps_outcome == "held", message.c.id.not_in(still))
+            .limit(100)
+        ).all()
+        for row in rows:
+            connection.execute(update(message).where(message.c.sequence == row.sequence).values(steps_outcome=DONE))
+            settle(connection, row.sequence)
+
+    def _write(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        try:
+            write = self._writes[arguments["name"]]
+        except KeyError:
+            raise HubError("There is no such write.") from None
+        values = {**arguments.get("args", {}), "actor": actor}
+        return self._journal.submit(lambda connection: write(connection, values))
+
+    # ------------------------------------------------------------ rows
+
+    def _delivery_row(self, connection: Connection, delivery_id: int) -> Any:
+        row = connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one_or_none()
+        if row is None:
+            raise HubError("There is no delivery of that id.")
+        return row
+
+    def _resolve_items(self, connection: Connection, delivery_id: int, resolution: str, actor: str) -> None:
+        connection.execute(
+            update(work_item)
+            .where(work_item.c.delivery_id == delivery_id, work_item.c.state == "open")
+            .values(state="resolved", resolution=resolution, assignee=actor, version=work_item.c.version + 1)
+        )
+
+    def _spend_token(self, connection: Connection, token: str | None) -> None:
+        """A token works once, so that a double press cannot send twice. Commands without a page need none."""
+        if token is None:
+            return
+        name = f"token {token}"[:64]
+        if connection.execute(select(setting.c.value).where(setting.c.name == name)).scalar() is not None:
+            raise HubError("This was already done.", fix="Open the message again to see what came of it.")
+        connection.execute(insert(setting), {"name": name, "value": str(real_ms())})
+
+    def _audit(
+        self, connection: Connection, actor: str, action: str, object_type: str, object_id: str, reason: str
+    ) -> None:
+        record = self._writes.get("audit")
+        if record is not None:
+            record(
+                connection,
+                {
+                    "actor": actor,
+                    "action": action,
+                    "object_type": object_type,
+                    "object_id": object_id,
+                    "reason": reason,
+                },
+            )
+
+
+def highest_id(connection: Connection) -> int:
+    """The highest id that the store holds: the floor for new ones."""
+    highest = [
+        connection.execute(select(func.max(table.c.id))).scalar() or 0
+        for table in (message, delivery, content, work_item, due)
+    ]
+    return max(highest)
+
+
+def _health(one: Health) -> dict[str, Any]:
+    return {
+        "state": one.state.value,
+        "address": one.address,
+        "since_at": one.since_ms,
+        "detail": one.detail,
+        "peers": one.peers,
+    }

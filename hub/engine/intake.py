@@ -1,0 +1,308 @@
+"""Intake: a message becomes durable, once, before anybody is told that it did."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from twisted.internet.defer import Deferred
+
+from hub.core.clock import DAY_MS, BusinessClock, at, real_ms
+from hub.core.ids import IdMaker
+from hub.core.vault import Vault
+from hub.engine.contracts import Received, Stored
+from hub.engine.journal import Journal
+from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED
+from hub.engine.plan import SitePlan
+from hub.store.contents import content_rows, read_content
+from hub.store.counters import Counts, add_counts, add_rate
+from hub.store.numbers import take_numbers
+from hub.store.tables import content, duplicate, identifier, message
+
+DUPLICATE_WINDOW_MS = 30 * DAY_MS
+NO_LANE = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A stored message that its channel's steps are to run on."""
+
+    sequence: int
+    message_id: int
+    channel: str
+    kind: str
+    control_id: str
+    source: str
+    received_on: str
+    lanes: tuple[bytes, ...]
+    raw: bytes | None  # None: read it from the store when its turn comes
+    raw_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    received: Received
+    message_id: int
+    raw_id: int
+    answer_id: int | None
+    day: str
+
+
+class StoreIntake:
+    """The way into the store for every connector of the node."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        vault: Vault,
+        ids: IdMaker,
+        clock: BusinessClock,
+        plan: SitePlan,
+        arrived: Callable[[Arrival], None],
+    ) -> None:
+        self._journal = journal
+        self._vault = vault
+        self._ids = ids
+        self._clock = clock
+        self._plan = plan
+        self._arrived = arrived
+
+    def receive(self, received: Received) -> Deferred[Stored]:
+        """Make *received* durable; see :class:`hub.engine.contracts.Intake`."""
+        request = _Request(
+            received,
+            self._ids.next(),
+            self._ids.next(),
+            self._ids.next() if received.answer is not None else None,
+            practice_day(self._clock),
+        )
+        stored: Deferred[tuple[Stored, Arrival | None]] = self._journal.submit_grouped(
+            self._store, request, urgent=True
+        )
+        return stored.addCallback(self._announce)
+
+    def store(self, connection: Connection, received: Received) -> Arrival | None:
+        """Write *received* within another write's transaction; the caller announces the arrival after the commit."""
+        request = _Request(received, self._ids.next(), self._ids.next(), None, practice_day(self._clock))
+        return self._store(connection, [request])[0][1]
+
+    def _announce(self, result: tuple[Stored, Arrival | None]) -> Stored:
+        stored, arrival = result
+        if arrival is not None:
+            self._arrived(arrival)
+        return stored
+
+    def _store(self, connection: Connection, requests: Sequence[_Request]) -> list[tuple[Stored, Arrival | None]]:
+        known = self._known_duplicates(connection, requests)
+        reused = self._reused_control_ids(connection, requests)
+        results: list[Stored] = []
+        fresh: list[tuple[_Request, tuple[Any, ...] | None]] = []
+        first_of: dict[tuple[Any, ...], _Request] = {}
+        repeats: Counter[tuple[Any, ...]] = Counter()
+        for request in requests:
+            key = self._duplicate_key(request.received)
+            if key is not None and key in known:
+                repeats[key] += 1
+                results.append(known[key])
+            elif key is not None and key in first_of:
+                repeats[key] += 1
+                first = first_of[key]
+                results.append(Stored(first.message_id, True, first.received.answer))
+            else:
+                if key is not None:
+                    first_of[key] = request
+                fresh.append((request, key))
+                results.append(Stored(request.message_id, False, request.received.answer))
+        numbers = iter(take_numbers(connection, "message", len(fresh))) if fresh else iter(())
+        arrivals = self._insert(connection, fresh, numbers, reused)
+        self._count_repeats(connection, repeats, requests)
+        return [(stored, None if stored.repeated else arrivals.get(stored.message_id)) for stored in results]
+
+    def _insert(
+        self,
+        connection: Connection,
+        fresh: list[tuple[_Request, tuple[Any, ...] | None]],
+        numbers: Any,
+        reused: set[tuple[str, str, str]],
+    ) -> dict[int, Arrival]:
+        messages: list[dict[str, Any]] = []
+        contents: list[dict[str, Any]] = []
+        duplicates: list[dict[str, Any]] = []
+        identifiers: dict[tuple[str, bytes, int], dict[str, Any]] = {}
+        counts = Counts()
+        received_per_channel: Counter[str] = Counter()
+        arrivals: dict[int, Arrival] = {}
+        now = real_ms()
+        for request, key in fresh:
+            received, description = request.received, request.received.description
+            sequence = next(numbers)
+            lanes = self._lanes(received)
+            onward = REJECTED if received.refusal else FILTERED if received.filtered else IN_PROGRESS
+            control = (received.channel, description.sender, description.control_id)
+            flags = "control_id_reuse" if description.control_id and control in reused else ""
+            messages.append(
+                {
+                    "sequence": sequence,
+                    "id": request.message_id,
+                    "organisation": self._plan.organisation,
+                    "partition": lanes[0][0] % 64 if lanes else 0,
+                    "fence": 0,
+                    "channel": received.channel,
+                    "bundle": self._plan.bundle,
+                    "kind": description.kind[:32],
+                    "control_id": description.control_id[:200],
+                    "sender": description.sender[:200],
+                    "source": received.source[:200],
+                    "received_at": now,
+                    "received_on": request.day,
+                    "finished_at": now if onward != IN_PROGRESS else None,
+                    "size": len(received.raw),
+                    "lane_digest": lanes[0] if lanes else NO_LANE,
+                    "other_lane_digest": lanes[1] if len(lanes) > 1 else None,
+                    "onward": onward,
+                    "mapped": onward != IN_PROGRESS,
+                    "steps_outcome": "" if onward == IN_PROGRESS else onward,
+                    "answer": "delivered" if received.answer is not None else "not owed",
+                    "reason": received.refusal or received.filtered,
+                    "reason_code": received.refusal_code or None,
+                    "flags": flags,
+                    "parent_id": received.parent_id,
+                    "relation": received.relation,
+                    "raw_id": request.raw_id,
+                    "answer_id": request.answer_id,
+                }
+            )
+            contents.extend(content_rows(self._vault, request.raw_id, received.raw))
+            if request.answer_id is not None and received.answer is not None:
+                contents.extend(content_rows(self._vault, request.answer_id, received.answer))
+            if key is not None:
+                duplicates.append(
+                    {
+                        "channel": key[0],
+                        "sender": key[1],
+                        "control_id": key[2],
+                        "content_digest": key[3],
+                        "message_id": request.message_id,
+                        "expires_at": now + DUPLICATE_WINDOW_MS,
+                    }
+                )
+            for kind, text in description.identifiers:
+                if text:
+                    digest = self._vault.digest(kind, text)
+                    identifiers[kind, digest, sequence] = {
+                        "kind": kind,
+                        "digest": digest,
+                        "message_sequence": sequence,
+                    }
+            counts[received.channel, request.day, "received"] += 1
+            counts[received.channel, request.day, onward] += 1
+            received_per_channel[received.channel] += 1
+            if onward == IN_PROGRESS:
+                arrivals[request.message_id] = Arrival(
+                    sequence,
+                    request.message_id,
+                    received.channel,
+                    description.kind,
+                    description.control_id,
+                    received.source,
+                    request.day,
+                    lanes,
+                    received.raw if len(received.raw) <= 65_536 else None,
+                    request.raw_id,
+                )
+        if messages:
+            connection.execute(insert(message), messages)
+            connection.execute(insert(content), contents)
+            if duplicates:
+                connection.execute(insert(duplicate), duplicates)
+            if identifiers:
+                connection.execute(insert(identifier), list(identifiers.values()))
+            add_counts(connection, counts)
+            for channel, number in received_per_channel.items():
+                add_rate(connection, channel, received=number)
+        return arrivals
+
+    def _lanes(self, received: Received) -> tuple[bytes, ...]:
+        if not self._plan.channels[received.channel].ordered or not received.description.lane:
+            return ()
+        names = [received.description.lane, received.description.other_lane]
+        digests = [self._vault.digest("lane", f"{received.channel}\0{name}") for name in names if name]
+        return tuple(dict.fromkeys(digests))
+
+    def _duplicate_key(self, received: Received) -> tuple[str, str, str, bytes] | None:
+        description = received.description
+        if description.duplicate_basis is None or received.refusal is not None:
+            return None
+        content_digest = hashlib.blake2b(description.duplicate_basis, digest_size=16).hexdigest()
+        keyed = self._vault.digest("content", content_digest)
+        return received.channel, description.sender[:200], description.control_id[:200], keyed
+
+    def _known_duplicates(self, connection: Connection, requests: Sequence[_Request]) -> dict[tuple[Any, ...], Stored]:
+        keys = {key for request in requests if (key := self._duplicate_key(request.received)) is not None}
+        if not keys:
+            return {}
+        columns = (
+            duplicate.c.channel,
+            duplicate.c.sender,
+            duplicate.c.control_id,
+            duplicate.c.content_digest,
+        )
+        rows = connection.execute(
+            select(*columns, duplicate.c.message_id, duplicate.c.expires_at, message.c.answer_id)
+            .join(message, message.c.id == duplicate.c.message_id)
+            .where(tuple_(*columns).in_(list(keys)))
+        ).all()
+        known: dict[tuple[Any, ...], Stored] = {}
+        for row in rows:
+            if row.expires_at < real_ms():
+                connection.execute(delete(duplicate).where(duplicate.c.message_id == row.message_id))
+                continue
+            answer = self._read_answer(connection, row.answer_id)
+            known[tuple(row[:4])] = Stored(row.message_id, True, answer)
+        return known
+
+    def _read_answer(self, connection: Connection, answer_id: int | None) -> bytes | None:
+        if answer_id is None:
+            return None
+        return read_content(connection, self._vault, answer_id)
+
+    def _reused_control_ids(self, connection: Connection, requests: Sequence[_Request]) -> set[tuple[str, str, str]]:
+        wanted = {
+            (r.received.channel, r.received.description.sender[:200], r.received.description.control_id[:200])
+            for r in requests
+            if r.received.description.control_id
+        }
+        if not wanted:
+            return set()
+        columns = (duplicate.c.channel, duplicate.c.sender, duplicate.c.control_id)
+        rows = connection.execute(select(*columns).where(tuple_(*columns).in_(list(wanted)))).all()
+        return {(row[0], row[1], row[2]) for row in rows}
+
+    def _count_repeats(
+        self, connection: Connection, repeats: Counter[tuple[Any, ...]], requests: Sequence[_Request]
+    ) -> None:
+        if not repeats:
+            return
+        counts = Counts()
+        for key, number in repeats.items():
+            connection.execute(
+                update(duplicate)
+                .where(
+                    duplicate.c.channel == key[0],
+                    duplicate.c.sender == key[1],
+                    duplicate.c.control_id == key[2],
+                    duplicate.c.content_digest == key[3],
+                )
+                .values(repeats=duplicate.c.repeats + number)
+            )
+            counts[key[0], requests[0].day, "repeated"] += number
+        add_counts(connection, counts)
+
+
+def practice_day(clock: BusinessClock) -> str:
+    """The practice's calendar day by real time: what received counts are kept by."""
+    return at(real_ms(), clock.zone).date().isoformat()

@@ -1,0 +1,191 @@
+"""The journal: the one thread that writes the store, with group commit.
+
+Writes that wait together share a transaction and its one sync. Each runs in a savepoint of its own, so that one that fails
+does not fail its neighbours; writes of the same kind may run as one statement for all (:meth:`Journal.submit_grouped`) and fall
+back to one by one when that fails. A COMMIT that fails, or whose outcome is unknown, stops the node: nobody is answered,
+and the restart reads from the store what really happened.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure as TwistedFailure
+
+from hub.core.errors import HubError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ApplyMany = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+
+
+class StoreFailedError(HubError):
+    """The store could not commit, or it is unknown whether it did. Nothing may be answered."""
+
+    code = "H140"
+
+
+class CallsFromThread(Protocol):
+    """The part of a reactor that the journal needs."""
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any) -> None:  # noqa: A002, N802
+        """Run *callable* on the reactor's thread."""
+
+
+@dataclass(slots=True)
+class _Job:
+    deferred: Deferred[Any]
+    apply: Callable[[Connection], Any] | None = None
+    apply_many: ApplyMany | None = None
+    request: Any = None
+
+
+class Journal:
+    """Writes to *store* from one thread; results come back on the reactor's thread.
+
+    *on_failure* is called once, on the reactor's thread, when the store has failed; the node must stop then.
+    """
+
+    def __init__(
+        self,
+        store: Engine,
+        reactor: CallsFromThread,
+        on_failure: Callable[[BaseException], None],
+        *,
+        batch: int = 128,
+    ) -> None:
+        self._store = store
+        self._reactor = reactor
+        self._on_failure = on_failure
+        self._batch = batch
+        self._urgent: deque[_Job] = deque()
+        self._patient: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what waits, then end the thread. Blocks; call it off the reactor's thread or after the reactor."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def submit(self, write: Callable[[Connection], T], *, urgent: bool = False) -> Deferred[T]:
+        """Run *write* in a transaction; fires with its result after the commit.
+
+        An exception of *write* undoes that write alone and is what the Deferred fails with. *urgent* writes (intake) go first.
+        """
+        return self._put(_Job(Deferred(), apply=write), urgent)
+
+    def submit_grouped(
+        self,
+        apply_many: Callable[[Connection, Sequence[R]], Sequence[T]],
+        request: R,
+        *,
+        urgent: bool = False,
+    ) -> Deferred[T]:
+        """Like :meth:`submit`, for writes that *apply_many* does for many requests at once, in their order."""
+        return self._put(_Job(Deferred(), apply_many=apply_many, request=request), urgent)
+
+    def _put(self, job: _Job, urgent: bool) -> Deferred[Any]:
+        with self._wake:
+            if self._failed is None:
+                (self._urgent if urgent else self._patient).append(job)
+                self._wake.notify()
+                return job.deferred
+        job.deferred.errback(StoreFailedError("The store has failed; the node is stopping."))
+        return job.deferred
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._urgent or self._patient or self._closing):
+                    self._wake.wait()
+                jobs = self._next_jobs()
+            if not jobs:
+                return
+            try:
+                results = self._commit(jobs)
+            except BaseException as error:
+                self._fail(jobs, error)
+                return
+            self._reactor.callFromThread(_fire, jobs, results)
+
+    def _next_jobs(self) -> list[_Job]:
+        jobs = [self._urgent.popleft() for _ in range(min(len(self._urgent), self._batch))]
+        room = max(self._batch - len(jobs), 8)
+        jobs.extend(self._patient.popleft() for _ in range(min(len(self._patient), room)))
+        return jobs
+
+    def _commit(self, jobs: list[_Job]) -> list[Any]:
+        results: list[Any] = []
+        with self._store.connect().execution_options(writes=True) as connection, connection.begin():
+            start = 0
+            while start < len(jobs):
+                end = start + 1
+                shared = jobs[start].apply_many
+                while shared is not None and end < len(jobs) and jobs[end].apply_many is shared:
+                    end += 1
+                results.extend(_apply(connection, jobs[start:end]))
+                start = end
+        return results
+
+    def _fail(self, jobs: list[_Job], error: BaseException) -> None:
+        with self._wake:
+            self._failed = error
+            waiting = [*jobs, *self._urgent, *self._patient]
+            self._urgent.clear()
+            self._patient.clear()
+        failure = StoreFailedError(
+            "The store could not commit.",
+            found=type(error.orig).__name__ if isinstance(error, DBAPIError) and error.orig else type(error).__name__,
+            fix="See whether its disk is full or the server is gone. Nobody was answered.",
+        )
+        stopped = TwistedFailure(failure)  # type: ignore[no-untyped-call]
+        self._reactor.callFromThread(_fire, waiting, [stopped] * len(waiting))
+        self._reactor.callFromThread(self._on_failure, error)
+
+
+def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
+    """The results of *jobs*, which share one `apply_many` or are a single `apply`; a failure stands for its own job only."""
+    apply_many = jobs[0].apply_many
+    if apply_many is None:
+        return [_alone(connection, jobs[0])]
+    try:
+        with connection.begin_nested():
+            return list(apply_many(connection, [job.request for job in jobs]))
+    except Exception:
+        return [_alone(connection, job) for job in jobs]
+
+
+def _alone(connection: Connection, job: _Job) -> Any:
+    try:
+        with connection.begin_nested():
+            if job.apply is not None:
+                return job.apply(connection)
+            assert job.apply_many is not None
+            return job.apply_many(connection, [job.request])[0]
+    except Exception:
+        return TwistedFailure()  # type: ignore[no-untyped-call]
+
+
+def _fire(jobs: list[_Job], results: list[Any]) -> None:
+    for job, result in zip(jobs, results, strict=True):
+        if isinstance(result, TwistedFailure):
+            job.deferred.errback(result)
+        else:
+            job.deferred.callback(result)

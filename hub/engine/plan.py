@@ -1,0 +1,60 @@
+"""A channel as the engine runs it: what the site's files say, resolved to things that can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hub.engine.contracts import Description, Destination, DestinationContext, Source, SourceContext
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationPlan:
+    """One destination. *open* is None for billing, which is part of the store's own transactions.
+
+    *order* is ``strict`` (one after the other), ``any`` (no order) or a key (``account``, ``patient``): then the message's lane.
+    *ambiguous* is ``retry`` (the peer recognises a repeat) or ``ask`` (a person decides).
+    *answer_is_message* makes what the peer answered a new, linked message of the same channel (a FHIR fetch).
+    """
+
+    name: str
+    order: str
+    ambiguous: str
+    open: Callable[[DestinationContext], Destination] | None = None
+    answer_is_message: bool = False
+    concurrency: int = 4
+    backoff_seconds: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """One channel. *takes* are the kinds that it takes from billing, empty for channels with connectors as sources.
+
+    With *ordered* a message goes in the lane that *describe* names for it, else in none.
+    """
+
+    name: str
+    title: str
+    describe: Callable[[bytes], Description]
+    sources: tuple[Callable[[SourceContext], Source], ...]
+    destinations: dict[str, DestinationPlan]
+    accepts: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+    ordered: bool = True
+    mapping_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """Everything the engine runs."""
+
+    organisation: str
+    environment: str
+    zone: str
+    bundle: str
+    channels: dict[str, ChannelPlan]
+
+    def taking(self, kind: str) -> list[ChannelPlan]:
+        """The channels that take *kind* from billing."""
+        return [channel for channel in self.channels.values() if kind in channel.takes]

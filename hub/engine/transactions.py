@@ -1,0 +1,376 @@
+"""Billing as a destination: exactly once, or not at all.
+
+A worker decides from a read snapshot; the journal applies what it decided in the transaction that completes the delivery.
+The same holds for work that falls due and for what a person commands. A decision whose snapshot has become stale is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure as TwistedFailure
+
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.engine.contracts import Description, Received, Reply
+from hub.engine.intake import Arrival, StoreIntake
+from hub.engine.journal import StoreFailedError
+from hub.engine.lanes import Lanes
+from hub.engine.outcomes import settle
+from hub.engine.plan import ChannelPlan, SitePlan
+from hub.engine.steps import NewDelivery, Surroundings, delivery_of, error_of
+from hub.engine.workers import WorkerDiedError
+from hub.store.changes import Changes, StaleDecisionError, Update, apply, from_json
+from hub.store.contents import read_content
+from hub.store.database import reading
+from hub.store.tables import delivery, due, work_item
+
+IN_HAND = 3
+WINDOW = 500
+TRIES = 25
+DECISION_SECONDS = 120.0
+
+
+class Decisions:
+    """Has billing decide, and applies what it decided together with what completes the work."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        plan: SitePlan,
+        intake: StoreIntake,
+        arrived: Callable[[Arrival], None],
+    ) -> None:
+        self._around = around
+        self._plan = plan
+        self._intake = intake
+        self._arrived = arrived
+
+    @inlineCallbacks
+    def decide(
+        self,
+        header: Mapping[str, Any],
+        parts: tuple[bytes, ...],
+        complete: Callable[[Connection, Changes], None],
+    ) -> Any:
+        """Decide the work that *header* and *parts* name and apply it; returns the reply's header.
+
+        *complete* is run in the last transaction of the work. Fails with the task's error, or with
+        :class:`StaleDecisionError` when others kept changing what it is decided from.
+        """
+        stale = 0
+        while True:
+            reply: Reply = yield self._around.workers.call("billing.decide", header, parts, timeout=DECISION_SECONDS)
+            changes = from_json(reply.header["changes"])
+            last = reply.header["complete"]
+            write = partial(self._apply, changes=changes, complete=complete if last else None)
+            try:
+                arrivals = yield self._around.journal.submit(write)
+            except StaleDecisionError:
+                stale += 1
+                if stale >= TRIES:
+                    raise
+                continue
+            for arrival in arrivals:
+                self._arrived(arrival)
+            if last:
+                return reply.header
+
+    def _apply(
+        self,
+        connection: Connection,
+        changes: Changes,
+        complete: Callable[[Connection, Changes], None] | None,
+    ) -> list[Arrival]:
+        apply(connection, changes)
+        arrivals = []
+        for emit in changes.emits:
+            for channel in self._plan.taking(emit.kind):
+                description = Description(
+                    kind=emit.kind,
+                    control_id=emit.name,
+                    sender="billing",
+                    lane=emit.lane,
+                    identifiers=emit.identifiers,
+                )
+                arrival = self._intake.store(connection, Received(channel.name, emit.body, description, "billing"))
+                if arrival is not None:
+                    arrivals.append(arrival)
+        if complete is not None:
+            complete(connection, changes)
+        return arrivals
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    new: NewDelivery
+    lanes: tuple[bytes, ...]
+
+
+class BillingDeliveries:
+    """Hands what one channel makes for billing to its decisions, in order per lane."""
+
+    def __init__(self, channel: ChannelPlan, name: str, around: Surroundings, decisions: Decisions) -> None:
+        self._channel = channel
+        self._name = name
+        self._around = around
+        self._decisions = decisions
+        self._lanes: Lanes[_Entry] = Lanes()
+        self._in_hand = 0
+        self._behind = True
+        self._loading = False
+        self._loaded_up_to = 0
+        self._known: set[int] = set()
+        self._paused = False
+        self._stopped = False
+
+    def start(self) -> None:
+        """Take up what the store holds undecided."""
+        self._load()
+
+    def pause(self) -> None:
+        """Begin no further decision."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._pump()
+
+    def stop(self) -> None:
+        """Begin nothing more. What is being decided is applied or left to the next start; both are whole."""
+        self._stopped = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits or is being decided."""
+        return not (self._in_hand or self._loading or self._behind or len(self._lanes))
+
+    def made(self, news: Sequence[NewDelivery]) -> None:
+        """Deliveries were written."""
+        for new in news:
+            if self._behind or self._loading or len(self._lanes) >= WINDOW:
+                self._behind = True
+            else:
+                self._add(new)
+        self._pump()
+
+    def again(self, new: NewDelivery) -> None:
+        """A person has a refused delivery decided anew."""
+        self._known.discard(new.delivery_id)
+        self._add(new)
+        self._pump()
+
+    def _add(self, new: NewDelivery) -> None:
+        self._loaded_up_to = max(self._loaded_up_to, new.sequence)
+        if new.delivery_id not in self._known:
+            self._known.add(new.delivery_id)
+            lanes = (new.lane,) if new.lane else ()
+            self._lanes.add(_Entry(new, lanes), lanes)
+
+    def _load(self) -> None:
+        if self._loading or self._stopped:
+            return
+        self._loading = True
+        self._behind = False
+        deferToThread(self._read_page, self._loaded_up_to).addCallbacks(self._take_page, self._failed)
+
+    def _read_page(self, after: int) -> list[NewDelivery]:
+        with reading(self._around.store) as connection:
+            rows = connection.execute(
+                select(delivery)
+                .where(
+                    delivery.c.channel == self._channel.name,
+                    delivery.c.destination == self._name,
+                    delivery.c.state == "queued",
+                    delivery.c.sequence > after,
+                )
+                .order_by(delivery.c.sequence)
+                .limit(WINDOW)
+            ).all()
+        return [delivery_of(row) for row in rows]
+
+    def _take_page(self, page: list[NewDelivery]) -> None:
+        self._loading = False
+        self._behind = self._behind or len(page) == WINDOW
+        for new in page:
+            self._add(new)
+        self._pump()
+
+    def _failed(self, failure: TwistedFailure) -> None:
+        self._loading = False
+        self._around.log.failure("billing.page_failed", error_of(failure), channel=self._channel.name)
+
+    def _pump(self) -> None:
+        while not (self._stopped or self._paused) and self._in_hand < IN_HAND:
+            taken = self._lanes.take(1)
+            if not taken:
+                break
+            self._in_hand += 1
+            (entry, lanes) = taken[0]
+            self._decide(entry.new).addErrback(self._gave_up).addBoth(self._release, entry, lanes)
+        if self._behind and not self._loading and len(self._lanes) < WINDOW // 2:
+            self._load()
+
+    def _release(self, _result: object, entry: _Entry, lanes: tuple[bytes, ...]) -> None:
+        self._in_hand -= 1
+        self._known.discard(entry.new.delivery_id)
+        self._lanes.release(lanes)
+        self._pump()
+
+    def _gave_up(self, failure: TwistedFailure) -> None:
+        error = error_of(failure)
+        if not self._stopped and not isinstance(error, StoreFailedError):
+            self._around.log.failure("billing.failed", error, channel=self._channel.name)
+
+    @inlineCallbacks
+    def _decide(self, new: NewDelivery) -> Any:
+        body = new.body if new.body is not None else (yield deferToThread(self._read_body, new.body_id))
+        header = {
+            "work": "values",
+            "delivery_id": new.delivery_id,
+            "message_id": new.message_id,
+            "channel": new.channel,
+            "kind": new.kind,
+        }
+        try:
+            yield self._decisions.decide(
+                header, (body,), lambda connection, _: self._finish(connection, new, "delivered", None)
+            )
+        except StoreFailedError:
+            raise
+        except HubError as error:
+            if self._stopped and isinstance(error, WorkerDiedError):
+                return
+            self._around.log.failure("billing.refused", error, message=new.message_id)
+            reason = f"{error.what} ({error.where})" if error.where else error.what
+            yield self._around.journal.submit(lambda connection: self._finish(connection, new, "refused", reason))
+
+    def _read_body(self, body_id: int) -> bytes:
+        with reading(self._around.store) as connection:
+            return read_content(connection, self._around.vault, body_id)
+
+    def _finish(self, connection: Connection, new: NewDelivery, state: str, reason: str | None) -> None:
+        connection.execute(
+            update(delivery)
+            .where(delivery.c.id == new.delivery_id)
+            .values(
+                state=state,
+                reason=reason,
+                attempts=new.attempts + 1,
+                finished_at=real_ms(),
+                version=delivery.c.version + 1,
+            )
+        )
+        if state == "refused":
+            connection.execute(
+                insert(work_item),
+                {
+                    "id": self._around.ids.next(),
+                    "organisation": self._around.organisation,
+                    "partition": 0,
+                    "fence": 0,
+                    "queue": "anomalies",
+                    "item_key": f"billing/{new.delivery_id}/{new.attempts}",
+                    "kind": "billing refused",
+                    "sentence": f"Billing could not take this message: {reason}",
+                    "message_id": new.message_id,
+                    "delivery_id": new.delivery_id,
+                    "opened_business_at": self._around.clock.now_ms(),
+                    "state": "open",
+                    "body": self._around.vault.seal_json({}, "work_item.body"),
+                },
+            )
+        settle(connection, new.message_sequence)
+
+
+class Timers:
+    """Takes up what falls due by the business clock. What is due stands in a table and survives restarts."""
+
+    def __init__(self, around: Surroundings, decisions: Decisions, reactor: Any, *, every: float = 0.25) -> None:
+        self._around = around
+        self._decisions = decisions
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = reactor
+        self._every = every
+        self._in_hand: set[int] = set()
+        self._failed_until: dict[int, int] = {}
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._loop.start(self._every, now=False)
+
+    def stop(self) -> None:
+        """Take up nothing more."""
+        self._stopped = True
+        if self._loop.running:
+            self._loop.stop()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing that fell due is being decided."""
+        return not self._in_hand
+
+    def _look(self) -> Deferred[None]:
+        return deferToThread(self._read_due).addCallbacks(self._take_up, self._look_failed)
+
+    def _look_failed(self, failure: TwistedFailure) -> None:
+        self._around.log.failure("timers.failed", error_of(failure))
+
+    def _read_due(self) -> list[Any]:
+        with reading(self._around.store) as connection:
+            return list(
+                connection.execute(
+                    select(due)
+                    .where(due.c.done.is_(False), due.c.business_at <= self._around.clock.now_ms())
+                    .order_by(due.c.business_at)
+                    .limit(64)
+                ).all()
+            )
+
+    def _take_up(self, rows: list[Any]) -> None:
+        now = real_ms()
+        for row in rows:
+            if self._stopped or row.id in self._in_hand or self._failed_until.get(row.id, 0) > now:
+                continue
+            self._in_hand.add(row.id)
+            self._decide(row).addErrback(self._one_failed, row.id).addBoth(self._one_done, row.id)
+
+    def _decide(self, row: Any) -> Deferred[Any]:
+        header = {
+            "work": "due",
+            "due_id": row.id,
+            "kind": row.kind,
+            "subject": row.subject,
+            "subject_id": row.subject_id,
+        }
+
+        def complete(connection: Connection, changes: Changes) -> None:
+            rearmed = any(
+                isinstance(write, Update) and write.table == "due" and write.key.get("id") == row.id
+                for write in changes.writes
+            )
+            if not rearmed:
+                mine = Changes()
+                mine.update("due", {"id": row.id}, row.version, done=True)
+                apply(connection, mine)
+
+        decided: Deferred[Any] = self._decisions.decide(header, (), complete)
+        return decided
+
+    def _one_done(self, _result: object, row_id: int) -> None:
+        self._in_hand.discard(row_id)
+
+    def _one_failed(self, failure: TwistedFailure, row_id: int) -> None:
+        error = error_of(failure)
+        self._failed_until[row_id] = real_ms() + 5_000
+        if not self._stopped and not isinstance(error, StoreFailedError):
+            self._around.log.failure("timers.one_failed", error, due=row_id)

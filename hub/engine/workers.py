@@ -1,0 +1,250 @@
+"""Worker processes, as the engine sees them: pools that are started, watched, timed and started again."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure as TwistedFailure
+
+from hub.core.errors import HubError
+from hub.core.ids import IdMaker
+from hub.core.log import Log
+from hub.engine.contracts import Reply
+from hub.engine.wire import FrameBuffer, pack
+
+
+class WorkerDiedError(HubError):
+    """The worker process died or was ended at its time limit while it ran this task."""
+
+    code = "H151"
+
+
+class TaskFailedError(HubError):
+    """A task raised an error; *task_code* is that error's own code."""
+
+    code: ClassVar[str] = "H152"
+
+    def __init__(self, error: Mapping[str, str]) -> None:
+        super().__init__(
+            error["what"],
+            where=error["where"],
+            expected=error["expected"],
+            found=error["found"],
+            fix=error["fix"],
+        )
+        self.task_code = error["code"]
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    frame: bytes
+    deferred: Deferred[Reply]
+    timeout: float
+    tries: int = 0
+
+
+class _Worker(ProcessProtocol):
+    """One worker process; runs one call at a time."""
+
+    transport: Any  # an IProcessTransport, whose zope interface mypy cannot follow
+
+    def __init__(self, pool: WorkerPool, number: int) -> None:
+        self._pool = pool
+        self.number = number
+        self._frames = FrameBuffer()
+        self._errors = b""
+        self.call: _Call | None = None
+        self._timer: Any = None
+        self._timed_out = False
+        self.gone: Deferred[None] = Deferred()
+
+    def run(self, call: _Call) -> None:
+        self.call = call
+        self.transport.write(call.frame)
+        self._timer = self._pool.reactor.callLater(call.timeout, self._time_out)
+
+    def end(self) -> None:
+        """Let the process finish what it runs: it stops when its input ends."""
+        self.transport.closeStdin()
+
+    def outReceived(self, data: bytes) -> None:  # noqa: N802
+        for header, parts in self._frames.feed(data):
+            call = self._take_call()
+            if call is None:
+                continue
+            if "error" in header:
+                call.deferred.errback(TaskFailedError(header["error"]))
+            else:
+                call.deferred.callback(Reply(header["reply"], parts))
+            self._pool.idle(self)
+
+    def errReceived(self, data: bytes) -> None:  # noqa: N802
+        self._errors = (self._errors + data)[-65_536:]
+        *lines, self._errors = self._errors.split(b"\n")
+        for line in lines:
+            self._pool.log_line(self.number, line)
+
+    def processEnded(self, reason: TwistedFailure) -> None:  # noqa: N802
+        call = self._take_call()
+        self._pool.ended(self, reason)
+        if call is not None:
+            what = (
+                f"A worker was ended after {call.timeout:g} s."
+                if self._timed_out
+                else "A worker process died while it ran this."
+            )
+            call.deferred.errback(WorkerDiedError(what))
+        self.gone.callback(None)
+
+    def _take_call(self) -> _Call | None:
+        call, self.call = self.call, None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        return call
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self.kill()
+
+    def kill(self) -> None:
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+
+
+class WorkerPool:
+    """*size* processes that run *command*; calls wait in order for the next idle one."""
+
+    def __init__(self, name: str, size: int, command: Sequence[str], reactor: Any, ids: IdMaker, log: Log) -> None:
+        self.name = name
+        self.reactor = reactor
+        self._size = size
+        self._command = list(command)
+        self._ids = ids
+        self._log = log.bind(pool=name)
+        self._workers: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._waiting: deque[_Call] = deque()
+        self._stopping = False
+        self._deaths = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a worker."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Start the processes."""
+        for number in range(self._size):
+            self._spawn(number)
+
+    def call(
+        self, task: str, header: Mapping[str, Any], parts: tuple[bytes, ...] = (), *, timeout: float = 60.0
+    ) -> Deferred[Reply]:
+        """Run *task*; see :class:`hub.engine.contracts.Workers`."""
+        frame = pack({**header, "task": task, "first_id": self._ids.block().first}, parts)
+        call = _Call(frame, Deferred(), timeout)
+        if self._stopping:
+            call.deferred.errback(WorkerDiedError("The node is stopping."))
+            return call.deferred
+        self._waiting.append(call)
+        self._dispatch()
+        return call.deferred
+
+    def stop(self) -> list[Deferred[None]]:
+        """Let the running tasks end; those that wait fail. The Deferreds fire when the processes are gone."""
+        self._stopping = True
+        for call in self._waiting:
+            call.deferred.errback(WorkerDiedError("The node is stopping."))
+        self._waiting.clear()
+        for worker in self._workers:
+            worker.end()
+        return [worker.gone for worker in self._workers]
+
+    def kill(self) -> None:
+        """End the processes now."""
+        for worker in list(self._workers):
+            worker.kill()
+
+    def idle(self, worker: _Worker) -> None:
+        """*worker* can take another call."""
+        self._deaths = 0
+        self._idle.append(worker)
+        self._dispatch()
+
+    def ended(self, worker: _Worker, reason: TwistedFailure) -> None:
+        """*worker*'s process is gone; start another, slower when they keep dying."""
+        self._workers.discard(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+        if self._stopping:
+            return
+        self._deaths += 1
+        status = reason.value.exitCode if isinstance(reason.value, ProcessTerminated | ProcessDone) else None
+        self._log.warning("worker.died", number=worker.number, exit=status)
+        self.reactor.callLater(min(0.05 * 2**self._deaths, 10.0), self._spawn, worker.number)
+
+    def log_line(self, number: int, line: bytes) -> None:
+        """Pass on a line that a worker wrote to standard error, if it is one of the hub's own log lines.
+
+        Anything else may be a script's print of patient data; it is counted, not repeated.
+        """
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            self._log.warning("worker.printed", number=number, bytes=len(line))
+            return
+        if isinstance(entry, dict) and "event" in entry:
+            fields = {k: v for k, v in entry.items() if isinstance(v, str | int | float | bool)}
+            self._log.info(str(fields.pop("event")), **fields)
+
+    def _spawn(self, number: int) -> None:
+        if self._stopping:
+            return
+        worker = _Worker(self, number)
+        self._workers.add(worker)
+        self.reactor.spawnProcess(worker, self._command[0], self._command, env=None)
+        self._idle.append(worker)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        while self._idle and self._waiting:
+            self._idle.pop().run(self._waiting.popleft())
+
+
+class WorkerPools:
+    """Routes a task to its pool by the task's name."""
+
+    def __init__(self, pools: Mapping[str, WorkerPool]) -> None:
+        self._pools = dict(pools)
+
+    def __getitem__(self, name: str) -> WorkerPool:
+        return self._pools[name]
+
+    def call(
+        self, task: str, header: Mapping[str, Any], parts: tuple[bytes, ...] = (), *, timeout: float = 60.0
+    ) -> Deferred[Reply]:
+        """Run *task*: mapping and billing tasks have pools of their own, all others are transfers."""
+        pool = {"map": "mapping", "billing.decide": "billing"}.get(task, "transfer")
+        return self._pools[pool].call(task, header, parts, timeout=timeout)
+
+    def start(self) -> None:
+        """Start every pool."""
+        for pool in self._pools.values():
+            pool.start()
+
+    def stop(self) -> list[Deferred[None]]:
+        """Stop every pool; see :meth:`WorkerPool.stop`."""
+        return [gone for pool in self._pools.values() for gone in pool.stop()]
+
+    def kill(self) -> None:
+        """End every process now."""
+        for pool in self._pools.values():
+            pool.kill()

@@ -1,0 +1,1 @@
+"""FHIR R4: notifications and resources on plain JSON."""

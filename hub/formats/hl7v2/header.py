@@ -1,0 +1,256 @@
+"""MSH, read alone and fast: what a listener needs to answer before anything else looks at the message.
+
+Everything here works on bytes and is safe on the reactor. MSH-1 is the separator itself, so MSH-3 is the
+third *value* but the second *separated* part; ``Header.wire`` hides that.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from hub.core.errors import HubError, masked
+from hub.formats.hl7v2.escape import Delimiters, unescape
+
+BOM = codecs.BOM_UTF8
+_BEFORE = b"\r\n\t \x0b"
+_AFTER = b"\r\n\x1c"
+_VERSION = re.compile(r"\s*[vV]?(\d{1,3}(?:\.\d{1,3}){0,3})")
+
+
+class HL7ParseError(HubError):
+    """These bytes are not an HL7 message. *condition* is the HL7 table 0357 code for an acknowledgement."""
+
+    code = "H220"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str,
+        expected: str = "",
+        found: str = "",
+        fix: str = "",
+        condition: str = "100",
+    ) -> None:
+        super().__init__(what, where=where, expected=expected, found=found, fix=fix)
+        self.condition = condition
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The values of MSH. Texts are decoded and unescaped; ``wire`` gives the bytes as they came."""
+
+    delimiters: Delimiters
+    type: str
+    """``ADT^A04``, from MSH-9.1 and MSH-9.2; ``ACK`` when there is no event."""
+    structure: str
+    control_id: str
+    sending_application: str
+    sending_facility: str
+    receiving_application: str
+    receiving_facility: str
+    sent: str
+    """MSH-7 as it was written."""
+    processing_id: str
+    """MSH-11.1: ``P``, ``T`` or ``D``."""
+    version: str
+    """MSH-12.1 without decoration: ``2.5.1^USA`` and ``2.5.1.`` are both ``2.5.1``."""
+    accept_ack: str
+    application_ack: str
+    character_set: str
+    fields: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def event(self) -> str:
+        """MSH-9.2, the trigger event: ``A04``."""
+        return self.type.partition("^")[2]
+
+    def wire(self, position: int) -> bytes:
+        """MSH-*position* (3 and up) as it stands in the message, ``b""`` when it does not."""
+        index = position - 1
+        return self.fields[index] if index < len(self.fields) else b""
+
+
+def read_header(raw: bytes) -> Header:
+    """The MSH of *raw*, without looking at the rest.
+
+    A byte order mark, blank lines and a block start before MSH are tolerated. Raises :class:`HL7ParseError`,
+    and nothing else, when MSH is missing, its delimiters cannot work, or it is too short to say what the
+    message is (MSH-9).
+    """
+    start, end = _msh_span(raw)
+    line = raw[start:end]
+    delimiters = _delimiters(line, start)
+    fields = tuple(line.split(delimiters.field.encode("ascii")))
+    character_set = _ascii(fields, 18, delimiters)
+    codec = codec_for(character_set) or _guess(line)
+
+    def value(position: int, component: int = 1) -> str:
+        parts = fields[position - 1].split(delimiters.component.encode("ascii")) if position <= len(fields) else []
+        if component > len(parts):
+            return ""
+        text = parts[component - 1].decode(codec, "replace").strip()
+        return "" if text == '""' else unescape(text, delimiters)
+
+    code, event = value(9), value(9, 2)
+    if not code:
+        raise HL7ParseError(
+            "This message does not say what it is.",
+            where="MSH-9",
+            expected="a message type such as ADT^A04",
+            condition="101",
+        )
+    return Header(
+        delimiters=delimiters,
+        type=f"{code}^{event}" if event else code,
+        structure=value(9, 3),
+        control_id=value(10),
+        sending_application=value(3),
+        sending_facility=value(4),
+        receiving_application=value(5),
+        receiving_facility=value(6),
+        sent=value(7),
+        processing_id=value(11),
+        version=normal_version(value(12)),
+        accept_ack=value(15).upper(),
+        application_ack=value(16).upper(),
+        character_set=character_set,
+        fields=fields,
+    )
+
+
+def content_without_timestamp(raw: bytes) -> bytes:
+    """*raw* as it is compared to find duplicates.
+
+    MSH-7 blanked, line ends as CR, nothing before MSH or after the last segment.
+
+    Raises :class:`HL7ParseError` when there is no MSH.
+    """
+    start, end = _msh_span(raw)
+    separator = raw[start + 3 : start + 4]
+    fields = raw[start:end].split(separator)
+    if len(fields) > 6:
+        fields[6] = b""
+    body = separator.join(fields) + raw[end:]
+    lines = body.rstrip(_AFTER).replace(b"\n", b"\r").split(b"\r")
+    return b"\r".join(line for line in lines if line)
+
+
+def content(raw: bytes) -> bytes:
+    """*raw* from its MSH to its last segment: without a byte order mark, blank lines or block marks around them.
+
+    Raises :class:`HL7ParseError` when there is no MSH.
+    """
+    start, _ = _msh_span(raw)
+    return raw[start:].rstrip(_AFTER)
+
+
+def normal_version(text: str) -> str:
+    """The digits of a version however it is decorated (``2.5.1^USA``, ``2.3.``, ``v2.3``).
+
+    ``""`` when there are none.
+    """
+    found = _VERSION.match(text)
+    return found[1] if found else ""
+
+
+@lru_cache(maxsize=256)
+def codec_for(character_set: str) -> str | None:
+    """The Python codec for an MSH-18 value (HL7 table 0211), or ``None`` when it says nothing reliable.
+
+    ``ASCII`` says nothing: senders that declare it send other bytes as well.
+    """
+    name = character_set.strip().upper()
+    if name in {"", "ASCII"}:
+        return None
+    if name.startswith("8859/"):
+        name = f"ISO-8859-{name[5:]}"
+    known = {
+        "UNICODE": "utf-8",
+        "GB 18030-2000": "gb18030",
+        "BIG-5": "big5",
+        "KS X 1001": "euc_kr",
+        "ISO IR87": "iso2022_jp",
+    }
+    name = known.get(name, name.removeprefix("UNICODE ").strip())
+    try:
+        found = codecs.lookup(name).name
+        "".encode(found)
+    except (LookupError, ValueError):
+        return None
+    # The delimiters were read as single bytes, so a two-byte encoding cannot be what this message is written
+    # in.
+    return None if found.startswith(("utf-16", "utf-32")) else found
+
+
+def decode(raw: bytes, character_set: str, encoding: str | None = None) -> str:
+    """*raw* as text, never failing.
+
+    By *encoding* if given, else by MSH-18, else UTF-8, else Windows-1252 or Latin-1.
+    """
+    codec = encoding or codec_for(character_set) or _guess(raw)
+    return raw.decode(codec, "replace")
+
+
+def _guess(raw: bytes) -> str:
+    for codec in ("utf-8", "cp1252"):
+        try:
+            raw.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        return codec
+    return "latin-1"
+
+
+def _msh_span(raw: bytes) -> tuple[int, int]:
+    """Where the MSH line starts and ends."""
+    start = 0
+    while raw[start : start + 1] and (raw[start] in _BEFORE or raw.startswith(BOM, start)):
+        start += 3 if raw[start] == BOM[0] else 1
+    if not raw.startswith(b"MSH", start):
+        raise _no_msh(raw, start)
+    ends = [position for position in (raw.find(b"\r", start), raw.find(b"\n", start)) if position >= 0]
+    return start, min(ends, default=len(raw))
+
+
+def _no_msh(raw: bytes, start: int) -> HL7ParseError:
+    if start >= len(raw):
+        return HL7ParseError("This message is empty.", where="byte 0", expected="a message that begins with MSH")
+    fix = ""
+    if raw[start : start + 3] in {b"FHS", b"BHS"}:
+        fix = "This is a batch: split it into its messages first."
+    elif raw[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        fix = "This is UTF-16: ask the sender for UTF-8."
+    return HL7ParseError(
+        "This message does not begin with MSH.",
+        where=f"byte {start}",
+        expected="MSH",
+        found=masked(raw[start : start + 3].decode("latin-1")),
+        fix=fix,
+    )
+
+
+def _delimiters(line: bytes, start: int) -> Delimiters:
+    separator = line[3:4]
+    characters = line[4:].split(separator, 1)[0] if separator else b""
+    every = separator + characters
+    usable = all(33 <= byte <= 126 and not chr(byte).isalnum() for byte in every)
+    if not separator or not usable or len(set(every)) != len(every) or not 2 <= len(characters) <= 5:
+        raise HL7ParseError(
+            "The delimiters of this message cannot be used.",
+            where=f"MSH-2 (byte {start + 4})",
+            expected="two to five different punctuation characters, such as ^~\\&",
+            found=f"{len(characters)} characters",
+        )
+    component, repetition, escape, subcomponent, truncation = (*every[1:].decode("ascii"), "", "", "")[:5]
+    return Delimiters(separator.decode("ascii"), component, repetition, escape, subcomponent, truncation)
+
+
+def _ascii(fields: tuple[bytes, ...], position: int, delimiters: Delimiters) -> str:
+    """The first value among the repetitions of MSH-*position*."""
+    text = fields[position - 1].decode("ascii", "replace") if position <= len(fields) else ""
+    values = (value.partition(delimiters.component)[0].strip() for value in text.split(delimiters.repetition))
+    return next((value for value in values if value and value != '""'), "")

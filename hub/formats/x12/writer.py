@@ -1,0 +1,199 @@
+"""Values to interchanges: the envelope, the counts and the character set are right by construction."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub.formats.x12.errors import UnwritableError
+from hub.formats.x12.segments import STANDARD, Delimiters
+
+Element = str | tuple[str, ...]
+
+_BASIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !\"&'()+,-./:;?=")
+_SPELLED = {
+    "ß": "SS", "Æ": "AE", "æ": "AE", "Ø": "O", "ø": "O", "Œ": "OE", "œ": "OE", "Ł": "L", "ł": "L",
+    "Đ": "D", "đ": "D", "Ð": "D", "ð": "D", "Þ": "TH", "þ": "TH", "\N{LATIN SMALL LETTER DOTLESS I}": "I",
+    "\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{MINUS SIGN}": "-", "\N{NON-BREAKING HYPHEN}": "-",
+}  # fmt: skip
+_SPELLING = str.maketrans(_SPELLED)
+_ALREADY_CLEAN = re.compile(r"[A-Z0-9]+(?: [A-Z0-9]+)*\Z|\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sends to whom, under which control numbers, when, and whether it counts.
+
+    *usage* is ``T`` or ``P``. *at* is local time of the sender, as ISA09/10 and GS04/05 want it. The group's
+    sender and receiver default to the interchange's. *transaction_control* numbers the first ST; further
+    ones count up.
+    """
+
+    sender: str
+    receiver: str
+    at: datetime
+    interchange_control: int
+    group_control: int
+    usage: str
+    transaction_control: int = 1
+    sender_qualifier: str = "ZZ"
+    receiver_qualifier: str = "ZZ"
+    group_sender: str = ""
+    group_receiver: str = ""
+    acknowledgement_requested: bool = False
+    delimiters: Delimiters = STANDARD
+
+
+def clean(text: str, delimiters: Delimiters = STANDARD, also: str = "") -> str:
+    """*text* in the basic character set (X12.6 3.3.1): upper case, accents spelled out, blanks joined.
+
+    The *delimiters* in use, control characters and anything else outside of the set become blanks; *also*
+    names characters of the extended set that this element may keep (``@`` in an e-mail address).
+    """
+    if _ALREADY_CLEAN.match(text):  # most values are, and this is three times as fast
+        return text
+    spelled = unicodedata.normalize("NFKD", text.translate(_SPELLING)).upper()
+    allowed = (_BASIC | set(also)) - set(delimiters)
+    kept = (c if c in allowed else " " for c in spelled if not unicodedata.combining(c))
+    return " ".join("".join(kept).split())
+
+
+class InterchangeWriter:
+    """Builds one interchange with one group: ``begin``, ``add``…, ``end`` per transaction, then ``finish``.
+
+    Elements are texts, or tuples of texts for composites; trailing empty ones are left out. The caller
+    cleans free text; an element that contains a delimiter raises
+    :class:`UnwritableError`.
+    """
+
+    def __init__(self, envelope: Envelope, functional_id: str, version: str) -> None:
+        _check(envelope)
+        self.envelope = envelope
+        self._version = version
+        self._delimiters = envelope.delimiters
+        self._forbidden = {d for d in envelope.delimiters if d}
+        self._transactions = 0
+        self._positions = 0
+        self._control = ""
+        self._out: list[str] = [self._isa()]
+        at = envelope.at
+        self._append(
+            "GS",
+            functional_id,
+            envelope.group_sender or envelope.sender,
+            envelope.group_receiver or envelope.receiver,
+            at.strftime("%Y%m%d"),
+            at.strftime("%H%M"),
+            str(envelope.group_control),
+            "X",
+            version,
+        )
+
+    @property
+    def delimiters(self) -> Delimiters:
+        """The delimiters that elements must not contain."""
+        return self._delimiters
+
+    @property
+    def positions(self) -> int:
+        """How many segments the open transaction has so far, ST included."""
+        return self._positions
+
+    def begin(self, identifier: str, version: str = "") -> None:
+        """Open a transaction set; *version* is ST03 and stays empty where the guide has none."""
+        self._control = f"{self.envelope.transaction_control + self._transactions:04d}"
+        self._transactions += 1
+        self._positions = 0
+        self.add("ST", identifier, self._control, version)
+
+    def add(self, identifier: str, *elements: Element) -> None:
+        """Append a segment to the open transaction."""
+        self._positions += 1
+        self._append(identifier, *elements)
+
+    def end(self) -> None:
+        """Close the open transaction with its SE."""
+        self.add("SE", str(self._positions + 1), self._control)
+
+    def interchange_segment(self, identifier: str, *elements: Element) -> None:
+        """Append a segment that belongs to the interchange itself, before its group."""
+        group = self._out.pop()
+        self._append(identifier, *elements)
+        self._out.append(group)
+
+    def finish(self) -> bytes:
+        """Close the group and the interchange and return the whole.
+
+        Without a transaction, the group is left out.
+        """
+        if self._transactions:
+            self._append("GE", str(self._transactions), str(self.envelope.group_control))
+        else:
+            self._out.pop()
+        groups = "1" if self._transactions else "0"
+        self._append("IEA", groups, f"{self.envelope.interchange_control:09d}")
+        return "".join(self._out).encode("ascii")
+
+    def _append(self, identifier: str, *elements: Element) -> None:
+        texts = [identifier]
+        for number, element in enumerate(elements, start=1):
+            if isinstance(element, tuple):
+                parts = list(element)
+                while parts and not parts[-1]:
+                    parts.pop()
+                self._refuse_delimiters(identifier, number, parts)
+                texts.append(self._delimiters.component.join(parts))
+            else:
+                self._refuse_delimiters(identifier, number, (element,))
+                texts.append(element)
+        while not texts[-1]:
+            texts.pop()
+        self._out.append(self._delimiters.element.join(texts) + self._delimiters.segment)
+
+    def _refuse_delimiters(self, identifier: str, number: int, texts: tuple[str, ...] | list[str]) -> None:
+        for text in texts:
+            if not text.isascii() or not self._forbidden.isdisjoint(text):
+                raise UnwritableError(
+                    "A value holds a delimiter or a character that X12 does not carry.",
+                    where=f"{identifier}{number:02d}",
+                    fix="Correct the value at its source.",
+                )
+
+    def _isa(self) -> str:
+        envelope, marks = self.envelope, self._delimiters
+        elements = (
+            "ISA", "00", " " * 10, "00", " " * 10,
+            envelope.sender_qualifier, envelope.sender.ljust(15),
+            envelope.receiver_qualifier, envelope.receiver.ljust(15),
+            envelope.at.strftime("%y%m%d"), envelope.at.strftime("%H%M"), marks.repetition, "00501",
+            f"{envelope.interchange_control:09d}", "1" if envelope.acknowledgement_requested else "0",
+            envelope.usage, marks.component,
+        )  # fmt: skip
+        return marks.element.join(elements) + marks.segment
+
+
+def _check(envelope: Envelope) -> None:
+    wrong = ""
+    marks = tuple(envelope.delimiters)
+    if any(len(m) != 1 or m.isalnum() or m == " " or not m.isascii() for m in marks) or len(set(marks)) != 4:
+        wrong = "delimiters"
+    elif envelope.usage not in {"T", "P"}:
+        wrong = "usage"
+    elif len(envelope.sender_qualifier) != 2 or len(envelope.receiver_qualifier) != 2:
+        wrong = "qualifiers"
+    elif (
+        not 1 <= envelope.interchange_control <= 999_999_999 or not 1 <= envelope.group_control <= 999_999_999
+    ):
+        wrong = "control numbers"
+    elif not 1 <= envelope.transaction_control <= 999_999_999:
+        wrong = "transaction control number"
+    else:
+        ids = (envelope.sender, envelope.receiver)
+        if any(not 1 <= len(i) <= 15 or not i.isascii() or not set(marks).isdisjoint(i) for i in ids):
+            wrong = "sender or receiver id"
+    if wrong:
+        raise UnwritableError(f"The envelope's {wrong} cannot be written.", where="ISA")

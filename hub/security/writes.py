@@ -1,0 +1,34 @@
+"""The small writes that the web process and commands ask the engine for, by name.
+
+The journal runs them, in its own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from hub.security import audit, sessions, users
+
+Write = Callable[[Connection, dict[str, Any]], dict[str, Any]]
+
+
+def _audit(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
+    """Record a look or an act. *args*: actor, action, object_type, object_id, patient_id, reason, detail."""
+    return {"sequence": audit.record(connection, **args)}
+
+
+WRITES: dict[str, Write] = {
+    "session_open": sessions.open_session,
+    "session_touch": sessions.touch,
+    "session_close": sessions.close_session,
+    "login_failed": sessions.login_failed,
+    "reveal": sessions.reveal,
+    "hide": sessions.hide,
+    "audit": _audit,
+    "user_add": users.add,
+    "user_password": users.set_password,
+    "user_disable": users.disable,
+}

@@ -1,0 +1,1 @@
+"""A site's files: read, checked, bundled and wired to the running parts."""

@@ -1,0 +1,320 @@
+"""``channels/NAME.toml``: the models, and what a channel is once its file is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hub.connectors.settings import Settings
+from hub.core.units import Duration
+from hub.engine.contracts import Connector, Description
+from hub.formats.hl7v2.path import PathError, parse_path
+from hub.site.files import Key, TomlFile
+from hub.site.findings import Finding, did_you_mean
+from hub.site.models import check_model
+
+Format = Literal["hl7v2", "x12", "fhir", "json"]
+BILLING = "billing"
+DEFAULT_FORMAT: dict[str, Format] = {
+    "mllp": "hl7v2",
+    "fhir": "fhir",
+    "http": "json",
+    "sftp": "x12",
+    "files": "x12",
+    BILLING: "json",
+}
+LANES = ("patient", "account", "strict", "any")
+_SOURCE_KEYS = ("type", "accepts", "format", "lane", "duplicates", "ack")
+_DESTINATION_KEYS = ("type", "order", "ambiguous", "takes", "max_attempts", "backoff", "backoff_max", "shadow")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class SourceFile(_Table):
+    """What every source says, whatever its connector."""
+
+    type: str = Field(description="The connector.", examples=["mllp"])
+    accepts: tuple[str, ...] = Field(
+        default=(), description="Kinds that go on; others are filtered. Empty: every kind."
+    )
+    format: Format | None = Field(default=None, description="How bytes are read; each connector has its own.")
+    lane: str = Field(
+        default="patient",
+        description="What order is kept by: patient, account, strict, any, or a path.",
+        examples=["account", "PV1-19.1"],
+    )
+    duplicates: Literal["replay_ack", "process"] = Field(
+        default="replay_ack", description="A repeat gets the earlier answer and no other effect, or is processed."
+    )
+    ack: Literal["committed", "processed"] = Field(
+        default="committed", description="Answer when stored, or when the steps are done."
+    )
+
+
+class StepFile(_Table):
+    """``[[step]]``."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    on: tuple[str, ...] = Field(min_length=1, description="Kinds, or patterns such as ADT^*.")
+    run: str = Field(pattern=r"^[a-z_][\w.]*:[A-Za-z_]\w*$", examples=["acme.charges:charges"])
+
+
+class DestinationFile(_Table):
+    """What every destination says, whatever its connector."""
+
+    type: str
+    order: Literal["strict", "patient", "account", "lane", "any"] = Field(
+        description="Within what deliveries keep their order."
+    )
+    ambiguous: Literal["retry", "ask"] = Field(
+        description="What to do when a delivery may have arrived: send again, or ask a person."
+    )
+    takes: tuple[str, ...] = Field(default=(), description="Kinds of output. Empty: all that its type can take.")
+    max_attempts: int | None = Field(
+        default=None, ge=1, description="Refuse after so many; without it, try for ever."
+    )
+    backoff: Duration = Field(default=5.0, description="Wait after the first failure; it doubles.")
+    backoff_max: Duration = Field(default=300.0, description="The longest wait.")
+    shadow: bool = Field(default=False, description="Build and keep, never send.")
+
+
+class Alerts(_Table):
+    """``[alerts]``."""
+
+    quiet_after: Duration | None = Field(default=None, description="No message for so long, in business hours.")
+    queue_age: Duration = Field(default=1800.0, description="The oldest delivery waits for so long.")
+
+
+class ChannelFile(_Table):
+    """The parts of the file that depend on no connector."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    owner: str = Field(description="Who answers for this channel.", examples=["integration@hub.example"])
+    source: Any
+    step: tuple[Any, ...] = ()
+    destination: dict[str, Any] = {}
+    alerts: Alerts = Alerts()
+
+
+class BillingSource(Settings):
+    """``type = "billing"``: what billing hands out."""
+
+    takes: tuple[str, ...] = Field(
+        min_length=1, description="Kinds that billing emits.", examples=[["837P"], ["payment", "claim status"]]
+    )
+
+
+class BillingDestination(Settings):
+    """``type = "billing"``: visits, charges, appointments, merges and partners' files go to billing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: for which kinds it runs which function."""
+
+    name: str
+    on: tuple[str, ...]
+    run: str
+
+    def takes(self, kind: str) -> bool:
+        """Whether the step runs for messages of *kind*."""
+        return any(fnmatchcase(kind, pattern) for pattern in self.on)
+
+    @property
+    def module(self) -> str:
+        """``acme.charges``."""
+        return self.run.partition(":")[0]
+
+    @property
+    def function(self) -> str:
+        """``charges``."""
+        return self.run.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationPlan:
+    """One destination of a channel, checked. *settings* are the connector's own."""
+
+    name: str
+    connector: str
+    settings: Any
+    order: str
+    ambiguous: str
+    takes: tuple[str, ...] = ()
+    max_attempts: int | None = None
+    backoff: float = 5.0
+    backoff_max: float = 300.0
+    shadow: bool = False
+
+
+def _undescribed(raw: bytes) -> Description:
+    raise NotImplementedError(f"no format for these {len(raw)} bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel, checked. *sources* are pairs of connector name and its settings."""
+
+    name: str
+    title: str
+    owner: str
+    file: TomlFile
+    sources: tuple[tuple[str, Any], ...]
+    accepts: frozenset[str]
+    format: Format
+    lane: str
+    duplicates: str
+    ack: str
+    steps: tuple[Step, ...]
+    destinations: dict[str, DestinationPlan]
+    alerts: Alerts
+    describe: Callable[[bytes], Description] = field(default=_undescribed)
+
+    @property
+    def billing_kinds(self) -> frozenset[str]:
+        """The kinds that this channel takes from billing."""
+        return frozenset(
+            kind for _, settings in self.sources if isinstance(settings, BillingSource) for kind in settings.takes
+        )
+
+
+def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channel | None, list[Finding]]:
+    """The channel that *file* declares, with *known* connectors by name, and what is wrong with it.
+
+    None when it is too wrong to run.
+    """
+    whole, findings = check_model(ChannelFile, file.data, file, ())
+    if whole is None:
+        return None, findings
+    stem = file.name.rpartition("/")[2].removesuffix(".toml")
+    if whole.name != stem:
+        findings.append(file.finding(("name",), "H210", f'Channel "{whole.name}" stands in the file {stem}.toml.'))
+    raw_sources = whole.source if isinstance(whole.source, list) else [whole.source]
+    sources = []
+    plain: list[SourceFile] = []
+    for number, data in enumerate(raw_sources):
+        key: Key = ("source", number) if isinstance(whole.source, list) else ("source",)
+        common, settings, found = _end(SourceFile, _SOURCE_KEYS, data, file, key, known, "source_settings")
+        findings += found
+        if isinstance(common, SourceFile) and settings is not None:
+            sources.append((common.type, settings))
+            plain.append(common)
+    steps = []
+    for number, data in enumerate(whole.step):
+        step, found = check_model(StepFile, data, file, ("step", number))
+        findings += found
+        if step:
+            steps.append(Step(step.name, step.on, step.run))
+    destinations = {}
+    for name, data in whole.destination.items():
+        plan, found = _destination(name, data, file, known)
+        findings += found
+        if plan:
+            destinations[name] = plan
+    if any(finding.level == "error" for finding in findings) or not plain:
+        return None, findings
+    first = plain[0]
+    channel_format = first.format or DEFAULT_FORMAT.get(first.type, "json")
+    findings += _lane_findings(first.lane, channel_format, file)
+    channel = Channel(
+        name=whole.name,
+        title=whole.title,
+        owner=whole.owner,
+        file=file,
+        sources=tuple(sources),
+        accepts=frozenset(kind for source in plain for kind in source.accepts),
+        format=channel_format,
+        lane=first.lane,
+        duplicates=first.duplicates,
+        ack=first.ack,
+        steps=tuple(steps),
+        destinations=destinations,
+        alerts=whole.alerts,
+    )
+    return channel, findings
+
+
+def _destination(
+    name: str, data: Any, file: TomlFile, known: Mapping[str, Connector]
+) -> tuple[DestinationPlan | None, list[Finding]]:
+    if isinstance(data, dict) and data.get("type") == BILLING:
+        # Billing completes a delivery in the transaction that takes its effect: nothing can be ambiguous there.
+        data = {"order": "lane", "ambiguous": "retry", **data}
+    key = ("destination", name)
+    common, settings, findings = _end(
+        DestinationFile, _DESTINATION_KEYS, data, file, key, known, "destination_settings"
+    )
+    if not isinstance(common, DestinationFile) or settings is None:
+        return None, findings
+    plan = DestinationPlan(
+        name=name,
+        connector=common.type,
+        settings=settings,
+        order=common.order,
+        ambiguous=common.ambiguous,
+        takes=common.takes,
+        max_attempts=common.max_attempts,
+        backoff=common.backoff,
+        backoff_max=common.backoff_max,
+        shadow=common.shadow,
+    )
+    return plan, findings
+
+
+def _end(
+    model: type[BaseModel],
+    own_keys: tuple[str, ...],
+    data: Any,
+    file: TomlFile,
+    key: Key,
+    known: Mapping[str, Connector],
+    side: Literal["source_settings", "destination_settings"],
+) -> tuple[BaseModel | None, Any, list[Finding]]:
+    """One end of a channel: what every end says, the connector's own settings, and the findings about both."""
+    if not isinstance(data, dict):
+        return None, None, [file.finding(key, "H202", "This is not a table.", f"Write [{key[0]}].")]
+    common, findings = check_model(model, {k: v for k, v in data.items() if k in own_keys}, file, key)
+    name = data.get("type")
+    settings_model = _settings_model(name, known, side)
+    if settings_model is None:
+        if isinstance(name, str):
+            able = sorted(
+                n for n in (*known, BILLING) if _settings_model(n, known, side)
+            )
+            what = side.partition("_")[0]
+            fix = did_you_mean(name, able) or f"known: {', '.join(able)}"
+            findings.append(file.finding((*key, "type"), "H206", f'No connector "{name}" can be a {what}.', fix))
+        return None, None, findings
+    rest = {k: v for k, v in data.items() if k not in own_keys or k in settings_model.model_fields}
+    rest.pop("type", None)
+    settings, found = check_model(settings_model, rest, file, key, also=own_keys)
+    return common, settings, findings + found
+
+
+def _settings_model(name: Any, known: Mapping[str, Connector], side: str) -> type[BaseModel] | None:
+    if name == BILLING:
+        return BillingSource if side == "source_settings" else BillingDestination
+    connector = known.get(name) if isinstance(name, str) else None
+    return getattr(connector, side) if connector else None
+
+
+def _lane_findings(lane: str, channel_format: Format, file: TomlFile) -> list[Finding]:
+    if lane in LANES:
+        return []
+    key = ("source", "lane")
+    if channel_format != "hl7v2":
+        return [file.finding(key, "H202", f'"{lane}" is not a lane.', f"known: {', '.join(LANES)}")]
+    try:
+        parse_path(lane)
+    except PathError as error:
+        fix = did_you_mean(lane, LANES) or error.fix or f"known: {', '.join(LANES)}, or a path such as PV1-19.1"
+        return [file.finding(key, "H202", f'"{lane}" is neither a lane nor a path.', fix)]
+    return []

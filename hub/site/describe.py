@@ -1,0 +1,211 @@
+"""What intake must know of a message, read from its bytes by the channel's format.
+
+This runs where messages come in, so it reads no more than it needs: an HL7 view is lazy, of an X12 file only the head is
+looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from hub.core.errors import HubError
+from hub.engine.contracts import Description
+from hub.formats.hl7v2.header import content_without_timestamp
+from hub.formats.hl7v2.message import Message
+from hub.site.views import Event
+
+_HEAD = 1 << 14
+_NOTIFICATIONS = {"history", "subscription-notification"}
+
+
+class UnreadableError(HubError):
+    """A message is not what its channel's format says."""
+
+    code = "H226"
+
+
+def describer(message_format: str, lane: str) -> Callable[[bytes], Description]:
+    """The function that describes messages of *message_format* for a channel that keeps order by *lane*."""
+    describe = {"hl7v2": _hl7v2, "x12": _x12, "fhir": _fhir, "json": _json}[message_format]
+    return lambda raw: describe(raw, lane)
+
+
+def _hl7v2(raw: bytes, lane: str) -> Description:
+    message = Message(raw)
+    identifiers = [
+        ("mrn", _identifier(message, "PID-3", "MR")),
+        ("mrn", _identifier(message, "MRG-1", "MR")),
+        ("account", message["PID-18.1"]),
+        ("visit", message["PV1-19.1"]),
+        ("appointment", message["SCH-2.1"]),
+        ("name", message["PID-5.1"]),
+        ("name", f"{message['PID-5.1']} {message['PID-5.2']}".strip()),
+    ]
+    return Description(
+        kind=message.type,
+        control_id=message.control_id,
+        sender=f"{message.sending_application}|{message.sending_facility}",
+        lane=_hl7v2_lane(message, lane),
+        other_lane=_patient_lane(message, "MRG-1") or None if lane == "patient" else None,
+        duplicate_basis=content_without_timestamp(raw),
+        identifiers=_distinct(identifiers),
+    )
+
+
+def _hl7v2_lane(message: Message, lane: str) -> str:
+    match lane:
+        case "patient":
+            return _patient_lane(message, "PID-3") or _account_lane(message)
+        case "account":
+            return _account_lane(message) or _patient_lane(message, "PID-3")
+        case "strict":
+            return "strict"
+        case "any":
+            return _unique(message.raw)
+        case path:
+            return message[path]
+
+
+def _account_lane(message: Message) -> str:
+    account = message["PID-18.1"]
+    return f"account|{message['PID-18.4.1']}|{account}" if account else ""
+
+
+def _patient_lane(message: Message, path: str) -> str:
+    mrn = _identifier(message, path, "MR")
+    authority = message[f"{path}[MR].4.1"] or message[f"{path}.4.1"]
+    return f"patient|{authority}|{mrn}" if mrn else ""
+
+
+def _identifier(message: Message, path: str, kind: str) -> str:
+    return message.identifier(path, type=kind) or message[f"{path}.1"]
+
+
+def _x12(raw: bytes, lane: str) -> Description:
+    from hub.formats.x12.envelope import identify
+    from hub.formats.x12.segments import read_segments
+
+    kinds = identify(raw[:_HEAD])
+    isa = next(iter(read_segments(raw[:_HEAD])))
+    return Description(
+        kind=kinds[0] if kinds else "X12",
+        control_id=isa[13],
+        sender=isa[6],
+        lane=_unique(raw) if lane == "any" else "strict" if lane == "strict" else isa[6],
+        duplicate_basis=raw,
+        identifiers=_distinct([("interchange", isa[13])]),
+    )
+
+
+def _fhir(raw: bytes, lane: str) -> Description:
+    event = Event.parse(raw)
+    resource = event["resourceType"]
+    if not resource:
+        raise UnreadableError("This JSON is not a FHIR resource.", where="resourceType", expected="Bundle")
+    status = event.resource("Parameters") or event.resource("SubscriptionStatus")
+    notification = resource == "Bundle" and event["type"] in _NOTIFICATIONS and status is not None
+    kind = _notification_kind(event, status) if notification and status else _resource_kind(event)
+    encounter = event.resource("Encounter")
+    focus = _parameter(status, "focus") if status else ""
+    place = f"Encounter/{encounter['id']}" if encounter else focus
+    number = _parameter(status, "event-number") if status else ""
+    control_id = "/".join(part for part in (_parameter(status, "subscription"), number) if part) if status else ""
+    patient = event.resource("Patient")
+    identifiers = [("visit", v) for v in _values(encounter)] + [("mrn", v) for v in _values(patient)]
+    if patient:
+        family, given = patient["name[0].family"], patient["name[0].given[0]"]
+        identifiers += [("name", family), ("name", f"{family} {given}".strip())]
+    return Description(
+        kind=kind,
+        control_id=control_id or event["id"],
+        sender=_parameter(status, "subscription") if status else "",
+        lane="strict" if lane == "strict" else place if place and lane != "any" else _unique(raw),
+        duplicate_basis=raw,
+        identifiers=_distinct(identifiers),
+    )
+
+
+def _resource_kind(event: Event) -> str:
+    return f"Bundle {event['type']}".strip() if event["resourceType"] == "Bundle" else event["resourceType"]
+
+
+def _notification_kind(event: Event, status: Event) -> str:
+    """``notification`` with its resources, ``notification id-only`` without, ``heartbeat`` and ``handshake``."""
+    kind = _parameter(status, "type")
+    if kind in {"heartbeat", "handshake"}:
+        return kind
+    carried = [entry for entry in event.each("entry") if entry.get("resource.resourceType")]
+    return "notification" if len(carried) > 1 else "notification id-only"
+
+
+def _parameter(status: Event | None, name: str) -> str:
+    """A value of a notification's status, in the R4 backport's spelling (Parameters) or in R5's (SubscriptionStatus).
+
+    Source: Subscriptions R5 Backport implementation guide, section 3.4.
+    """
+    if status is None:
+        return ""
+    r5 = {
+        "type": "type",
+        "subscription": "subscription.reference",
+        "event-number": "notificationEvent[0].eventNumber",
+        "focus": "notificationEvent[0].focus.reference",
+    }
+    if status["resourceType"] == "SubscriptionStatus":
+        return status[r5[name]]
+    parameters = status.each("parameter")
+    nested = [part for parameter in parameters for part in parameter.each("part")]
+    for parameter in [*parameters, *nested]:
+        if parameter["name"] == name:
+            for value in ("valueCode", "valueString", "valueReference.reference", "valueUri", "valueInteger64"):
+                if text := parameter[value]:
+                    return text
+    return ""
+
+
+def focuses(event: Event) -> list[str]:
+    """The references that a FHIR notification is about, in order."""
+    found = []
+    for status in event.resources("Parameters"):
+        for parameter in status.each("parameter"):
+            found += [
+                part["valueReference.reference"] for part in parameter.each("part") if part["name"] == "focus"
+            ]
+    for status in event.resources("SubscriptionStatus"):
+        found += status.all("notificationEvent[*].focus.reference")
+    return [reference for reference in found if reference]
+
+
+def _values(resource: Event | None) -> list[str]:
+    return resource.all("identifier[*].value") if resource else []
+
+
+def _json(raw: bytes, lane: str) -> Description:
+    event = Event.parse(raw)
+    account = event["account"]
+    by = {"strict": "strict", "any": _unique(raw), "patient": f"patient|{event['authority']}|{event['mrn']}"}
+    return Description(
+        kind=event.kind,
+        control_id=event["result"] or event["id"],
+        sender=event["payer_id"],
+        lane=by.get(lane, f"account|{account}"),
+        duplicate_basis=raw,
+        identifiers=_distinct(
+            [
+                ("mrn", event["mrn"]),
+                ("account", account),
+                ("visit", event["visit_number"]),
+                ("claim", event["control_number"]),
+            ]
+        ),
+    )
+
+
+def _unique(raw: bytes) -> str:
+    """A lane of its own for every message."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _distinct(identifiers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys((kind, text) for kind, text in identifiers if text))

@@ -1,0 +1,74 @@
+"""From pydantic's errors to findings with a place, a sentence and a suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from hub.site.files import Key, TomlFile
+from hub.site.findings import Finding, did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def check_model(
+    model: type[M], data: Any, file: TomlFile, key: Key, also: Iterable[str] = ()
+) -> tuple[M | None, list[Finding]]:
+    """*data*, which stands at *key* of *file*, as *model*; None with findings when it does not fit.
+
+    *also* are keys that are known at this place although the model does not have them.
+    """
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, [
+            _finding(model, details["type"], details["msg"], details["loc"], file, key, tuple(also))
+            for details in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+
+
+def _finding(
+    model: type[BaseModel],
+    kind: str,
+    message: str,
+    loc: tuple[str | int, ...],
+    file: TomlFile,
+    key: Key,
+    also: tuple[str, ...],
+) -> Finding:
+    place = (*key, *loc)
+    name = str(loc[-1]) if loc else ""
+    around = _model_at(model, loc[:-1])
+    if kind == "extra_forbidden":
+        known = [*_keys(around), *also] if around else []
+        return file.finding(place, "H201", f'"{name}" is not a setting here.', did_you_mean(name, known))
+    if kind == "missing":
+        field = around.model_fields.get(name) if around else None
+        return file.finding(place, "H202", f'"{name}" is required.', (field.description or "") if field else "")
+    sentence = message.removeprefix("Value error, ")
+    return file.finding(place, "H202", f'"{name}": {sentence}.' if name else f"{sentence}.".capitalize())
+
+
+def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model that the value at *loc* is checked by."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = next((f for n, f in model.model_fields.items() if part in {n, f.alias}), None)
+        inner = next((kind for kind in _types(field.annotation if field else None)), None)
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def _types(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _types(argument)]
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,90 @@
+"""``config/hub.toml``: what this installation is, where it keeps its store, where it listens, how time passes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hub.core.units import Duration
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSettings(_Table):
+    """``[store]``."""
+
+    url: str = Field(
+        default="embedded",
+        description="`embedded` (SQLite in var/) or a PostgreSQL URL without its password.",
+        examples=["postgresql+psycopg://hub@db.example/hub"],
+    )
+
+
+class WebSettings(_Table):
+    """``[web]``. Pages show patient data, so they leave the machine only behind a proxy that speaks TLS."""
+
+    listen: str = Field(
+        default="tcp:127.0.0.1:8080",
+        pattern=r"^tcp:(?:[^:\s]+:)?\d{1,5}$",
+        description="Without a host, loopback.",
+    )
+
+
+class ClockSettings(_Table):
+    """``[clock]``: business time that runs fast, for demonstrations and tests. Refused in production."""
+
+    day_seconds: float = Field(
+        default=86_400.0, gt=0, le=86_400, description="Real seconds that a business day takes."
+    )
+    business_epoch: datetime | None = Field(
+        default=None, description="Business time at *real_epoch*, with offset."
+    )
+    real_epoch: datetime | None = Field(
+        default=None, description="Real time at which *business_epoch* was, with offset."
+    )
+
+    @model_validator(mode="after")
+    def _both_epochs(self) -> ClockSettings:
+        if (self.business_epoch is None) != (self.real_epoch is None):
+            raise ValueError("business_epoch and real_epoch go together")
+        for moment in (self.business_epoch, self.real_epoch):
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError("an epoch needs its offset, such as 2026-11-09T08:00:00-06:00")
+        if self.day_seconds != 86_400 and self.business_epoch is None:
+            raise ValueError("a fast clock needs business_epoch and real_epoch")
+        return self
+
+
+class WorkerSettings(_Table):
+    """``[workers]``: how many processes of each pool."""
+
+    mapping: int = Field(default=1, ge=1, le=64, description="Run mapping scripts; no network, no files.")
+    billing: int = Field(default=1, ge=1, le=64, description="Decide, read X12, build claims.")
+    transfer: int = Field(default=1, ge=1, le=64, description="SFTP and whatever else blocks.")
+    message_time: Duration = Field(
+        default=10.0, description="A message that takes longer in a mapping is held.", examples=["10s"]
+    )
+
+
+class HubSettings(_Table):
+    """The whole file."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    title: str = Field(examples=["Alder Street Family Clinic"])
+    environment: Literal["production", "test"] = Field(
+        description="Bound to MSH-11 and ISA15: the two never mix."
+    )
+    store: StoreSettings = StoreSettings()
+    web: WebSettings = WebSettings()
+    clock: ClockSettings | None = None
+    workers: WorkerSettings = WorkerSettings()
+
+    @model_validator(mode="after")
+    def _real_time_in_production(self) -> HubSettings:
+        if self.environment == "production" and self.clock is not None:
+            raise ValueError("production lives in real time: remove [clock]")
+        return self

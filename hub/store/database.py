@@ -1,0 +1,57 @@
+"""Opening the store: SQLite (the embedded default) or PostgreSQL, the same code with another URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+
+def open_store(url: str) -> Engine:
+    """The store at *url* (``sqlite:////site/var/hub.db``, ``postgresql+psycopg://...``) with the settings that keep its promises.
+
+    SQLite: WAL, synchronous=FULL (a commit is on disk before it returns), incremental auto-vacuum, temporary data in memory
+    so that nothing readable reaches a temporary file. Transactions begin where the code says, not where the driver guesses.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in (
+        "auto_vacuum=INCREMENTAL",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "temp_store=MEMORY",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "cache_size=-16384",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def reading(store: Engine) -> Iterator[Connection]:
+    """A connection in one read snapshot. Keep it short: an endless reader stops SQLite's WAL from resetting."""
+    isolation = "REPEATABLE READ" if store.dialect.name == "postgresql" else None
+    with store.connect() as connection:
+        if isolation:
+            connection.execution_options(isolation_level=isolation)
+        with connection.begin():
+            yield connection

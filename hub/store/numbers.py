@@ -1,0 +1,24 @@
+"""Sequence numbers that follow the order of commits: what lane order is kept by."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, insert, update
+
+from hub.store.tables import sequence
+
+
+def take_numbers(connection: Connection, name: str, count: int) -> range:
+    """*count* new numbers of the sequence *name*.
+
+    The row is locked until the transaction ends, so that a higher number is never visible before a lower one.
+    """
+    value = connection.execute(
+        update(sequence)
+        .where(sequence.c.name == name)
+        .values(value=sequence.c.value + count)
+        .returning(sequence.c.value)
+    ).scalar()
+    if value is None:
+        connection.execute(insert(sequence).values(name=name, value=count))
+        value = count
+    return range(value - count + 1, value + 1)

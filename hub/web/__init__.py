@@ -1,0 +1,1 @@
+"""Pages, work queues and live updates. Reads the store; asks the engine for changes."""

@@ -1,0 +1,185 @@
+"""One request as a page handler sees it: who asks, what they may do and see, and the store to answer from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment
+from sqlalchemy import Connection, Engine
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.core.vault import Vault
+from hub.security.sessions import Session
+from hub.security.users import permissions_of
+from hub.store.database import reading
+from hub.web.control import Control, EngineUnreachable
+from hub.web.masking import Piece
+from hub.web.queries import queues, status
+from hub.web.settings import WebSettings
+
+
+class NotFound(HubError):  # noqa: N818  a page's outcome
+    """There is no such thing, or not any more."""
+
+    code = "H740"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every request shares."""
+
+    store: Engine
+    vault: Vault
+    settings: WebSettings
+    control: Control
+    templates: Environment
+
+
+@dataclass(slots=True)
+class Call:
+    """One request of a signed-in person. *form* holds a POST's fields; *path* the path's parameters."""
+
+    site: Site
+    request: Request
+    session: Session
+    form: Mapping[str, Any] = field(default_factory=dict)
+    engine_problem: str = ""
+    _concealed: bool = False
+
+    @property
+    def actor(self) -> str:
+        """The person's user name, as records keep it."""
+        return self.session.user_name
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the address."""
+        return self.request.query_params
+
+    def may(self, permission: str) -> bool:
+        """Whether the person has *permission*."""
+        return permission in permissions_of(self.session.roles)
+
+    @property
+    def revealed(self) -> bool:
+        """Whether patient data is shown: revealed with a reason, not yet over, and the look could be recorded."""
+        return (
+            not self._concealed
+            and self.session.revealed_until_at > real_ms()
+            and self.may("patients.reveal")
+        )
+
+    def path_id(self, name: str = "id") -> int:
+        """The id in the path. Raises :class:`NotFound` when it is no number that an id can be."""
+        text = str(self.request.path_params[name])
+        if not text.isascii() or not text.isdigit() or len(text) > 19:
+            raise NotFound("There is no page at this address.")
+        return int(text)
+
+    def number(self, name: str) -> int | None:
+        """The number that the address's parameter *name* holds, or None."""
+        text = self.query.get(name, "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read snapshot of the store."""
+        with reading(self.site.store) as connection:
+            yield connection
+
+    def look(self, object_type: str, object_id: object, patient_id: int | None = None, action: str = "view") -> None:
+        """Record that the person looks at something of a patient. When that cannot be recorded nothing is revealed on this page."""
+        try:
+            self.site.control.write(
+                "audit",
+                {
+                    "actor": self.actor,
+                    "action": action,
+                    "object_type": object_type,
+                    "object_id": str(object_id),
+                    "patient_id": patient_id,
+                    "reason": self.session.reveal_reason if self.revealed else "",
+                    "detail": {"revealed": self.revealed},
+                },
+                self.actor,
+            )
+        except EngineUnreachable as error:
+            self.engine_problem = error.what
+            self._concealed = True
+
+    def unseal(self, table: str, sealed: bytes | None) -> dict[str, Any]:
+        """The sealed JSON object of a row's ``body``; empty when there is none."""
+        value = self.site.vault.open_json(sealed, f"{table}.body") if sealed else {}
+        return value if isinstance(value, dict) else {"value": value}
+
+    def shown(self, text: str, what: str) -> tuple[Piece, ...]:
+        """*text* as patient data called *what*; no piece when there is none."""
+        return (Piece(text, what),) if text else ()
+
+    def page(self, template: str, *, code: int = 200, **values: Any) -> Response:
+        """The page that *template* makes of *values*."""
+        settings, now = self.site.settings, real_ms()
+        with self.reading() as connection:
+            badges = {
+                "queues": queues.open_total(connection) if self.may("queues.view") else 0,
+                "waiting": sum(w.ambiguous for w in status.waiting(connection)),
+            }
+        html = self.site.templates.get_template(template).render(
+            call=self,
+            settings=settings,
+            path=self.request.url.path,
+            here=_here(self.request),
+            now=now,
+            business_now=settings.clock.now_ms(),
+            badges=badges,
+            theme=_cookie_word(self.request, "hub_theme", {"light", "dark"}),
+            keys_off=self.request.cookies.get("hub_keys") == "off",
+            toast=TOASTS.get(self.query.get("said", ""), ""),
+            **values,
+        )
+        return HTMLResponse(html, status_code=code)
+
+    def back(self, path: str, said: str = "") -> Response:
+        """Send the browser on to *path* after an act, with a word of confirmation (a key of `TOASTS`)."""
+        address = f"{path}{'&' if '?' in path else '?'}{urlencode({'said': said})}" if said else path
+        return RedirectResponse(address, status_code=303)
+
+
+#: What is confirmed after an act. Keys stand in addresses, so that no sentence of a stranger's link is ever shown.
+TOASTS = {
+    "paused": "Paused. Nothing that is stored is lost; it goes on when you resume.",
+    "resumed": "Resumed.",
+    "replayed": "Sent again as a new attempt, linked to this message.",
+    "closed": "Closed without sending.",
+    "commented": "Comment added.",
+    "assigned": "Assigned.",
+    "resolved": "Resolved. It left the queue.",
+    "approved": "Approved. The claim goes out with the next batch.",
+    "revealed": "Patient data is shown for 15 minutes.",
+    "hidden": "Patient data is masked again.",
+    "saved": "Saved.",
+    "added": "Added. Hand over the first password in person.",
+}
+
+
+def local_path(text: str) -> str:
+    """*text* when it is a path of this site, else the status page: a form must not send people elsewhere."""
+    safe = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text and "\n" not in text
+    return text if safe else "/"
+
+
+def _here(request: Request) -> str:
+    query = urlencode([(k, v) for k, v in request.query_params.multi_items() if k != "said"])
+    return f"{request.url.path}?{query}" if query else request.url.path
+
+
+def _cookie_word(request: Request, name: str, allowed: set[str]) -> str:
+    value = request.cookies.get(name, "")
+    return value if value in allowed else ""

@@ -1,0 +1,156 @@
+"""Stored bytes as a page shows them: raw lines, or parsed (HL7 fields with names, X12 by loop, JSON)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hub.core.errors import HubError
+from hub.formats.hl7v2.message import Message
+from hub.formats.hl7v2.names import tree
+from hub.formats.x12.outline import outline_837
+from hub.formats.x12.segments import read_segments
+from hub.web.masking import Piece, X12Masks, hl7_field_is_masked, hl7_pieces, json_lines
+
+_SHOWN_LINES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class RawView:
+    """Content line by line.
+
+    *form* says what it is, *unit* what one line is; *cut* that there is more than a page takes.
+    """
+
+    form: str
+    unit: str
+    lines: tuple[tuple[Piece, ...], ...]
+    size: int
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRow:
+    """One row of a parsed view. *level* 0 opens a segment or a loop."""
+
+    level: int
+    path: str
+    name: str
+    value: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedView:
+    """Parsed content, or *problem*: why it cannot be read, in words."""
+
+    caption: str
+    columns: tuple[str, str, str]
+    rows: tuple[ParsedRow, ...] = ()
+    problem: str = ""
+    cut: bool = False
+
+
+def form_of(body: bytes) -> str:
+    """What *body* is by its first bytes: ``HL7``, ``X12``, ``JSON`` or ``bytes``."""
+    head = body.lstrip(b"\xef\xbb\xbf \r\n\t")[:4]
+    if head[:3] in {b"MSH", b"FHS", b"BHS"}:
+        return "HL7"
+    if head[:3] == b"ISA":
+        return "X12"
+    return "JSON" if head[:1] in {b"{", b"["} else "bytes"
+
+
+def raw_view(body: bytes) -> RawView:
+    """*body* as it came, its patient data marked. What is not understood is marked whole."""
+    form = form_of(body)
+    try:
+        if form == "HL7":
+            text = body.decode("utf-8", "replace").replace("\r\n", "\r").replace("\n", "\r")
+            separator = text[text.index("MSH") + 3] if "MSH" in text else "|"
+            lines = [tuple(hl7_pieces(line, separator)) for line in text.split("\r") if line]
+            return _limited(form, "segments", lines, len(body))
+        if form == "X12":
+            masks = X12Masks()
+            lines = [(*masks.pieces(segment), Piece(segment.delimiters.segment)) for segment in read_segments(body)]
+            return _limited(form, "segments", lines, len(body))
+        if form == "JSON":
+            return _limited(form, "lines", [tuple(line) for line in json_lines(json.loads(body))], len(body))
+    except (HubError, ValueError, IndexError):
+        pass  # shown below as what it is: bytes nobody could read
+    text = body.decode("utf-8", "replace")
+    return _limited("bytes", "lines", [(Piece(line, "line"),) for line in text.splitlines()], len(body))
+
+
+def parsed_view(body: bytes) -> ParsedView:
+    """*body* with the names of its parts."""
+    form = form_of(body)
+    try:
+        if form == "HL7":
+            return _hl7(body)
+        if form == "X12":
+            return _x12(body)
+        if form == "JSON":
+            rows = tuple(
+                ParsedRow(1, str(number), "", tuple(line))
+                for number, line in enumerate(json_lines(json.loads(body)), 1)
+            )
+            return ParsedView("The JSON, indented.", ("Line", "", "Value"), rows[:_SHOWN_LINES])
+    except HubError as error:
+        return ParsedView("", ("", "", ""), problem=f"{error.what} {error.where}".strip())
+    except (ValueError, IndexError):
+        pass
+    return ParsedView("", ("", "", ""), problem="This content has no form that the hub can take apart.")
+
+
+def mapped_rows(body: bytes) -> list[dict[str, Any]]:
+    """What the mapping scripts made: values, each with type, path, step, script and fields."""
+    values = json.loads(body)
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _limited(form: str, unit: str, lines: list[tuple[Piece, ...]], size: int) -> RawView:
+    return RawView(form, unit, tuple(lines[:_SHOWN_LINES]), size, cut=len(lines) > _SHOWN_LINES)
+
+
+def _hl7(body: bytes) -> ParsedView:
+    message = Message(body)
+    rows: list[ParsedRow] = []
+    for segment in tree(message):
+        rows.append(ParsedRow(0, segment.segment, segment.name, ()))
+        for field in segment.fields:
+            what = field.name or field.path if hl7_field_is_masked(segment.segment, field.position) else ""
+            leaves = [leaf for repetition in field.repetitions for leaf in repetition]
+            if len(leaves) == 1:
+                shown = leaves[0].text or '""'
+                rows.append(ParsedRow(1, leaves[0].path, field.name, (Piece(shown, what),)))
+                continue
+            rows.append(ParsedRow(1, field.path, field.name, ()))
+            rows.extend(ParsedRow(2, leaf.path, leaf.name, (Piece(leaf.text or '""', what),)) for leaf in leaves)
+    caption = (
+        f"{len(message.segments)} segments, HL7 {message.version or 'without a version'}. Empty fields are left out."
+    )
+    return ParsedView(caption, ("Path", "Name", "Value"), tuple(rows[:_SHOWN_LINES]), cut=len(rows) > _SHOWN_LINES)
+
+
+def _x12(body: bytes) -> ParsedView:
+    segments = list(read_segments(body))
+    named = any(s.id == "ST" and s[1] == "837" for s in segments)
+    outline = outline_837(body) if named else []
+    masks, rows, group = X12Masks(), [], ""
+    for number, segment in enumerate(segments):
+        loop, name, opens = segment.id, "", False
+        if named:
+            row = outline[number]
+            loop, name, opens = row.loop or segment.id, row.name, row.opens
+            opens = opens or loop != group
+            group = loop
+        pieces = (*masks.pieces(segment), Piece(segment.delimiters.segment))
+        rows.append(ParsedRow(0 if opens else 1, loop if opens or not named else "", name if opens else "", pieces))
+    caption = f"{len(segments)} segments" + (", by loop." if named else ".")
+    return ParsedView(
+        caption,
+        ("Loop" if named else "Segment", "Part", "As sent"),
+        tuple(rows[:_SHOWN_LINES]),
+        cut=len(rows) > _SHOWN_LINES,
+    )

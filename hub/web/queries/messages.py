@@ -1,0 +1,300 @@
+"""Messages: searching by key, and everything about one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, literal, or_, select, union
+
+from hub.core.vault import Vault
+from hub.store.tables import attempt, delivery, identifier, message
+
+PAGE = 50
+SEARCHED_KINDS = ("mrn", "account", "name", "claim", "payer", "trace", "visit", "member")
+_ID_EPOCH_MS = 1_577_836_800_000
+_ID_TIME_SHIFT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a message list shows.
+
+    *since_ms* is 0 for any time; *before* and *after* are sequences (keyset pages).
+    """
+
+    text: str = ""
+    channel: str = ""
+    kind: str = ""
+    onward: str = ""
+    answer: str = ""
+    since_ms: int = 0
+    before: int | None = None
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One line of the list."""
+
+    sequence: int
+    id: int
+    channel: str
+    kind: str
+    control_id: str
+    received_at: int
+    onward: str
+    answer: str
+    reason: str
+    size: int
+    flags: str
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Rows, newest first, and whether there are newer and older ones."""
+
+    rows: tuple[MessageRow, ...]
+    newer: bool
+    older: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDetail:
+    """One message's metadata."""
+
+    sequence: int
+    id: int
+    channel: str
+    bundle: str
+    kind: str
+    control_id: str
+    sender: str
+    source: str
+    received_at: int
+    received_on: str
+    finished_at: int | None
+    size: int
+    onward: str
+    answer: str
+    reason: str
+    reason_code: str
+    flags: str
+    parent_id: int | None
+    relation: str
+    raw_id: int
+    answer_id: int | None
+    mapped_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver."""
+
+    number: int
+    started_at: int
+    ended_at: int | None
+    outcome: str
+    reason: str
+    actor: str
+    answer_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One output of a message, with its attempts."""
+
+    id: int
+    destination: str
+    kind: str
+    name: str
+    state: str
+    attempts: int
+    due_at: int
+    reason: str
+    created_at: int
+    finished_at: int | None
+    body_id: int
+    tries: tuple[Attempt, ...]
+
+
+def digests_of(vault: Vault, text: str) -> list[tuple[str, bytes]]:
+    """The blind indexes that *text* may stand in, by kind.
+
+    A name may be written with or without its comma.
+    """
+    spellings = {text.strip(), " ".join(text.replace(",", " ").split()), text.replace(",", "^").replace(" ", "")}
+    names = [("name", vault.digest("name", spelling)) for spelling in sorted(spellings)]
+    return [(kind, vault.digest(kind, text)) for kind in SEARCHED_KINDS if kind != "name"] + names
+
+
+def search_statement(search: Search, digests: list[tuple[str, bytes]], first_sequence: int, limit: int) -> Select[Any]:
+    """The statement behind :func:`find`, for the test of its query plan."""
+    conditions = [message.c.sequence >= first_sequence] if first_sequence else []
+    for column, wanted in (
+        (message.c.channel, search.channel),
+        (message.c.kind, search.kind),
+        (message.c.onward, search.onward),
+        (message.c.answer, search.answer),
+    ):
+        if wanted:
+            conditions.append(column == wanted)
+    if search.text:
+        by_control = select(message.c.sequence).where(
+            message.c.control_id >= search.text, message.c.control_id < search.text + "\U0010ffff"
+        )
+        by_digest = [
+            select(identifier.c.message_sequence).where(identifier.c.kind == kind, identifier.c.digest == digest)
+            for kind, digest in digests
+        ]
+        conditions.append(message.c.sequence.in_(union(by_control, *by_digest).scalar_subquery()))
+    if search.after is not None:
+        conditions.append(message.c.sequence > search.after)
+        order = message.c.sequence.asc()
+    else:
+        order = message.c.sequence.desc()
+        if search.before is not None:
+            conditions.append(message.c.sequence < search.before)
+    return select(message).where(and_(*conditions)).order_by(order).limit(limit)
+
+
+def find(connection: Connection, search: Search, digests: list[tuple[str, bytes]]) -> MessagePage:
+    """One page of what *search* finds, newest first."""
+    first = first_sequence_since(connection, search.since_ms) if search.since_ms else 0
+    if first is None:
+        return MessagePage((), newer=False, older=False)
+    found = connection.execute(search_statement(search, digests, first, PAGE + 1)).all()
+    more, rows = len(found) > PAGE, [_row(row) for row in found[:PAGE]]
+    if search.after is not None:
+        return MessagePage(tuple(reversed(rows)), newer=more, older=True)
+    return MessagePage(tuple(rows), newer=search.before is not None, older=more)
+
+
+def first_sequence_since(connection: Connection, since_ms: int) -> int | None:
+    """The sequence of the first message of *since_ms* or later, found through the ids: they are ordered by time."""
+    lowest = max(0, since_ms - _ID_EPOCH_MS) << _ID_TIME_SHIFT
+    return connection.execute(
+        select(message.c.sequence).where(message.c.id >= lowest).order_by(message.c.id).limit(1)
+    ).scalar()
+
+
+def count_newer(connection: Connection, search: Search, digests: list[tuple[str, bytes]], at_most: int) -> int:
+    """How many messages *search* finds after its *after*, counted to *at_most*."""
+    found = search_statement(search, digests, 0, at_most).with_only_columns(message.c.sequence).subquery()
+    return int(connection.execute(select(func.count()).select_from(found)).scalar_one())
+
+
+def newest_sequence(connection: Connection) -> int:
+    """The sequence of the newest message, 0 when there is none."""
+    return connection.execute(select(func.max(message.c.sequence))).scalar() or 0
+
+
+def kinds(connection: Connection) -> list[str]:
+    """The kinds that have been received, each found by a jump in the index rather than by reading it all."""
+    found: list[str] = []
+    while True:
+        last = found[-1] if found else ""
+        following = connection.execute(
+            select(message.c.kind).where(message.c.kind > last).order_by(message.c.kind).limit(1)
+        ).scalar()
+        if following is None:
+            return found
+        found.append(following)
+
+
+def get(connection: Connection, message_id: int) -> MessageDetail | None:
+    """The message called *message_id*."""
+    row = connection.execute(select(message).where(message.c.id == message_id)).first()
+    if row is None:
+        return None
+    return MessageDetail(
+        **{
+            name: getattr(row, name)
+            for name in (
+                "sequence", "id", "channel", "bundle", "kind", "control_id", "sender", "source", "received_at",
+                "received_on", "finished_at", "size", "onward", "answer", "reason_code", "flags", "parent_id",
+                "raw_id", "answer_id", "mapped_id",
+            )
+        },
+        reason=row.reason or "",
+        relation=row.relation or "",
+    )  # fmt: skip
+
+
+def neighbours(connection: Connection, channel: str, sequence: int) -> tuple[int | None, int | None]:
+    """The ids of the next newer and the next older message of the same channel."""
+    own = select(message.c.id).where(message.c.channel == channel)
+    newer = own.where(message.c.sequence > sequence).order_by(message.c.sequence).limit(1)
+    older = own.where(message.c.sequence < sequence).order_by(message.c.sequence.desc()).limit(1)
+    return connection.execute(newer).scalar(), connection.execute(older).scalar()
+
+
+def deliveries(connection: Connection, sequence: int) -> list[Delivery]:
+    """What message *sequence* put out, in order."""
+    rows = connection.execute(
+        select(delivery).where(delivery.c.message_sequence == sequence).order_by(delivery.c.sequence).limit(200)
+    ).all()
+    tries: dict[int, list[Attempt]] = {row.id: [] for row in rows}
+    for row in connection.execute(
+        select(attempt).where(attempt.c.delivery_id.in_(tries)).order_by(attempt.c.delivery_id, attempt.c.number)
+    ):
+        tries[row.delivery_id].append(
+            Attempt(row.number, row.started_at, row.ended_at, row.outcome, row.reason or "", row.actor, row.answer_id)
+        )
+    return [
+        Delivery(
+            row.id, row.destination, row.kind, row.name, row.state, row.attempts, row.due_at, row.reason or "",
+            row.created_at, row.finished_at, row.body_id, tuple(tries[row.id]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def delivery_message_id(connection: Connection, delivery_id: int) -> int | None:
+    """The id of the message that delivery *delivery_id* belongs to."""
+    return connection.execute(select(delivery.c.message_id).where(delivery.c.id == delivery_id)).scalar()
+
+
+def children(connection: Connection, message_id: int) -> list[MessageRow]:
+    """Messages that came of this one: fetched, split, replayed, caused."""
+    return [
+        _row(row)
+        for row in connection.execute(
+            select(message).where(message.c.parent_id == message_id).order_by(message.c.sequence).limit(50)
+        )
+    ]
+
+
+def failures(connection: Connection, channel: str) -> list[tuple[str, str, int, int, int]]:
+    """Recent messages of *channel* that did not end well, by cause: outcome, reason, times, first and last received."""
+    recent = (
+        select(message.c.onward, message.c.reason, message.c.received_at)
+        .where(
+            message.c.channel == channel,
+            or_(*(message.c.onward == state for state in ("held", "errored", "rejected"))),
+        )
+        .order_by(message.c.sequence.desc())
+        .limit(500)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(
+            recent.c.onward,
+            func.coalesce(recent.c.reason, literal("")),
+            func.count(),
+            func.min(recent.c.received_at),
+            func.max(recent.c.received_at),
+        )
+        .group_by(recent.c.onward, recent.c.reason)
+        .order_by(func.max(recent.c.received_at).desc())
+        .limit(20)
+    )
+    return [(state, reason, times, first, last) for state, reason, times, first, last in rows]
+
+
+def _row(row: Any) -> MessageRow:
+    return MessageRow(
+        row.sequence, row.id, row.channel, row.kind, row.control_id, row.received_at, row.onward, row.answer,
+        row.reason or "", row.size, row.flags, row.relation or "",
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""Work queues: what stands in each, and one item with its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from hub.store.tables import claim, work_event, work_item
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """One queue: open items, their money, since when (business time) the oldest."""
+
+    queue: str
+    count: int
+    cents: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One work item. The *sealed* evidence is opened by whoever shows it."""
+
+    id: int
+    queue: str
+    kind: str
+    sentence: str
+    rule: str
+    money_cents: int
+    claim_id: int | None
+    claim_number: str
+    claim_state: str
+    payer_id: str
+    service_on: str
+    charge_id: int | None
+    patient_id: int | None
+    message_id: int | None
+    remittance_id: int | None
+    delivery_id: int | None
+    source_path: str
+    opened_business_at: int
+    due_on: str
+    state: str
+    resolution: str
+    assignee: str
+    version: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEvent:
+    """Something a person did with an item. The *sealed* words are opened by whoever shows them."""
+
+    at: int
+    actor: str
+    kind: str
+    sealed: bytes
+
+
+def counts(connection: Connection) -> dict[str, QueueCount]:
+    """Every queue that has open items."""
+    return {
+        row[0]: QueueCount(row[0], row[1], int(row[2]), row[3])
+        for row in connection.execute(
+            select(
+                work_item.c.queue,
+                func.count(),
+                func.sum(work_item.c.money_cents),
+                func.min(work_item.c.opened_business_at),
+            )
+            .where(work_item.c.state == "open")
+            .group_by(work_item.c.queue)
+        )
+    }
+
+
+def open_total(connection: Connection) -> int:
+    """How many items are open in all queues."""
+    return int(
+        connection.execute(select(func.count()).select_from(work_item).where(work_item.c.state == "open")).scalar_one()
+    )
+
+
+def list_statement(queue: str, state: str) -> Select[Any]:
+    """The statement behind :func:`items`, for the test of its query plan."""
+    return (
+        select(
+            work_item, claim.c.control_number, claim.c.state.label("claim_state"), claim.c.payer_id, claim.c.service_on
+        )
+        .join(claim, claim.c.id == work_item.c.claim_id, isouter=True)
+        .where(work_item.c.queue == queue, work_item.c.state == state)
+        .order_by(work_item.c.id)
+        .limit(PAGE)
+    )
+
+
+def items(connection: Connection, queue: str, state: str = "open") -> list[Item]:
+    """The items of *queue*, first those due soonest, then by money."""
+    found = [_item(row) for row in connection.execute(list_statement(queue, state))]
+    return sorted(found, key=lambda item: (item.due_on or "9999", -item.money_cents, item.id))
+
+
+def get(connection: Connection, item_id: int) -> Item | None:
+    """The item called *item_id*."""
+    row = connection.execute(
+        select(
+            work_item, claim.c.control_number, claim.c.state.label("claim_state"), claim.c.payer_id, claim.c.service_on
+        )
+        .join(claim, claim.c.id == work_item.c.claim_id, isouter=True)
+        .where(work_item.c.id == item_id)
+    ).first()
+    return _item(row) if row else None
+
+
+def history(connection: Connection, item_id: int) -> list[ItemEvent]:
+    """What people did with an item, oldest first."""
+    return [
+        ItemEvent(row.at, row.actor, row.kind, row.body)
+        for row in connection.execute(
+            select(work_event).where(work_event.c.item_id == item_id).order_by(work_event.c.id)
+        )
+    ]
+
+
+def _item(row: Any) -> Item:
+    return Item(
+        id=row.id,
+        queue=row.queue,
+        kind=row.kind,
+        sentence=row.sentence,
+        rule=row.rule,
+        money_cents=row.money_cents,
+        claim_id=row.claim_id,
+        claim_number=row.control_number or "",
+        claim_state=row.claim_state or "",
+        payer_id=row.payer_id or "",
+        service_on=row.service_on or "",
+        charge_id=row.charge_id,
+        patient_id=row.patient_id,
+        message_id=row.message_id,
+        remittance_id=row.remittance_id,
+        delivery_id=row.delivery_id,
+        source_path=row.source_path,
+        opened_business_at=row.opened_business_at,
+        due_on=row.due_on,
+        state=row.state,
+        resolution=row.resolution,
+        assignee=row.assignee or "",
+        version=row.version,
+        sealed=row.body,
+    )

@@ -1,0 +1,209 @@
+"""The figures of the status page: counters, what waits, rates, claims by stage, what needs a person."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, func, select
+
+from hub.store.tables import channel_state, claim, counter, delivery, message, rate, remittance, work_item
+
+OUTCOMES = ("in progress", "held", "errored", "rejected", "done", "filtered")
+MINUTES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A channel's counters of some days, by name: received, the six outcomes, lines."""
+
+    values: dict[str, int]
+
+    def __getitem__(self, name: str) -> int:
+        return self.values.get(name, 0)
+
+    @property
+    def difference(self) -> int:
+        """Received minus the six outcomes: 0, or messages are unaccounted for."""
+        return self["received"] - sum(self[name] for name in OUTCOMES)
+
+    @property
+    def line_difference(self) -> int:
+        """Lines minus mapped, filtered and held ones."""
+        return self["lines"] - self["lines mapped"] - self["lines filtered"] - self["lines held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a destination has not sent yet: how many, since when the oldest, and why in words."""
+
+    channel: str
+    destination: str
+    count: int
+    oldest_at: int
+    reason: str
+    attempts: int
+    ambiguous: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Somebody stopped a channel or one destination."""
+
+    channel: str
+    destination: str
+    actor: str
+    reason: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Messages received per minute, oldest first, and the mean time from receipt to done."""
+
+    received: tuple[int, ...] = field(default=(0,) * MINUTES)
+    done: int = 0
+    latency_ms: int = 0
+
+    @property
+    def total(self) -> int:
+        """Received within the hour."""
+        return sum(self.received)
+
+    @property
+    def mean_ms(self) -> int | None:
+        """Mean milliseconds from receipt to done; None when nothing was done."""
+        return self.latency_ms // self.done if self.done else None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Claims in one state: how many, and their charges."""
+
+    state: str
+    claims: int
+    cents: int
+
+
+def counts_by_channel(connection: Connection, since_day: str) -> dict[str, Counts]:
+    """Every channel's counters of *since_day* and later, summed."""
+    summed: dict[str, dict[str, int]] = defaultdict(dict)
+    rows = connection.execute(
+        select(counter.c.channel, counter.c.name, func.sum(counter.c.value))
+        .where(counter.c.day >= since_day)
+        .group_by(counter.c.channel, counter.c.name)
+    )
+    for channel, name, value in rows:
+        summed[channel][name] = int(value)
+    return {channel: Counts(values) for channel, values in summed.items()}
+
+
+def waiting(connection: Connection) -> list[Waiting]:
+    """What waits to leave or for a person, by destination, with the reason of the oldest."""
+    found = []
+    rows = connection.execute(
+        select(
+            delivery.c.channel,
+            delivery.c.destination,
+            func.count().label("number"),
+            func.min(delivery.c.sequence).label("oldest"),
+            func.max(delivery.c.attempts).label("attempts"),
+            func.sum(func.iif(delivery.c.state == "ambiguous", 1, 0)).label("ambiguous")
+            if connection.dialect.name == "sqlite"
+            else func.count().filter(delivery.c.state == "ambiguous").label("ambiguous"),
+        )
+        .where(delivery.c.state.in_(("queued", "sending", "ambiguous")))
+        .group_by(delivery.c.channel, delivery.c.destination)
+    ).all()
+    for row in rows:
+        oldest = connection.execute(
+            select(delivery.c.created_at, delivery.c.reason).where(delivery.c.sequence == row.oldest)
+        ).one()
+        found.append(
+            Waiting(
+                row.channel,
+                row.destination,
+                row.number,
+                oldest.created_at,
+                oldest.reason or "",
+                row.attempts,
+                int(row.ambiguous),
+            )
+        )
+    return found
+
+
+def pauses(connection: Connection) -> list[Pause]:
+    """Every pause in force."""
+    return [
+        Pause(row.channel, row.destination, row.actor, row.reason, row.changed_at)
+        for row in connection.execute(select(channel_state).where(channel_state.c.paused))
+    ]
+
+
+def last_received(connection: Connection, channel: str) -> int | None:
+    """When *channel* last received a message."""
+    return connection.execute(
+        select(message.c.received_at).where(message.c.channel == channel).order_by(message.c.sequence.desc()).limit(1)
+    ).scalar()
+
+
+def rates(connection: Connection, now_ms: int) -> dict[str, Rate]:
+    """The last 60 minutes of every channel."""
+    newest = now_ms // 60_000
+    received: dict[str, list[int]] = defaultdict(lambda: [0] * MINUTES)
+    done: dict[str, int] = defaultdict(int)
+    latency: dict[str, int] = defaultdict(int)
+    for row in connection.execute(select(rate).where(rate.c.minute > newest - MINUTES)):
+        if row.minute <= newest:
+            received[row.channel][row.minute - newest + MINUTES - 1] = row.received
+            done[row.channel] += row.done
+            latency[row.channel] += row.latency_ms
+    return {channel: Rate(tuple(minutes), done[channel], latency[channel]) for channel, minutes in received.items()}
+
+
+def claims_by_state(connection: Connection) -> list[Stage]:
+    """How many claims stand in each state, and their charges."""
+    return [
+        Stage(state, claims, int(cents))
+        for state, claims, cents in connection.execute(
+            select(claim.c.state, func.count(), func.sum(claim.c.total_cents)).group_by(claim.c.state)
+        )
+    ]
+
+
+def open_items(connection: Connection) -> list[tuple[str, int, int, int]]:
+    """Open work items by queue: queue, how many, money in cents, since when (business time) the oldest."""
+    return [
+        (queue, count, int(cents), oldest)
+        for queue, count, cents, oldest in connection.execute(
+            select(
+                work_item.c.queue,
+                func.count(),
+                func.sum(work_item.c.money_cents),
+                func.min(work_item.c.opened_business_at),
+            )
+            .where(work_item.c.state == "open")
+            .group_by(work_item.c.queue)
+        )
+    ]
+
+
+def held_remittances(connection: Connection) -> list[tuple[int, str, str, int, str, int]]:
+    """Remittances held whole: id, trace, payer, cents, reason, since when (business time)."""
+    return [
+        (row.id, row.trace, row.payer_name, row.amount_cents, row.reason or "", row.created_business_at)
+        for row in connection.execute(
+            select(
+                remittance.c.id,
+                remittance.c.trace,
+                remittance.c.payer_name,
+                remittance.c.amount_cents,
+                remittance.c.reason,
+                remittance.c.created_business_at,
+            )
+            .where(remittance.c.state == "held")
+            .order_by(remittance.c.id)
+            .limit(20)
+        )
+    ]

@@ -1,0 +1,157 @@
+"""Templates and how values look in them: money, times, ages, signs, masks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from importlib import resources
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from hub.core.clock import at, real_ms
+from hub.core.money import MINUS, from_cents, shown
+from hub.web.masking import Piece
+from hub.web.words import Sign, sign
+
+DOTS = "\N{BULLET}" * 6
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def make_environment(zone: ZoneInfo) -> Environment:
+    """The templates with their filters; text is escaped everywhere, and an unknown name is an error."""
+    environment = Environment(
+        loader=PackageLoader("hub.web"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        money=money,
+        signed=signed,
+        quantity=quantity,
+        thousands=thousands,
+        ago=lambda then: age(real_ms() - then),
+        age=age,
+        clock=lambda then: at(then, zone).strftime("%H:%M:%S"),
+        clock_ms=lambda then: at(then, zone).strftime("%H:%M:%S.%f")[:-3],
+        moment=lambda then: moment(at(then, zone)),
+        daytime=lambda then: at(then, zone).strftime("%-d %b %H:%M"),
+        iso=lambda then: at(then, zone).isoformat(),
+        day=day,
+        sign=mark,
+        tag=lambda state: mark(state, tag=True),
+        mask=lambda what: masked(str(what)),
+    )
+    environment.globals.update(icon=icon, masked=masked, pieces=pieces, spark=spark, zone=zone.key)
+    return environment
+
+
+def money(cents: int) -> Markup:
+    """Cents as people read them; zero in soft ink."""
+    text = shown(from_cents(cents))
+    return Markup('<span class="nil">{}</span>').format(text) if cents == 0 else escape(text)
+
+
+def signed(cents: int) -> str:
+    """A change: always with its sign, and nothing when there is none."""
+    if cents == 0:
+        return ""
+    return ("+" if cents > 0 else MINUS) + shown(from_cents(abs(cents)))
+
+
+def quantity(thousandths: int) -> str:
+    """A quantity without needless zeros."""
+    return f"{Decimal(thousandths).scaleb(-3).normalize():f}"
+
+
+def thousands(number: int) -> Markup:
+    """A count; zero in soft ink."""
+    return Markup('<span class="nil">0</span>') if number == 0 else escape(f"{number:,}".replace("-", MINUS))
+
+
+def age(milliseconds: int) -> str:
+    """A span of time in its two largest units, ``2 h 12 min``."""
+    seconds = max(0, milliseconds) // 1000
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE} min"
+    if seconds < _DAY:
+        return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE:02d} min"
+    days = seconds // _DAY
+    return f"{days} day" if days == 1 else f"{days} days"
+
+
+def moment(instant: datetime) -> str:
+    """An instant in full, with its zone."""
+    return instant.strftime("%a %-d %b %Y %H:%M:%S %Z")
+
+
+def day(text: str) -> str:
+    """An ISO day as ``2 Nov 2026``; other text as it is."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").strftime("%-d %b %Y")  # noqa: DTZ007  a day has no zone
+    except ValueError:
+        return text
+
+
+def icon(name: str, tone: str = "") -> Markup:
+    """A symbol of the sprite, for sight only."""
+    return Markup('<svg class="ic {}" aria-hidden="true"><use href="/static/icons.svg#{}"/></svg>').format(tone, name)
+
+
+def mark(state: str | Sign, tag: bool = False) -> Markup:
+    """A state as shape, word and colour together."""
+    look = state if isinstance(state, Sign) else sign(state)
+    return Markup('<span class="st {}{}">{}{}</span>').format(
+        look.tone, " tag" if tag else "", icon(look.shape), look.word
+    )
+
+
+def masked(what: str) -> Markup:
+    """Dots of a fixed length; a screen reader hears what is behind them."""
+    return Markup('<span class="mask"><span class="vh">{}, masked</span><span aria-hidden="true">{}</span></span>').format(
+        what, DOTS
+    )
+
+
+def pieces(parts: tuple[Piece, ...], revealed: bool) -> Markup:
+    """Stretches of text, patient data masked, or tinted when it is revealed."""
+    out = Markup()
+    for piece in parts:
+        if not piece.what:
+            out += escape(piece.text)
+        elif revealed:
+            out += Markup('<span class="seen">{}</span>').format(piece.text)
+        else:
+            out += masked(piece.what)
+    return out
+
+
+def spark(values: tuple[int, ...], label: str, tone: str = "") -> Markup:
+    """A line over the last 60 minutes, with its numbers as a sentence. Five-minute means keep single messages from looking like noise."""
+    width, height, top = 108.0, 24.0, 3.0
+    smooth = [sum(values[max(0, i - 4) : i + 1]) / len(values[max(0, i - 4) : i + 1]) for i in range(len(values))]
+    highest = max(smooth, default=0) or 1
+    step = width / max(1, len(smooth) - 1)
+    points = " ".join(
+        f"{i * step:.1f},{height - (height - top) * value / highest:.1f}" for i, value in enumerate(smooth)
+    )
+    return Markup(
+        '<svg class="spark {}" viewBox="0 0 108 26" role="img" aria-label="{}">'
+        '<path class="z" d="M0 24.5h108"/><polyline class="l" points="{}"/></svg>'
+    ).format(tone, label, points)
+
+
+def static_text(name: str) -> bytes:
+    """The bytes of a static file of the package."""
+    return (resources.files("hub.web") / "static" / name).read_bytes()
+
+
+def as_context(**values: Any) -> dict[str, Any]:
+    """The values of a page, as templates take them."""
+    return values

@@ -1,0 +1,52 @@
+"""What the web process is told about its site: names, channels, the clock. Nothing of it is secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hub.core.clock import BusinessClock
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationInfo:
+    """One destination as its channel file declares it. *address* is without credentials."""
+
+    name: str
+    type: str
+    address: str = ""
+    order: str = ""
+    ambiguous: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """One channel as its file declares it."""
+
+    name: str
+    title: str = ""
+    owner: str = ""
+    source: str = ""
+    destinations: tuple[DestinationInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Everything that pages need to know of the site.
+
+    *environment* is ``production`` or ``test``. *secure* means that browsers reach the pages over TLS:
+    cookies are then sent over nothing else. *payers* maps payer ids to the names billers use.
+    """
+
+    title: str
+    organisation: str
+    environment: str
+    zone: str
+    control_socket: Path
+    clock: BusinessClock
+    bundle: str = ""
+    version: str = ""
+    channels: tuple[ChannelInfo, ...] = ()
+    payers: dict[str, str] = field(default_factory=dict)
+    secure: bool = False
+    live_seconds: float = 2.0

@@ -1,0 +1,107 @@
+"""The state words of the architecture as pages show them: shape, colour and word together, everywhere the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """How a state looks.
+
+    *word* for people, *shape* (a symbol of the sprite), *tone* (a meaning of the stylesheet).
+    """
+
+    word: str
+    shape: str
+    tone: str = ""
+
+
+_SIGNS = {
+    # messages
+    "in progress": Sign("In progress", "progress", "info"),
+    "held": Sign("Held", "held", "warn"),
+    "errored": Sign("Errored", "failed", "bad"),
+    "rejected": Sign("Rejected", "rejected", "bad"),
+    "done": Sign("Done", "done", "ok"),
+    "filtered": Sign("Filtered", "filtered"),
+    "owed": Sign("Owed", "queued"),
+    "undelivered": Sign("Undelivered", "failed", "bad"),
+    "not owed": Sign("Not owed", "none"),
+    # deliveries and attempts
+    "queued": Sign("Queued", "queued"),
+    "sending": Sign("Sending", "out", "info"),
+    "delivered": Sign("Delivered", "done", "ok"),
+    "ambiguous": Sign("Ambiguous", "ask", "ask"),
+    "refused": Sign("Refused", "rejected", "bad"),
+    "closed": Sign("Closed", "closed", "ok"),
+    "shadow": Sign("Shadow", "shadow"),
+    "transient": Sign("Transient", "retrying", "warn"),
+    "permanent": Sign("Refused", "rejected", "bad"),
+    # channels and endpoints
+    "running": Sign("Running", "running", "ok"),
+    "paused": Sign("Paused", "paused", "info"),
+    "failed": Sign("Failed", "failed", "bad"),
+    "draining": Sign("Draining", "draining", "info"),
+    "stopped": Sign("Stopped", "stopped"),
+    "unknown": Sign("Not known", "quiet", "warn"),
+    "quiet": Sign("Quiet", "quiet", "warn"),
+    "listening": Sign("Listening", "running", "ok"),
+    "connected": Sign("Connected", "running", "ok"),
+    "idle": Sign("Idle", "running", "ok"),
+    "retrying": Sign("Retrying", "retrying", "warn"),
+    "login failed": Sign("Login failed", "failed", "bad"),
+    # claims
+    "draft": Sign("Draft", "stopped"),
+    "needs fix": Sign("Needs fix", "held", "warn"),
+    "ready": Sign("Ready", "progress", "info"),
+    "batched": Sign("Batched", "queued", "info"),
+    "sent": Sign("Sent", "out", "info"),
+    "accepted 999": Sign("Accepted (999)", "done", "info"),
+    "received": Sign("Received", "in", "info"),
+    "accepted clearinghouse": Sign("At clearinghouse", "done", "ok"),
+    "accepted payer": Sign("Accepted by payer", "done", "ok"),
+    "pended": Sign("Pended", "queued", "warn"),
+    "paid": Sign("Paid", "closed", "ok"),
+    "partly paid": Sign("Partly paid", "money", "info"),
+    "denied": Sign("Denied", "denied", "bad"),
+    "reversed": Sign("Reversed", "retrying", "warn"),
+    "void": Sign("Void", "stopped"),
+    # charges, remittances, items
+    "open": Sign("Open", "progress", "info"),
+    "claimed": Sign("On a claim", "done", "ok"),
+    "self pay": Sign("Self pay", "person", "info"),
+    "staged": Sign("Staged", "queued"),
+    "posting": Sign("Posting", "progress", "info"),
+    "posted": Sign("Posted", "done", "ok"),
+    "duplicate": Sign("Duplicate", "shadow"),
+    "unmatched": Sign("Unmatched", "ask-none", "warn"),
+    "resolved": Sign("Resolved", "closed", "ok"),
+    "built": Sign("Built", "queued"),
+    "acknowledged": Sign("Acknowledged", "done", "ok"),
+    "even": Sign("even", "bal", "ok"),
+    "balanced": Sign("Balanced", "bal", "ok"),
+    "expected": Sign("Expected", "queued"),
+    "out of balance": Sign("Out of balance", "unbal", "bad"),
+}
+
+#: The queues in the order of a biller's day, with what stands in each.
+QUEUES = {
+    "charge review": "Charges that a person must look at before they are billed.",
+    "claim edits": "Claims that a rule stopped before they were sent.",
+    "approval": "Claims that wait for somebody's approval.",
+    "rejections": "Claims that a clearinghouse or payer did not take in.",
+    "denials": "Lines that a payer decided not to pay.",
+    "unmatched payments": "Payments for claims that are not ours, or not yet known.",
+    "unbalanced remittances": "Remittances that do not add up. Nothing of them is posted.",
+    "credits": "Charges taken back after they were billed.",
+    "secondary": "Balances that another insurer may owe.",
+    "messages": "Messages that a mapping could not finish.",
+    "deliveries": "Sends that were refused, or that may have arrived.",
+    "anomalies": "Events that should not be possible. They changed no state.",
+}
+
+
+def sign(state: str) -> Sign:
+    """How *state* looks. A word that is not in the table is shown as it is, with the idle shape."""
+    return _SIGNS.get(state, Sign(state[:1].upper() + state[1:], "none"))

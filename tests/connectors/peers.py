@@ -1,0 +1,189 @@
+"""What stands around a connector in its tests: an intake, workers, contexts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThread
+
+from hub.core.clock import BusinessClock
+from hub.core.ids import IdMaker
+from hub.core.log import Log
+from hub.core.secret import Secrets
+from hub.engine.contracts import (
+    Connector,
+    Description,
+    DestinationContext,
+    Outcome,
+    Parcel,
+    Received,
+    Reply,
+    SourceContext,
+    Stored,
+    TaskCall,
+    WorkerSite,
+)
+from hub.formats.hl7v2.header import content_without_timestamp
+from hub.formats.hl7v2.message import Message
+
+WAIT = 20.0
+"""Seconds after which a test gives up."""
+
+
+class FakeIntake:
+    """Stores in a list. With *held* set, nothing is settled until `let_go`."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.held = False
+        self.failing: Exception | None = None
+        self._waiting: list[Deferred[Stored]] = []
+        self._arrivals: list[tuple[int, Deferred[None]]] = []
+        self._known: dict[bytes, Stored] = {}
+
+    def receive(self, received: Received) -> Deferred[Stored]:
+        self.received.append(received)
+        for count, arrived in list(self._arrivals):
+            if len(self.received) >= count:
+                self._arrivals.remove((count, arrived))
+                reactor.callLater(0, arrived.callback, None)  # after this message is in its place
+        if self.failing is not None:
+            done: Deferred[Stored] = Deferred()
+            done.errback(self.failing)
+            return done
+        if self.held:
+            waiting: Deferred[Stored] = Deferred()
+            self._waiting.append(waiting)
+            return waiting
+        basis = received.description.duplicate_basis
+        if basis is not None and received.refusal is None:
+            if basis in self._known:
+                first = self._known[basis]
+                return succeed(Stored(first.message_id, True, first.answer))
+            self._known[basis] = Stored(len(self.received), False, received.answer)
+        return succeed(Stored(len(self.received), False, received.answer))
+
+    def let_go(self, *order: int) -> None:
+        """Settle what waits, in *order* (or as it came)."""
+        waiting, self._waiting = self._waiting, []
+        for place in order or range(len(waiting)):
+            waiting[place].callback(Stored(place + 1, False, None))
+
+    def arrived(self, count: int) -> Deferred[None]:
+        """Fires when *count* messages have come in all."""
+        done: Deferred[None] = Deferred()
+        if len(self.received) >= count:
+            done.callback(None)
+        else:
+            self._arrivals.append((count, done))
+        return done.addTimeout(WAIT, reactor)
+
+
+@dataclass
+class FakeWorkers:
+    """Runs a connector's tasks in threads of this process."""
+
+    connector: Connector
+    site: WorkerSite
+    dying: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+
+    def call(
+        self, task: str, header: Mapping[str, Any], parts: tuple[bytes, ...] = (), *, timeout: float = 60.0
+    ) -> Deferred[Reply]:
+        self.calls.append(task)
+        if task in self.dying:
+            dead: Deferred[Reply] = Deferred()
+            dead.errback(RuntimeError("the worker died"))
+            return dead
+        assert self.connector.tasks is not None
+        call = TaskCall(dict(header), parts, self.site, IdMaker().block())
+        return deferToThread(self.connector.tasks[task], call)
+
+
+def describe_hl7(raw: bytes) -> Description:
+    message = Message(raw)
+    return Description(
+        kind=message.header.type,
+        control_id=message.header.control_id,
+        lane=message["PID-3.1"],
+        duplicate_basis=content_without_timestamp(raw),
+    )
+
+
+@dataclass
+class Surroundings:
+    """One site's folder, secrets and log, and the contexts made of them."""
+
+    folder: Path
+    log: io.StringIO = field(default_factory=io.StringIO)
+    intake: FakeIntake = field(default_factory=FakeIntake)
+
+    def secret(self, name: str, value: str) -> None:
+        folder = self.folder / "var" / "secrets"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(value)
+
+    @property
+    def secrets(self) -> Secrets:
+        return Secrets((self.folder / "var" / "secrets",))
+
+    def workers(self, connector: Connector) -> FakeWorkers:
+        nothing: Any = None
+        site = WorkerSite(
+            self.folder, self.folder / "var", self.secrets, nothing, BusinessClock(), nothing
+        )
+        return FakeWorkers(connector, site)
+
+    def source(
+        self,
+        connector: Connector,
+        *,
+        describe: Callable[[bytes], Description] = describe_hl7,
+        accepts: frozenset[str] = frozenset(),
+        environment: str = "test",
+    ) -> SourceContext:
+        return SourceContext(
+            channel="ehr",
+            intake=self.intake,
+            describe=describe,
+            accepts=accepts,
+            environment=environment,
+            zone="America/Chicago",
+            secrets=self.secrets,
+            workers=self.workers(connector),
+            clock=BusinessClock(),
+            log=Log(self.log),
+            var=self.folder / "var",
+        )
+
+    def destination(self, connector: Connector) -> DestinationContext:
+        return DestinationContext(
+            channel="out",
+            destination="peer",
+            environment="test",
+            secrets=self.secrets,
+            workers=self.workers(connector),
+            clock=BusinessClock(),
+            log=Log(self.log),
+            var=self.folder / "var",
+        )
+
+
+def parcel(body: bytes, name: str = "file.txt", attempt: int = 1) -> Parcel:
+    return Parcel(delivery_id=1, message_id=1, attempt=attempt, kind="x", name=name, body=body)
+
+
+def within(done: Deferred[Any]) -> Deferred[Any]:
+    """*done*, or a failure when it takes too long."""
+    return done.addTimeout(WAIT, reactor)
+
+
+def failure_of(outcome: Outcome) -> str:
+    return outcome.failure.value if outcome.failure else "delivered"

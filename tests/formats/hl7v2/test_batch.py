@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hub.formats.hl7v2.batch import split_batch
+from hub.formats.hl7v2.header import read_header
+
+SAMPLES = Path(__file__).parent / "samples"
+ONE = b"MSH|^~\\&|A\rPID|1\r"
+TWO = b"MSH|^~\\&|B\rPID|2\r"
+
+
+def test_an_enveloped_batch_gives_its_messages() -> None:
+    messages = split_batch((SAMPLES / "batch.hl7").read_bytes())
+    assert [read_header(raw).control_id for raw in messages] == ["ADT000201", "ADT000202"]
+    assert all(b"BTS" not in raw and raw.endswith(b"\r") for raw in messages)
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
+def test_messages_that_follow_each_other_are_split_whatever_the_line_ends(end: bytes) -> None:
+    first, second = (raw.replace(b"\r", end) for raw in (ONE, TWO))
+    split = split_batch(first + end + second)
+    assert [raw.replace(end, b"\r") for raw in split] == [ONE, TWO]
+
+
+def test_messages_that_kept_their_mllp_marks_are_split() -> None:
+    assert split_batch(b"\x0b" + ONE + b"\x1c\r\x0b" + TWO + b"\x1c\r") == [ONE, TWO]
+
+
+@pytest.mark.parametrize("raw", [ONE, b"\xef\xbb\xbf" + ONE, b"", b"nothing like it", b"\r\n" + ONE + b"\n"])
+def test_what_is_no_batch_comes_back_as_it_is(raw: bytes) -> None:
+    assert split_batch(raw) == [raw]
+
+
+def test_an_empty_envelope_holds_no_message() -> None:
+    assert split_batch(b"BHS|^~\\&|A\rBTS|0\r") == []
+
+
+def test_a_line_that_only_speaks_of_msh_starts_no_message() -> None:
+    raw = ONE + b"NTE|1||the MSH|^ was wrong\rMSHX|1\r"
+    assert split_batch(raw) == [raw]
