@@ -172,7 +172,10 @@ def totals(connection: Connection) -> Money:
 
 
 def charge_balances(connection: Connection, condition: ColumnElement[bool]) -> dict[int, Balances]:
-    """The ledger accounts of every charge that *condition* (on `charge`) selects; a charge without postings is left out."""
+    """The ledger accounts of every charge that *condition* (on `charge`) selects.
+
+    A charge without postings is left out.
+    """
     wanted = select(charge.c.id).where(condition)
     rows = connection.execute(
         select(ledger_posting.c.charge_id, ledger_posting.c.account, func.sum(ledger_posting.c.amount_cents))
@@ -217,7 +220,10 @@ def summed(parts: list[Money]) -> Money:
 
 
 def entries(connection: Connection, condition: ColumnElement[bool]) -> tuple[Entry, ...]:
-    """The entries, in order, that have a posting which *condition* (on `ledger_posting`) selects; those postings only."""
+    """The entries, in order, that have a posting which *condition* (on `ledger_posting`) selects.
+
+    Those postings only.
+    """
     rows = connection.execute(
         select(ledger_entry, ledger_posting, remittance.c.trace)
         .join(ledger_posting, ledger_posting.c.entry_id == ledger_entry.c.id)

@@ -1,9 +1,10 @@
 """The ledger: double entry, append only; each entry's postings sum to zero.
 
-Accounts (debit positive, credit negative): ``unbilled``, ``receivable payer``, ``receivable patient`` hold what is owed to the practice;
-``revenue`` what was charged; ``contractual``, ``write-off``, ``other adjustment`` what will not be paid; ``cash`` what arrived;
-``clearing`` a remittance between its deposit and its claims, zero when it is posted whole; ``provider level`` what payers took or gave
-outside claims (PLB); ``interest``. A reversal is a mirror entry, never a deletion.
+Accounts (debit positive, credit negative): ``unbilled``, ``receivable payer``, ``receivable patient`` hold
+what is owed to the practice; ``revenue`` what was charged; ``contractual``, ``write-off``, ``other
+adjustment`` what will not be paid; ``cash`` what arrived; ``clearing`` a remittance between its deposit and
+its claims, zero when it is posted whole; ``provider level`` what payers took or gave outside claims (PLB);
+``interest``. A reversal is a mirror entry, never a deletion.
 """
 
 from __future__ import annotations

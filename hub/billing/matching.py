@@ -1,8 +1,9 @@
 """Which of our claims a payment is for: rules from the surest to the weakest, and the first unique answer counts.
 
-A payer should return our control number as we sent it (005010X221A1, CLP01). Payers also cut it short, change its case, put
-zeros before it, or lose it; then its own claim number, our line control numbers (REF*6R) or the member, the
-day and the charge together still name one claim. Whatever names none, or two, is for a person, who gets the candidates ranked.
+A payer should return our control number as we sent it (005010X221A1, CLP01). Payers also cut it short,
+change its case, put zeros before it, or lose it; then its own claim number, our line control numbers
+(REF*6R) or the member, the day and the charge together still name one claim. Whatever names none, or two,
+is for a person, who gets the candidates ranked.
 """
 
 from __future__ import annotations
@@ -112,8 +113,8 @@ def billed_claim(decision: Decision, claim_id: int) -> BilledClaim:
 def find_claim(decision: Decision, remitted: Remitted) -> Match:
     """Find the one claim that *remitted* is for.
 
-    A claim counts only when the charge agrees (or its lines do), when the payer may pay for it, and when nothing in
-    the payment contradicts it.
+    A claim counts only when the charge agrees (or its lines do), when the payer may pay for it, and when
+    nothing in the payment contradicts it.
     """
     seen: dict[int, BilledClaim] = {}
     for rule, search in _RULES:
@@ -132,9 +133,10 @@ def find_claim(decision: Decision, remitted: Remitted) -> Match:
 def match_line(line: RemittanceLine, lines: Iterable[BilledLine], used: set[int]) -> BilledLine | None:
     """The line of ours that *line* decides, or None; *used* are the ordinals that other lines already took.
 
-    Our own line control number is believed even when it comes twice (a line that the payer split). Otherwise a line is
-    taken once: by code, modifiers, day and charge; by the code that was billed where the payer changed it; by
-    code without modifiers, which payers drop; and at last by its place, when the charge agrees.
+    Our own line control number is believed even when it comes twice (a line that the payer split).
+    Otherwise a line is taken once: by code, modifiers, day and charge; by the code that was billed where
+    the payer changed it; by code without modifiers, which payers drop; and at last by its place, when the
+    charge agrees.
     """
     ours = list(lines)
     if line.control_number:
@@ -241,7 +243,10 @@ def _states_our_lines(said: RemittanceClaim, ours: BilledClaim) -> bool:
 
 
 def _may_pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> bool:
-    """Say whether that payer may pay for *ours*: its payer, another of the patient's, or one whose id we do not know."""
+    """Say whether that payer may pay for *ours*.
+
+    Its payer, another of the patient's, or one whose id we do not know.
+    """
     if remitted.payer_id == ours.payer_id or remitted.payer_id not in decision.config.payers:
         return True
     others = select(coverage.c.id).where(

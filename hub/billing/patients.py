@@ -47,15 +47,7 @@ def register(decision: Decision, said: Patient, as_of: str) -> tuple[Row, bool]:
     digest = alias_digest(decision.vault, said.authority, said.mrn)
     alias = decision.row("patient_alias", digest=digest)
     if alias is None:
-        row = decision.insert(
-            "patient",
-            id=decision.ids.next(),
-            **decision.owner(),
-            as_of=as_of,
-            name_digest=_name_digest(decision.vault, said.name),
-            updated_at=decision.real_ms,
-            body=_sealed(decision, said),
-        )
+        row = _insert(decision, said, as_of)
         decision.insert("patient_alias", digest=digest, patient_id=row["id"])
         return row, True
     row = surviving(decision, alias["patient_id"])
@@ -76,10 +68,11 @@ def register(decision: Decision, said: Patient, as_of: str) -> tuple[Row, bool]:
 
 
 def expect(decision: Decision, authority: str, mrn: str) -> Row:
-    """The patient with this number, or a place kept for one of whom no more is known yet."""
-    return find(decision, authority, mrn) or (
-        register(decision, Patient(mrn=mrn, authority=authority, name=Name(family="")), "")[0]
-    )
+    """The patient with this number, or a place kept for one of whom no more is known yet (not even a number)."""
+    said = Patient(mrn=mrn, authority=authority, name=Name(family=""))
+    if mrn:
+        return find(decision, authority, mrn) or register(decision, said, "")[0]
+    return _insert(decision, said, "")
 
 
 def moment(decision: Decision, text: str) -> str:
@@ -132,6 +125,18 @@ def primary(decision: Decision, patient: Row, day: str) -> Coverage | None:
         return None
     first = min(rows, key=lambda row: (row["priority"], row["id"]))
     return from_plain(Coverage, decision.unseal("coverage", first["body"]))
+
+
+def _insert(decision: Decision, said: Patient, as_of: str) -> Row:
+    return decision.insert(
+        "patient",
+        id=decision.ids.next(),
+        **decision.owner(),
+        as_of=as_of,
+        name_digest=_name_digest(decision.vault, said.name),
+        updated_at=decision.real_ms,
+        body=_sealed(decision, said),
+    )
 
 
 def _sealed(decision: Decision, said: Patient) -> bytes:

@@ -1,11 +1,13 @@
 """Posting one claim of a remittance: who pays what of every charge, to the cent, and how it is taken back.
 
-What is posted, per charge line: the payment moves from ``receivable payer`` against ``clearing``; adjustments that the policy lists
-as contractual or other are written off; patient shares that it lists move to ``receivable patient``. Every other adjustment is money
-that the payer refuses for a reason somebody has to judge: it **stays open** with the payer, and an item
-in *denials* says so. Nothing is written off because a payer says CO.
+What is posted, per charge line: the payment moves from ``receivable payer`` against ``clearing``;
+adjustments that the policy lists as contractual or other are written off; patient shares that it lists move
+to ``receivable patient``. Every other adjustment is money that the payer refuses for a reason somebody has
+to judge: it **stays open** with the payer, and an item in *denials* says so. Nothing is written off because
+a payer says CO.
 
-Interest (AMT*I) is not posted here: X221A1 pays it outside the claim payment, in PLB L6, and names it on the claim for information.
+Interest (AMT*I) is not posted here: X221A1 pays it outside the claim payment, in PLB L6, and names it on
+the claim for information.
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ class LineShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Money that the payer does not pay for a reason that a person must judge. *where* says of what: ``line 2``, ``the claim``."""
+    """Money that the payer does not pay for a reason that a person must judge.
+
+    *where* says of what: ``line 2``, ``the claim``.
+    """
 
     where: str
     ordinal: int
@@ -59,7 +64,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a claim of a remittance: its new row *state*, with the *reason* where a person should know one."""
+    """What became of a claim of a remittance.
+
+    Its new row *state*, with the *reason* where a person should know one.
+    """
 
     state: str
     claim_id: int | None = None
@@ -69,7 +77,9 @@ class Outcome:
 
 
 def allocate(cents: int, weights: Sequence[int]) -> list[int]:
-    """*cents* in proportion to *weights*, exact to the cent: each running total is rounded down, so the last share takes the rest.
+    """*cents* in proportion to *weights*, exact to the cent.
+
+    Each running total is rounded down, so the last share takes the rest.
 
     Weights are charges and not negative. When all are zero, the first share takes everything.
     """
@@ -89,8 +99,9 @@ def allocate(cents: int, weights: Sequence[int]) -> list[int]:
 def line_shares(said: RemittanceClaim, lines: Sequence[BilledLine]) -> list[LineShare]:
     """What *said* means for each of *lines*; the payments sum to CLP04 and the adjustments to all of CAS.
 
-    Whatever is said of the claim and not of a line (adjustments of loop 2100; everything, where there are no SVC loops; a line
-    that is none of ours) is shared out in proportion to the charges, see :func:`allocate`.
+    Whatever is said of the claim and not of a line (adjustments of loop 2100; everything, where there are
+    no SVC loops; a line that is none of ours) is shared out in proportion to the charges, see
+    :func:`allocate`.
     """
     shares = {line.ordinal: LineShare(line) for line in lines}
     used: set[int] = set()
@@ -124,7 +135,10 @@ def _share_out(shares: Iterable[LineShare], paid_cents: int, adjustments: Iterab
 
 
 def refusals(said: RemittanceClaim, lines: Sequence[BilledLine], policy: BillingPolicy) -> list[Refusal]:
-    """The adjustments of *said* that stay open with the payer, by line; those of the claim itself come first, as ordinal 0."""
+    """The adjustments of *said* that stay open with the payer, by line.
+
+    Those of the claim itself come first, as ordinal 0.
+    """
     found = []
     used: set[int] = set()
     groups: list[tuple[str, int, tuple[Adjustment, ...], int | None]] = [("the claim", 0, said.adjustments, None)]
@@ -157,8 +171,9 @@ def account_of(code: str, policy: BillingPolicy) -> str | None:
 def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
     """Post *remitted* to the claim that *match* names, or say why it cannot be.
 
-    Adds ledger entries, claim events, work items and the message to the EHR to the decision; the caller stores the
-    outcome. The claim must not have been touched by this decision before: its balance is read from the store.
+    Adds ledger entries, claim events, work items and the message to the EHR to the decision; the caller
+    stores the outcome. The claim must not have been touched by this decision before: its balance is read
+    from the store.
     """
     said = remitted.claim
     if said.status == PREDETERMINATION and not remitted.paid_cents:
@@ -177,7 +192,8 @@ def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
 def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -> Outcome:
     """Post an unmatched payment to the claim that a person (the decision's actor) names. Raises `LookupError`.
 
-    A payment that is posted already, or that this claim cannot take, stays as it is: the outcome's reason says why.
+    A payment that is posted already, or that this claim cannot take, stays as it is: the outcome's reason
+    says why.
     """
     from hub.formats.x12 import records
 
@@ -285,8 +301,8 @@ def _postings(
 ) -> list[ledger.Posting]:
     """The postings of one line.
 
-    What a *second* payer pays comes off what the first one left to the patient; its repetition of the first payer's
-    decision (OA-23) and of the patient's share moves nothing.
+    What a *second* payer pays comes off what the first one left to the patient; its repetition of the first
+    payer's decision (OA-23) and of the patient's share moves nothing.
     """
 
     def posting(account: str, cents: int, payer_id: str, code: str = "") -> ledger.Posting:
@@ -442,7 +458,10 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
 
 
 def _payment_taken_back(decision: Decision, remitted: Remitted, ours: BilledClaim) -> int | None:
-    """The newest posted payment of the claim with the same amounts that still stands; the payer's own number decides first."""
+    """The newest posted payment of the claim with the same amounts that still stands.
+
+    The payer's own number decides first.
+    """
     rows = decision.connection.execute(
         select(remittance_claim.c.id, remittance_claim.c.payer_claim_number)
         .where(
@@ -533,7 +552,10 @@ def _open_payment_item(
     claim_id: int | None = None,
     candidates: Iterable[object] = (),
 ) -> None:
-    """Open an item for a payment that is not posted: its money stays in ``clearing``, where it is shown as unapplied."""
+    """Open an item for a payment that is not posted.
+
+    Its money stays in ``clearing``, where it is shown as unapplied.
+    """
     said = remitted.claim
     what = "A reversal" if said.status == REVERSAL else "A payment"
     decision.open_item(

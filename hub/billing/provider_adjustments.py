@@ -1,7 +1,8 @@
 """PLB: what a payer took or gave outside of any claim, posted to ``provider level`` (interest to ``interest``).
 
-A positive amount lowers the payment. The deposit credited ``clearing`` with what arrived and the claims debit it with what they
-were paid; each adjustment accounts for the rest, so that ``clearing`` ends at zero. Source: X221A1, section 1.10.2.9 and PLB.
+A positive amount lowers the payment. The deposit credited ``clearing`` with what arrived and the claims
+debit it with what they were paid; each adjustment accounts for the rest, so that ``clearing`` ends at zero.
+Source: X221A1, section 1.10.2.9 and PLB.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def post_all(
 ) -> None:
     """Post every one of *adjustments*, one entry each; what the payer does not explain becomes an item for a person.
 
-    A forwarded balance (FB) and interest (L6) explain themselves; a take-back (WO) does when it names a claim whose payment
-    was reversed before.
+    A forwarded balance (FB) and interest (L6) explain themselves; a take-back (WO) does when it names a
+    claim whose payment was reversed before.
     """
     for number, each in enumerate(adjustments, start=1):
         cents = to_cents(each.amount)

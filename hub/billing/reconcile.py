@@ -1,8 +1,8 @@
 """Does every cent have its place? The figures of the whole store, and every difference between them.
 
-A store without differences says: each entry sums to zero; each charge is paid, adjusted, the patient's, written off or open, to the
-cent; each claim is its lines; each remittance's ``clearing`` holds exactly what of it is not posted yet; ``cash`` is what
-the remittances brought.
+A store without differences says: each entry sums to zero; each charge is paid, adjusted, the patient's,
+written off or open, to the cent; each claim is its lines; each remittance's ``clearing`` holds exactly what
+of it is not posted yet; ``cash`` is what the remittances brought.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _TAKEN = ("staged", "posting", "posted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Two figures that must be equal and are not. *kind* and *subject_id* say of what: ``charge``, ``claim``, ``entry``, ``remittance``."""
+    """Two figures that must be equal and are not.
+
+    *kind* and *subject_id* say of what: ``charge``, ``claim``, ``entry``, ``remittance``.
+    """
 
     kind: str
     subject_id: int | None
@@ -41,10 +44,11 @@ class Difference:
 class Figures:
     """The money of the whole store.
 
-    *charges* says where everything charged has gone. *cash* is what payers transferred; *unapplied* is the part of it that waits
-    for a person in ``clearing``; *provider_level* is what payers took (positive) or gave outside claims, *interest* what
-    they paid for being late (positive). *held* is what remittances held whole would bring: it is in no account.
-    ``cash = charges.paid + unapplied - provider_level + interest`` for payers' money.
+    *charges* says where everything charged has gone. *cash* is what payers transferred; *unapplied* is the
+    part of it that waits for a person in ``clearing``; *provider_level* is what payers took (positive) or
+    gave outside claims, *interest* what they paid for being late (positive). *held* is what remittances
+    held whole would bring: it is in no account. ``cash = charges.paid + unapplied - provider_level +
+    interest`` for payers' money.
     """
 
     charges: Money

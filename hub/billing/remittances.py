@@ -1,9 +1,10 @@
 """835 files become remittances: recognised when they come again, balanced whole, then posted claim by claim.
 
-A remittance is taken in two movements. :func:`stage` decides about the whole: a copy of one that was taken in changes nothing; one that
-does not add up to the cent, or is not for us, is **held whole**; any other is stored with its claims and its
-deposit. :func:`continue_posting` then posts a bounded number of claims per decision, so that a large file never
-blocks the store. Both may be repeated after a crash: rows and entries are unique by remittance and ordinal.
+A remittance is taken in two movements. :func:`stage` decides about the whole: a copy of one that was taken
+in changes nothing; one that does not add up to the cent, or is not for us, is **held whole**; any other is
+stored with its claims and its deposit. :func:`continue_posting` then posts a bounded number of claims per
+decision, so that a large file never blocks the store. Both may be repeated after a crash: rows and entries
+are unique by remittance and ordinal.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class _Fault:
 def stage(decision: Decision, transaction: Transaction, ordinal: int) -> None:
     """Take in *transaction*, the 835 that is the *ordinal*-th ST of the decision's message.
 
-    Stages at most one remittance per decision, because the next one must see what this one did: the decision is then
-    not *complete*, and the same call is made again. Raises
+    Stages at most one remittance per decision, because the next one must see what this one did: the
+    decision is then not *complete*, and the same call is made again. Raises
     :class:`~hub.formats.x12.errors.WrongTransactionError` for a transaction of another kind.
     """
     if not decision.complete:
@@ -84,7 +85,8 @@ def stage(decision: Decision, transaction: Transaction, ordinal: int) -> None:
 def continue_posting(decision: Decision) -> None:
     """Post the next claims of the remittances of the decision's message; not *complete* while any remain.
 
-    Call it after :func:`stage` was called for every 835 of the message; in a decision that staged something it does nothing.
+    Call it after :func:`stage` was called for every 835 of the message; in a decision that staged something
+    it does nothing.
     """
     if not decision.complete:
         return
@@ -116,7 +118,10 @@ def _payer_name(header: RemittanceHeader) -> str:
 
 
 def _content_digest(decision: Decision, remittance: Remittance, payer_id: str) -> bytes:
-    """What makes two remittances the same, whatever their file names and control numbers: payer, trace, amount, every decision."""
+    """What makes two remittances the same, whatever their file names and control numbers.
+
+    Payer, trace, amount, every decision.
+    """
     header = remittance.header
     content = hashlib.sha256(f"{payer_id}\0{header.trace}\0{header.amount}\0".encode())
     for each in remittance.claims:
@@ -311,7 +316,8 @@ def _claim_row(decision: Decision, remittance_id: int, said: RemittanceClaim) ->
 def _post_claims(decision: Decision, row: Row) -> bool:
     """Post the next staged claims of a remittance; False when none is left.
 
-    A claim that comes twice (a reversal and its correction) waits for the next decision, which sees what this one did.
+    A claim that comes twice (a reversal and its correction) waits for the next decision, which sees what
+    this one did.
     """
     staged = decision.connection.execute(
         select(claim_table)

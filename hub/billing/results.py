@@ -1,7 +1,7 @@
 """Telling the EHR what was posted: one *payment* event for each claim of a remittance, as a message of its own.
 
-The body is JSON; amounts are text with two places, and negative where money is taken back. Channels whose source is billing turn
-it into what their EHR wants (DFT^P03, ClaimResponse).
+The body is JSON; amounts are text with two places, and negative where money is taken back. Channels whose
+source is billing turn it into what their EHR wants (DFT^P03, ClaimResponse).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hub.billing import events
 from hub.billing.decision import Decision
 from hub.billing.matching import BilledClaim, Remitted
+from hub.billing.open_charge import opened
 from hub.core.money import from_cents
 from hub.store.changes import Emit
 
@@ -70,7 +71,7 @@ def _line(decision: Decision, share: LineShare, is_reversal: bool) -> dict[str, 
     patient = sum(cents for code, cents in share.adjustments if code.startswith("PR-"))
     sign = -1 if is_reversal else 1
     return {
-        "transaction": decision.unseal("charge", charge["body"])["transaction"],
+        "transaction": opened(decision, charge).said.transaction,
         "code": share.line.code,
         "modifiers": list(share.line.modifiers),
         "service_date": share.line.service_on,

@@ -44,7 +44,6 @@ from hub.formats.hl7v2.ack import (
     AckCode,
     AckError,
     acknowledge,
-    is_enhanced,
     read_ack,
     wants_accept_ack,
     wants_application_ack,
@@ -59,6 +58,8 @@ SILENCE = 0.2
 """Seconds after which a block whose final 0x0D is missing counts as whole."""
 STOP_WITHIN = 10.0
 """Seconds that open connections have to get their answers when the source stops."""
+CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
+"""When an acknowledgement is wanted (table 0155)."""
 LONGEST_ANSWER = 1 << 20
 REMEMBERED = 1000
 """How many messages without an answer a destination remembers, to know a late answer when it comes."""
@@ -175,12 +176,13 @@ def _admit(header: Header, description: Description, settings: MllpSourceSetting
 def _answer(header: Header | None, verdict: _Verdict, context: SourceContext) -> bytes | None:
     """The acknowledgement, or None when the sender wants none.
 
-    In enhanced mode a sender that wants no accept acknowledgement but an application acknowledgement gets
-    that one, as soon as the message is stored: what the hub does afterwards is its own affair, not the
-    sender's.
+    In enhanced mode a sender that wants no accept acknowledgement but an application acknowledgement gets that
+    one, as soon as the message is stored: what the hub does afterwards is its own affair, not the sender's.
+    Conditions that table 0155 does not know (dates and codes stand there by mistake) say nothing: the sender
+    waits for an answer.
     """
     mode: Literal["A", "C"] = "A"
-    if header is not None and is_enhanced(header):
+    if header is not None and {header.accept_ack, header.application_ack} & CONDITIONS:
         ok = verdict.code == "A"
         if wants_accept_ack(header, ok):
             mode = "C"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure as TwistedFailure
 
@@ -38,6 +38,11 @@ class CallsFromThread(Protocol):
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any) -> None:  # noqa: A002, N802
         """Run *callable* on the reactor's thread."""
+
+
+# After one of these (disk full, I/O error, lost connection) the database may have rolled back on its own: savepoints are gone and
+# what follows would be committed piece by piece.
+_STORE_FAILED = (OperationalError, InterfaceError, InternalError)
 
 
 @dataclass(slots=True)
@@ -156,8 +161,8 @@ class Journal:
             fix="See whether its disk is full or the server is gone. Nobody was answered.",
         )
         stopped = TwistedFailure(failure)  # type: ignore[no-untyped-call]
-        self._reactor.callFromThread(_fire, waiting, [stopped] * len(waiting))
         self._reactor.callFromThread(self._on_failure, error)
+        self._reactor.callFromThread(_fire, waiting, [stopped] * len(waiting))
 
 
 def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
@@ -168,6 +173,8 @@ def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
     try:
         with connection.begin_nested():
             return list(apply_many(connection, [job.request for job in jobs]))
+    except _STORE_FAILED:
+        raise
     except Exception:
         return [_alone(connection, job) for job in jobs]
 
@@ -179,6 +186,8 @@ def _alone(connection: Connection, job: _Job) -> Any:
                 return job.apply(connection)
             assert job.apply_many is not None
             return job.apply_many(connection, [job.request])[0]
+    except _STORE_FAILED:
+        raise
     except Exception:
         return TwistedFailure()  # type: ignore[no-untyped-call]
 

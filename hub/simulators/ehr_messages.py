@@ -126,13 +126,13 @@ class Correspondence:
             case "carriage_returns_and_line_feeds":
                 yield replace(first, data=first.data.replace(b"\r", b"\r\n"), fault=fault)
             case _:
-                yield replace(first, fault=fault) if fault in {"dft_first", "duplicate_dft"} else first
+                yield replace(first, fault=fault) if fault == "dft_first" else first
         soon = when + timedelta(minutes=25)
         charge = visit.lines[0]
         match fault:
             case "duplicate_dft":
                 again = tuple(replace(line, expected="duplicate") for line in visit.lines)
-                yield self._dft(visit, soon, again)
+                yield replace(self._dft(visit, soon, again), fault=fault)
             case "changed_repeat":
                 cheaper = charge.amount - 500
                 changed = replace(charge, amount=cheaper, version=2)

@@ -136,9 +136,7 @@ class Surroundings:
 
     def workers(self, connector: Connector) -> FakeWorkers:
         nothing: Any = None
-        site = WorkerSite(
-            self.folder, self.folder / "var", self.secrets, nothing, BusinessClock(), nothing
-        )
+        site = WorkerSite(self.folder, self.folder / "var", self.secrets, nothing, BusinessClock(), nothing)
         return FakeWorkers(connector, site)
 
     def source(

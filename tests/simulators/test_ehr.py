@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import http.server
 import ipaddress
 import json
@@ -75,7 +75,7 @@ class Hook(http.server.BaseHTTPRequestHandler):
         self.send_response(503 if len(self.server.bodies) == 1 else 202)
         self.end_headers()
 
-    def log_message(self, format, *args):
+    def log_message(self, *args):
         pass
 
 
@@ -95,15 +95,15 @@ def hook(tmp_path):
     """An HTTPS listener with a certificate of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub.example")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
         .sign(key, hashes.SHA256())
     )
@@ -170,8 +170,8 @@ def test_a_day_of_visits_arrives_in_order_and_is_booked(ehr, hook, tools):
 
     kinds = defaultdict(list)
     for message in messages:
-        kinds[str(message.segment("PID")(18)(0)(0))].append(
-            str(message.segment("MSH")(9)(0)(0)) + str(message.segment("MSH")(9)(0)(1))
+        kinds[str(message.segment("PID")(18)[0][0])].append(
+            str(message.segment("MSH")(9)[0][0]) + str(message.segment("MSH")(9)[0][1])
         )
     for account, seen in kinds.items():
         if not account.endswith("X"):
@@ -182,7 +182,7 @@ def test_a_day_of_visits_arrives_in_order_and_is_booked(ehr, hook, tools):
     for message in messages:
         for line in message:
             if str(line[0]) == "FT1":
-                sent[str(line(2))] = (str(line(25)(0)(0)), round(float(str(line(11)(0)(0))) * 100))
+                sent[str(line(2))] = (str(line(25)[0][0]), round(float(str(line(11)[0][0])) * 100))
     for _, body in hook.bodies:
         for entry in body["entry"]:
             if entry["resource"]["resourceType"] == "ChargeItem":
@@ -340,6 +340,7 @@ class Sender:
         )
         if self.socket is None:
             self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+        self.socket.settimeout(seconds)
         self.socket.sendall(b"\x0b" + text.encode() + b"\x1c\r")
         try:
             data = self.socket.recv(65536)

@@ -117,8 +117,11 @@ class Builder:
         return self
 
     def build(self) -> bytes:
-        """The message: UTF-8, each segment ended by CR."""
-        return "".join(f"{segment}\r" for segment in self._segments).encode("utf-8")
+        """The message: UTF-8, each segment ended by CR. Raises :class:`BuildError` for text that is not Unicode."""
+        try:
+            return "".join(f"{segment}\r" for segment in self._segments).encode("utf-8")
+        except UnicodeEncodeError:
+            raise BuildError("A text holds half of a character (a lone surrogate).", expected="Unicode text") from None
 
 
 _Field = dict[tuple[int, int, int], str]

@@ -17,7 +17,7 @@ from hub.core.errors import HubError
 class EscapeError(HubError):
     """A text needs an escape sequence and the delimiters in use have no escape character."""
 
-    code = "H226"
+    code = "H228"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,9 @@ DEFAULT = Delimiters()
 def escape(text: str, delimiters: Delimiters = DEFAULT) -> str:
     r"""*text* as it may stand inside a field.
 
-    Delimiters, line breaks and control characters become escape sequences.
-
-    ``unescape(escape(text)) == text`` for every text. Raises :class:`EscapeError` when a sequence is needed
-    and *delimiters* have no escape character.
+    Delimiters, line breaks and control characters become escape sequences, in such a way that
+    ``unescape(escape(text)) == text``. Raises :class:`EscapeError` when a sequence is needed and *delimiters*
+    have no escape character.
     """
     pattern, sequences = _to_escape(delimiters)
     if not pattern.search(text):
@@ -86,8 +85,10 @@ def unescape(text: str, delimiters: Delimiters = DEFAULT) -> str:
 def _to_escape(delimiters: Delimiters) -> tuple[re.Pattern[str], dict[str, str]]:
     mark = delimiters.escape
     sequences = {chr(code): f"{mark}X{code:02X}{mark}" for code in (*range(32), 127)}
-    sequences["\n"] = f"{mark}.br{mark}"
-    sequences |= {character: f"{mark}{letter}{mark}" for letter, character in _letters(delimiters).items()}
+    characters = _letters(delimiters)
+    if "." not in characters.values():
+        sequences["\n"] = f"{mark}.br{mark}"
+    sequences |= {character: f"{mark}{letter}{mark}" for letter, character in characters.items()}
     return re.compile("[" + "".join(re.escape(character) for character in sequences) + "]"), sequences
 
 

@@ -17,6 +17,12 @@ from hub.formats.hl7v2.escape import Delimiters, unescape
 BOM = codecs.BOM_UTF8
 _BEFORE = b"\r\n\t \x0b"
 _AFTER = b"\r\n\x1c"
+_BLOCK_MARK = re.compile(rb"[\x0b\x1c]")
+# Python knows codecs that are no character sets or that can fail ("idna"). The delimiters were read as single bytes, so
+# UTF-16 and UTF-32 cannot be what a message is written in, whatever it says.
+_TEXT_CODEC = re.compile(
+    r"utf-8|iso8859-\d+|cp125\d|cp437|cp85[08]|cp932|cp949|cp950|koi8-[rtu]|gb18030|gbk|big5|euc_kr|euc_jp|shift_jis|iso2022_jp"
+)
 _VERSION = re.compile(r"\s*[vV]?(\d{1,3}(?:\.\d{1,3}){0,3})")
 
 
@@ -82,7 +88,13 @@ def read_header(raw: bytes) -> Header:
     message is (MSH-9).
     """
     start, end = _msh_span(raw)
-    line = raw[start:end]
+    line = raw[start:end].rstrip(_AFTER)
+    if _BLOCK_MARK.search(line):
+        raise HL7ParseError(
+            "MSH holds a byte that marks the start or end of an MLLP block.",
+            where="MSH",
+            expected="no 0x0B and no 0x1C",
+        )
     delimiters = _delimiters(line, start)
     fields = tuple(line.split(delimiters.field.encode("ascii")))
     character_set = _ascii(fields, 18, delimiters)
@@ -125,12 +137,11 @@ def read_header(raw: bytes) -> Header:
 def content_without_timestamp(raw: bytes) -> bytes:
     """*raw* as it is compared to find duplicates.
 
-    MSH-7 blanked, line ends as CR, nothing before MSH or after the last segment.
-
-    Raises :class:`HL7ParseError` when there is no MSH.
+    MSH-7 is blanked, line ends are CR, and nothing stands before MSH or after the last segment. Raises
+    :class:`HL7ParseError` when there is no MSH or its delimiters cannot work.
     """
     start, end = _msh_span(raw)
-    separator = raw[start + 3 : start + 4]
+    separator = _delimiters(raw[start:end], start).field.encode("ascii")
     fields = raw[start:end].split(separator)
     if len(fields) > 6:
         fields[6] = b""
@@ -178,12 +189,9 @@ def codec_for(character_set: str) -> str | None:
     name = known.get(name, name.removeprefix("UNICODE ").strip())
     try:
         found = codecs.lookup(name).name
-        "".encode(found)
     except (LookupError, ValueError):
         return None
-    # The delimiters were read as single bytes, so a two-byte encoding cannot be what this message is written
-    # in.
-    return None if found.startswith(("utf-16", "utf-32")) else found
+    return found if _TEXT_CODEC.fullmatch(found) else None
 
 
 def decode(raw: bytes, character_set: str, encoding: str | None = None) -> str:

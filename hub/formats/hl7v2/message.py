@@ -106,8 +106,8 @@ class Segment:
     def following(self, name: str, *, until: str | Collection[str] = ()) -> list[Segment]:
         """The segments called *name* after this one, up to the next of its own name or one named in *until*.
 
-        ``line.following("PR1")`` gives the procedures under an FT1; ``line.following("NTE", until=("FT1",
-        "PR1"))`` its own notes.
+        ``line.following("PR1")`` gives the procedures under an FT1, ``line.following("NTE", until="PR1")`` the
+        notes before them.
         """
         stops = {self.name, *([until] if isinstance(until, str) else until)}
         segments = self._message.segments

@@ -20,7 +20,7 @@ _MARK = re.compile(rb"[\x0b\x1c]")
 class FrameError(HubError):
     """These bytes cannot travel in an MLLP block."""
 
-    code = "H225"
+    code = "H227"
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,8 @@ def write_999(envelope: Envelope, transactions: Iterable[Transaction]) -> bytes:
     """
     groups: dict[GroupHeader, list[Transaction]] = {}
     for transaction in transactions:
+        if transaction.gs.functional_id == "FA":
+            continue  # acknowledging acknowledgements would never end
         groups.setdefault(transaction.gs, []).append(transaction)
     if not groups:
         raise UnwritableError("There is no transaction to acknowledge.", where="999")

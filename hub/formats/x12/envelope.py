@@ -203,9 +203,7 @@ class _Reading:
             case "GS":
                 self._leave_group()
                 self._open_group(
-                    GroupHeader(
-                        segment[1], segment[2], segment[3], segment[4], segment[5], segment[6], segment[8]
-                    )
+                    GroupHeader(segment[1], segment[2], segment[3], segment[4], segment[5], segment[6], segment[8])
                 )
             case "ST":
                 self._leave_transaction()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.formats.x12.envelope import Interchange, read_interchanges
 from hub.formats.x12.errors import X12Error
+from hub.formats.x12.parts import split
 from hub.formats.x12.vocabulary import element_error, segment_error
 
 if TYPE_CHECKING:
@@ -105,9 +106,7 @@ def _run(text: str) -> tuple[bool, list[_Found]]:
         loops[transaction, source.get_seg_count()] = node.parent.id if node and node.parent else ""
 
     report = StringIO()
-    ok = pyx12.x12n_document.x12n_document(
-        _parameters(), StringIO(text), None, None, None, report, callback=remember
-    )
+    ok = pyx12.x12n_document.x12n_document(_parameters(), StringIO(text), None, None, None, report, callback=remember)
     return ok, _collect(report.getvalue(), loops)
 
 
@@ -152,17 +151,21 @@ def _finding(item: _Found, claims: dict[tuple[int, int], str]) -> Finding:
 
 
 def _claims_by_position(interchanges: tuple[Interchange, ...]) -> dict[tuple[int, int], str]:
-    """Which claim each segment belongs to; those of the envelope and of HL levels belong to none."""
+    """Which claim each segment belongs to.
+
+    A segment above the claims of its HL level (a subscriber's name) belongs to the claim when there is only one.
+    """
     places: dict[tuple[int, int], str] = {}
-    number = 0
-    for interchange in interchanges:
-        for transaction in interchange.transactions:
-            number += 1
-            claim = ""
-            for segment in transaction.segments:
+    transactions = (t for interchange in interchanges for t in interchange.transactions)
+    for number, transaction in enumerate(transactions, start=1):
+        head, levels = split(transaction.segments, "HL")
+        for level in (head, *levels):
+            claims = [s[1] for s in level if s.id in {"CLM", "CLP"}]
+            claim = claims[0] if len(claims) == 1 and level is not head else ""
+            for segment in level:
                 if segment.id in {"CLM", "CLP"}:
                     claim = segment[1]
-                elif segment.id in {"HL", "SE", "PLB"}:
+                elif segment.id in {"SE", "PLB"}:
                     claim = ""
                 if claim:
                     places[number, segment.position] = claim

@@ -226,9 +226,7 @@ class Imbalance:
 
     def __str__(self) -> str:
         about = f"claim {self.claim}, {self.where}" if self.claim else self.where
-        figures = (
-            f"expected {shown(self.expected)}, found {shown(self.found)}, off by {shown(self.difference)}"
-        )
+        figures = f"expected {shown(self.expected)}, found {shown(self.found)}, off by {shown(self.difference)}"
         return f"{self.rule} ({about}): {figures}."
 
 
@@ -260,9 +258,7 @@ class RemittanceStream:
             if segment.id in {"ISA", "GS"}:
                 continue
             if not head and (segment.id, segment[1]) != ("ST", "835"):
-                raise WrongTransactionError(
-                    "This is not a remittance.", where=segment.place, expected="ST*835"
-                )
+                raise WrongTransactionError("This is not a remittance.", where=segment.place, expected="ST*835")
             if segment.id in _AFTER_HEADER:
                 self._next = segment
                 break
@@ -319,9 +315,7 @@ def read_835(transaction: Transaction) -> Remittance:
     claims = tuple(stream)
     known = {p.code for p in transaction.problems}
     later = tuple(p for p in stream.problems if p.code not in known)
-    return Remittance(
-        stream.header, claims, tuple(stream.provider_adjustments), (*transaction.problems, *later)
-    )
+    return Remittance(stream.header, claims, tuple(stream.provider_adjustments), (*transaction.problems, *later))
 
 
 def balance(remittance: Remittance) -> Balance:

@@ -163,9 +163,7 @@ def _delimiters(head: bytes) -> Delimiters:
     if component.isalnum() or segment.isalnum():
         raise NotAnInterchangeError("The ISA segment has letters or digits as delimiters.", where="ISA16")
     repetition = head[: at + 1].split(element)[11].strip()
-    usable = (
-        len(repetition) == 1 and not repetition.isalnum() and repetition not in (element, component, segment)
-    )
+    usable = len(repetition) == 1 and not repetition.isalnum() and repetition not in (element, component, segment)
     return Delimiters(
         element.decode("latin-1"),
         component.decode("latin-1"),

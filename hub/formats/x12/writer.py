@@ -98,11 +98,6 @@ class InterchangeWriter:
         """The delimiters that elements must not contain."""
         return self._delimiters
 
-    @property
-    def positions(self) -> int:
-        """How many segments the open transaction has so far, ST included."""
-        return self._positions
-
     def begin(self, identifier: str, version: str = "") -> None:
         """Open a transaction set; *version* is ST03 and stays empty where the guide has none."""
         self._control = f"{self.envelope.transaction_control + self._transactions:04d}"
@@ -185,9 +180,7 @@ def _check(envelope: Envelope) -> None:
         wrong = "usage"
     elif len(envelope.sender_qualifier) != 2 or len(envelope.receiver_qualifier) != 2:
         wrong = "qualifiers"
-    elif (
-        not 1 <= envelope.interchange_control <= 999_999_999 or not 1 <= envelope.group_control <= 999_999_999
-    ):
+    elif not 1 <= envelope.interchange_control <= 999_999_999 or not 1 <= envelope.group_control <= 999_999_999:
         wrong = "control numbers"
     elif not 1 <= envelope.transaction_control <= 999_999_999:
         wrong = "transaction control number"

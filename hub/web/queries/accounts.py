@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from hub.core.vault import Vault
 from hub.store.tables import charge, claim, coverage, ledger_entry, ledger_posting, patient, patient_alias, visit
@@ -222,3 +222,19 @@ def ledger(connection: Connection, patient_id: int) -> list[LedgerRow]:
             )
         )
     return made
+
+
+def balance(connection: Connection, patient_id: int) -> tuple[int, int]:
+    """What payers (billed or not yet) and the patient owe, in cents."""
+    sums = {
+        account: int(cents)
+        for account, cents in connection.execute(
+            select(ledger_posting.c.account, func.sum(ledger_posting.c.amount_cents))
+            .where(
+                ledger_posting.c.patient_id == patient_id,
+                ledger_posting.c.account.in_(("unbilled", "receivable payer", "receivable patient")),
+            )
+            .group_by(ledger_posting.c.account)
+        )
+    }
+    return sums.get("unbilled", 0) + sums.get("receivable payer", 0), sums.get("receivable patient", 0)

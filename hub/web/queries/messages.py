@@ -298,3 +298,16 @@ def _row(row: Any) -> MessageRow:
         row.sequence, row.id, row.channel, row.kind, row.control_id, row.received_at, row.onward, row.answer,
         row.reason or "", row.size, row.flags, row.relation or "",
     )  # fmt: skip
+
+
+def ambiguous(connection: Connection, channel: str) -> list[tuple[int, int, str, str, str]]:
+    """Sends of *channel* that may have arrived: message id, delivery id, destination, name, reason; oldest first."""
+    rows = connection.execute(
+        select(
+            delivery.c.message_id, delivery.c.id, delivery.c.destination, delivery.c.name, delivery.c.reason
+        )
+        .where(delivery.c.state == "ambiguous", delivery.c.channel == channel)
+        .order_by(delivery.c.sequence)
+        .limit(50)
+    )
+    return [(row.message_id, row.id, row.destination, row.name, row.reason or "") for row in rows]

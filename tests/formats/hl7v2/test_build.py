@@ -50,6 +50,11 @@ def test_what_is_written_is_what_is_read(repetitions: list[str], whole: str, dee
     assert len(message.segments) == 2
 
 
+def test_half_a_character_cannot_be_written() -> None:
+    with pytest.raises(BuildError):
+        builder().add("NTE", {"3": "\ud800"}).build()
+
+
 def test_null_asks_to_delete_and_none_says_nothing() -> None:
     message = Message(builder().add("PID", {"5": NULL, "6": None, "7": '""', "8": "F"}).build())
     assert [message.value(f"PID-{n}").state for n in (5, 6, 7, 8)] == ["null", "empty", "present", "present"]

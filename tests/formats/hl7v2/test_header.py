@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from encodings.aliases import aliases
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.formats.hl7v2 import Message
 from hub.formats.hl7v2.escape import Delimiters
 from hub.formats.hl7v2.header import (
     HL7ParseError,
@@ -36,7 +38,7 @@ def test_the_header_says_what_an_answer_needs() -> None:
 
 
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\r\n\n", b"\x0b", b"\r\n\xef\xbb\xbf \t"])
-@pytest.mark.parametrize("after", [b"", b"\r", b"\n", b"\r\n", b"\rPID|1"])
+@pytest.mark.parametrize("after", [b"", b"\r", b"\n", b"\r\n", b"\rPID|1", b"\x1c\r"])
 def test_what_stands_before_msh_and_how_it_ends_is_tolerated(before: bytes, after: bytes) -> None:
     assert read_header(before + MSH + after).application_ack == "NE"
 
@@ -58,6 +60,7 @@ def test_what_stands_before_msh_and_how_it_ends_is_tolerated(before: bytes, afte
         b"MSH|ab\\&|A": "MSH-2 (byte 4)",
         b"MSH\xe9^~\\&\xe9A": "MSH-2 (byte 4)",
         b"MSH|^~\\&": "MSH-9",
+        b"MSH|^~\\&|A|\x1c|C|D|E|F|ACK|1": "MSH",
         b"MSH|^~\\&|A|B|C|D|E|F||ID": "MSH-9",
     }.items(),
 )
@@ -66,6 +69,22 @@ def test_a_mangled_header_is_refused_with_its_place(raw: bytes, where: str) -> N
         read_header(raw)
     assert raised.value.where == where or (not raw.strip() and raised.value.where.startswith("byte"))
     assert raised.value.code == "H220"
+
+
+@given(st.text(max_size=12) | st.sampled_from(sorted(aliases)))
+def test_any_character_set_that_is_declared_can_be_read(declared: str) -> None:
+    raw = MSH + b"||" + declared.encode("utf-8", "replace") + b"\rPID|1|\xff\xfe\x80"
+    try:
+        message = Message(raw)
+    except HL7ParseError:
+        return
+    assert message["PID-1"] == "1"
+
+
+@pytest.mark.parametrize("raw", [b"MSH", b"MSH\rPID|1", b"PID|1", b""])
+def test_the_content_of_what_has_no_header_is_a_parse_error(raw: bytes) -> None:
+    with pytest.raises(HL7ParseError):
+        content_without_timestamp(raw)
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: b"MSH|^~\\&|" + tail))
@@ -114,6 +133,9 @@ def test_versions_are_normalised(written: str, normal: str) -> None:
         "": None,
         "UNICODE UTF-16": None,
         "base64": None,
+        "idna": None,
+        "undefined": None,
+        "\0": None,
         "nonsense": None,
     }.items(),
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -10,7 +11,9 @@ from hub.formats.x12.errors import UnwritableError, WrongTransactionError
 from hub.formats.x12.judge import judge
 from hub.formats.x12.writer import Envelope
 
-ENVELOPE = Envelope("ALDERST01", "CLEARWAY01", datetime(2026, 11, 23, 9, 0), 55, 66, "T")
+ENVELOPE = Envelope(
+    "ALDERST01", "CLEARWAY01", datetime(2026, 11, 23, 9, 0, tzinfo=ZoneInfo("America/Chicago")), 55, 66, "T"
+)
 
 
 def only(data: bytes) -> Transaction:
@@ -92,9 +95,10 @@ def test_two_groups_get_two_answers(samples) -> None:
     assert [a.functional_id for a in answers] == ["HP", "HN"]
 
 
-def test_there_is_no_999_about_nothing() -> None:
-    with pytest.raises(UnwritableError):
-        write_999(ENVELOPE, [])
+def test_there_is_no_999_about_nothing_nor_about_a_999(samples) -> None:
+    for transactions in ([], [only(samples["999"])]):
+        with pytest.raises(UnwritableError):
+            write_999(ENVELOPE, transactions)
 
 
 @pytest.mark.parametrize(

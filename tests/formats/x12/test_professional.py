@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,7 +37,9 @@ from hub.formats.x12.professional import read_837p, write_837p
 from hub.formats.x12.segments import Delimiters
 from hub.formats.x12.writer import Envelope
 
-ENVELOPE = Envelope("ALDERST01", "CLEARWAY01", datetime(2026, 11, 23, 8, 15), 101, 101, "T")
+ENVELOPE = Envelope(
+    "ALDERST01", "CLEARWAY01", datetime(2026, 11, 23, 8, 15, tzinfo=ZoneInfo("America/Chicago")), 101, 101, "T"
+)
 SUBMITTER = Submitter("ALDER STREET FAMILY CLINIC", "ALDERST01", "BILLING DESK", "2175550142", "BILLING@ALDER.EXAMPLE")
 RECEIVER = Receiver("CLEARWAY", "CLEARWAY01")
 
@@ -65,10 +68,8 @@ ORIGINAL = Claim(
     place_of_service="11",
     diagnoses=("E119", "I10"),
     lines=(
-        ClaimLine(
-            "H7K2M9Q4A1L01", "99213", Decimal("150"), Decimal(1), date(2026, 11, 10), (1, 2), modifiers=("25",)
-        ),
-        ClaimLine("H7K2M9Q4A1L02", "83036", Decimal("65"), Decimal(1), date(2026, 11, 10), (1,)),
+        ClaimLine("H7K2M9Q4A1L01", "99213", Decimal(150), Decimal(1), date(2026, 11, 10), (1, 2), modifiers=("25",)),
+        ClaimLine("H7K2M9Q4A1L02", "83036", Decimal(65), Decimal(1), date(2026, 11, 10), (1,)),
     ),
     medical_record_number="MRN0001",
     rendering=OKAFOR,
@@ -101,8 +102,10 @@ persons_or_clinics = people | st.builds(Organisation, names)
 renderers = st.builds(Provider, people, npis, st.sampled_from(["", "207Q00000X", "363LF0000X"]))
 others = st.builds(Provider, people, npis)
 pairs = st.tuples(st.sampled_from(["CO", "PR", "OA", "PI"]), st.sampled_from(["1", "2", "3", "45", "97"]))
-reasons = st.lists(pairs, unique=True, max_size=9).map(sorted).flatmap(
-    lambda keys: st.tuples(*(st.builds(Adjustment, st.just(g), st.just(r), amounts) for g, r in keys))
+reasons = (
+    st.lists(pairs, unique=True, max_size=9)
+    .map(sorted)
+    .flatmap(lambda keys: st.tuples(*(st.builds(Adjustment, st.just(g), st.just(r), amounts) for g, r in keys)))
 )
 drugs = st.builds(
     Drug, st.from_regex(r"[0-9]{11}", fullmatch=True), st.sampled_from([Decimal("1.5"), Decimal(10)]), st.just("ML")
@@ -307,7 +310,11 @@ def test_a_replacement_names_the_payers_claim_number() -> None:
 
 def test_a_patient_who_is_not_the_subscriber_stands_one_level_lower() -> None:
     child = Patient(
-        Person("SAMPLEWOOD", "WREN"), Address("42 FICTION AVE", "SPRINGFIELD", "IL", "62702"), date(2015, 1, 2), "M", "19"
+        Person("SAMPLEWOOD", "WREN"),
+        Address("42 FICTION AVE", "SPRINGFIELD", "IL", "62702"),
+        date(2015, 1, 2),
+        "M",
+        "19",
     )
     claims = (ORIGINAL, replace(ORIGINAL, control_number="CHILD1", patient=child))
     text = write_837p(ENVELOPE, batch(*claims)).decode()

@@ -183,7 +183,9 @@ def test_a_figure_that_cannot_be_read_is_a_problem_and_stops_posting(
 cents = st.integers(-10_000_000, 10_000_000)
 
 
-@given(st.lists(st.tuples(cents, st.lists(cents, max_size=6)), min_size=1, max_size=5), st.lists(cents, max_size=3), cents)
+@given(
+    st.lists(st.tuples(cents, st.lists(cents, max_size=6)), min_size=1, max_size=5), st.lists(cents, max_size=3), cents
+)
 def test_sums_are_exact_to_the_cent_and_one_cent_off_is_seen(
     claims: list[tuple[int, list[int]]], provider: list[int], off: int
 ) -> None:

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.formats.x12.errors import BrokenSegmentError, NotAnInterchangeError
-from hub.formats.x12.segments import Delimiters, Segment, read_segments
+from hub.formats.x12.segments import STANDARD, Delimiters, Segment, read_segments
 
 
-def isa(marks: Delimiters = Delimiters(), control: str = "000000101") -> str:
+def isa(marks: Delimiters = STANDARD, control: str = "000000101") -> str:
     parts = [
         "ISA", "00", " " * 10, "00", " " * 10, "ZZ", "SENDER".ljust(15), "ZZ", "RECEIVER".ljust(15),
         "261123", "0815", marks.repetition, "00501", control, "0", "T", marks.component,
@@ -28,11 +28,11 @@ plain = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .-", max_size=12).map(str.
 
 
 @given(marks, st.lists(st.lists(plain, min_size=1, max_size=6), max_size=6))
-def test_every_choice_of_delimiters_reads_back_what_was_joined_with_it(chosen: list[str], rows: list[list[str]]) -> None:
+def test_every_choice_of_delimiters_reads_back_what_was_joined_with_it(
+    chosen: list[str], rows: list[list[str]]
+) -> None:
     delimiters = Delimiters(*chosen)
-    text = isa(delimiters) + "".join(
-        delimiters.element.join(["ZZZ", *row]) + delimiters.segment for row in rows
-    )
+    text = isa(delimiters) + "".join(delimiters.element.join(["ZZZ", *row]) + delimiters.segment for row in rows)
     header, *read = read_segments(text.encode("latin-1"))
     assert header.delimiters == delimiters
     assert [[s[n] for n in range(1, len(s) + 1)] for s in read] == rows
@@ -40,7 +40,9 @@ def test_every_choice_of_delimiters_reads_back_what_was_joined_with_it(chosen: l
 
 @given(st.integers(1, 400), st.sampled_from(["", "\n", "\r\n", " \r\n"]))
 def test_chunks_and_line_ends_make_no_difference(size: int, line_end: str) -> None:
-    text = (isa() + "GS*FA*A*B~" + isa(Delimiters("|", ">", "\x1e", "!")) + "GS|FA|A|C>D\x1e").replace("~", "~" + line_end)
+    text = (isa() + "GS*FA*A*B~" + isa(Delimiters("|", ">", "\x1e", "!")) + "GS|FA|A|C>D\x1e").replace(
+        "~", "~" + line_end
+    )
     whole = text.encode("latin-1")
     chunks = [whole[n : n + size] for n in range(0, len(whole), size)]
     assert list(read_segments(chunks)) == list(read_segments(whole))

@@ -7,7 +7,9 @@ import pytest
 
 from hub.formats.x12 import vocabulary
 
-TABLES = sorted(f.name for f in (resources.files(vocabulary.__package__) / "codes").iterdir() if f.name.endswith(".csv"))
+TABLES = sorted(
+    f.name for f in (resources.files(vocabulary.__package__) / "codes").iterdir() if f.name.endswith(".csv")
+)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from hub.formats.x12.errors import UnwritableError
 from hub.formats.x12.segments import Delimiters
 from hub.formats.x12.writer import Envelope, InterchangeWriter, clean
 
-ENVELOPE = Envelope("ALDERST01", "CLEARWAY01", datetime(2026, 11, 23, 8, 15), 101, 7, "T")
+ENVELOPE = Envelope(
+    "ALDERST01", "CLEARWAY01", datetime(2026, 11, 23, 8, 15, tzinfo=ZoneInfo("America/Chicago")), 101, 7, "T"
+)
 
 
 @given(st.text())

@@ -1,0 +1,238 @@
+"""Answers from clearinghouses and payers: TA1, 999 and 997, 277CA and 277 move claims; 835 go to the money side.
+
+A file may hold any number of interchanges and transactions; each is read by itself, and what cannot be read, or speaks of nothing
+that is known here, is put in front of a person. Sentences are our own, one for every reason that the answer gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
+from hub.billing.decision import Decision
+from hub.billing.events import OpenClaim, find_claim
+from hub.billing.values import PartnerFile
+from hub.core.money import from_cents, shown
+from hub.formats.x12 import vocabulary
+from hub.formats.x12.acks import TransactionAcknowledgement, read_999, read_ta1
+from hub.formats.x12.claim_status import ClaimStatus, Status, read_277ca
+from hub.formats.x12.envelope import Transaction, read_interchanges
+from hub.formats.x12.errors import X12Error
+from hub.store.changes import Row
+from hub.store.contents import read_content
+from hub.store.tables import message
+
+_REFUSED = ("A3", "A6", "A7", "A8")
+_LEVELS = {"AY": "clearinghouse", "PR": "payer"}
+_FIX = "Correct it and send it as a new claim."
+
+
+def read_file(decision: Decision, file: PartnerFile) -> None:
+    """Take in everything that the message's file holds. Asks to be called again while there is more than one transaction can hold."""
+    assert decision.message_id is not None
+    raw_id = decision.connection.execute(
+        select(message.c.raw_id).where(message.c.id == decision.message_id)
+    ).scalar_one()
+    raw = read_content(decision.connection, decision.vault, raw_id)
+    ordinal = 0
+    has_money = False
+    try:
+        for interchange in read_interchanges(raw):
+            for segment in interchange.acknowledgements:
+                ta1 = read_ta1(segment)
+                _take_ta1(decision, file.partner, ta1.control_number, ta1.code, ta1.note)
+            for transaction in interchange.transactions:
+                ordinal += 1
+                has_money |= transaction.st.id == "835"
+                _take(decision, file.partner, transaction, ordinal)
+                if not decision.complete:
+                    return
+    except X12Error as error:
+        _anomaly(decision, "unreadable file", f"A partner's file cannot be read to its end: {error.what}", "file")
+    if has_money:
+        from hub.billing import remittances
+
+        remittances.continue_posting(decision)
+
+
+def _take(decision: Decision, partner: str, transaction: Transaction, ordinal: int) -> None:
+    match transaction.st.id:
+        case "999" | "997":
+            _take_999(decision, partner, transaction, ordinal)
+        case "277":
+            _take_277(decision, transaction, ordinal)
+        case "835":
+            from hub.billing import remittances
+
+            remittances.stage(decision, transaction, ordinal)
+        case _:
+            _anomaly(
+                decision,
+                "unexpected transaction",
+                f"A partner sent a transaction that nothing here reads ({transaction.kind}).",
+                str(ordinal),
+            )
+
+
+def _take_ta1(decision: Decision, partner: str, control_number: str, code: str, note: str) -> None:
+    number = int(control_number) if control_number.isdecimal() else -1
+    batch = decision.row("batch", partner=partner, interchange_number=number)
+    if batch is None:
+        _anomaly(
+            decision, "unknown interchange", "A TA1 answers an interchange that was not sent.", f"TA1 {number}"
+        )
+        return
+    reason = vocabulary.interchange_error(note)
+    _answer_batch(decision, batch, "ta1", f"ta1/{decision.message_id}", code != "R", reason)
+
+
+def _take_999(decision: Decision, partner: str, transaction: Transaction, ordinal: int) -> None:
+    answer = read_999(transaction)
+    number = int(answer.control_number) if answer.control_number.isdecimal() else -1
+    batch = decision.row("batch", partner=partner, group_number=number)
+    if batch is None:
+        _anomaly(decision, "unknown group", "A 999 answers a group that was not sent.", f"999 {ordinal}")
+        return
+    # Partners may leave out transactions that they accept, and every batch is one transaction.
+    said = answer.transactions[0] if answer.transactions else None
+    accepted = said.accepted if said else answer.code in {"A", "E"}
+    reason = _reasons_of_999(said) if said else vocabulary.acknowledgement(answer.code)
+    _answer_batch(decision, batch, "ack999", f"999/{decision.message_id}/{ordinal}", accepted, reason)
+
+
+def _reasons_of_999(said: TransactionAcknowledgement) -> str:
+    reasons = [vocabulary.acknowledgement(said.code)]
+    for error in said.errors:
+        sentences = [vocabulary.element_error(element.code) for element in error.elements]
+        where = f"{error.loop} {error.segment}".strip()
+        for sentence in sentences or [vocabulary.segment_error(error.code)]:
+            reasons.append(f"At {where}: {sentence}")
+    return " ".join(dict.fromkeys(reasons))
+
+
+def _answer_batch(
+    decision: Decision, batch: Row, kind: str, key: str, accepted: bool, reason: str
+) -> None:
+    """One answer for all claims of *batch*: it moves each, and a refusal is one item, because it has one cause."""
+    rows = decision.rows("claim", batch_id=batch["id"], order_by="id")
+    for row in rows:
+        if decision.full:
+            decision.complete = False
+            return
+        OpenClaim(decision, row).record(kind, key, accepted=accepted, sentence=reason)
+    state = "acknowledged" if accepted else "rejected"
+    if batch["state"] not in {state, "rejected"}:
+        decision.update("batch", batch, state=state)
+    if not accepted:
+        count = len(rows)
+        decision.open_item(
+            queue="rejections",
+            key=f"batch/{batch['id']}/{kind}",
+            kind="batch refused",
+            sentence=(
+                f"A batch of {count} claim{'s' if count != 1 else ''} over {shown(from_cents(batch['total_cents']))} "
+                f"was sent back whole; none of it counts as filed. {reason}"
+            ),
+            money_cents=batch["total_cents"],
+            claim_id=rows[0]["id"] if count == 1 else None,
+            evidence={"claims": [row["control_number"] for row in rows]},
+        )
+
+
+def _take_277(decision: Decision, transaction: Transaction, ordinal: int) -> None:
+    answer = read_277ca(transaction)
+    level = _LEVELS.get(answer.source.role, "payer")
+    kind = "claim_ack" if answer.kind == "277CA" else "status277"
+    if not answer.claims:
+        _answer_whole_batches(decision, answer.batches, ordinal)
+    for place, about in enumerate(answer.claims, start=1):
+        if decision.full:
+            decision.complete = False
+            return
+        claim = find_claim(decision, about.control_number)
+        if claim is None:
+            _anomaly(
+                decision,
+                "unknown claim",
+                "A claim status names a claim that was not sent from here.",
+                f"{ordinal}/{place}",
+                {"control_number": about.control_number, "where": about.where},
+            )
+            continue
+        _move(decision, claim, about, kind, level, f"277/{decision.message_id}/{ordinal}/{place}")
+
+
+def _answer_whole_batches(decision: Decision, batches: Iterable[object], ordinal: int) -> None:
+    """A 277CA that speaks of no claim refuses its batch at the receiver's door, or says nothing."""
+    for batch in batches:
+        reference = getattr(batch, "reference", "")
+        statuses: tuple[Status, ...] = getattr(batch, "statuses", ())
+        category = _category(statuses)
+        row = decision.row("batch", reference=reference)
+        if row is None:
+            _anomaly(decision, "unknown batch", "A claim status names a batch that was not sent.", str(ordinal))
+        elif category in _REFUSED:
+            sentence = _sentence(statuses)
+            for claim in decision.rows("claim", batch_id=row["id"], order_by="id"):
+                key = f"277/{decision.message_id}/{ordinal}/batch"
+                OpenClaim(decision, claim).record("claim_ack", key, category=category, sentence=sentence)
+            _answer_batch(decision, row, "note", f"277/{decision.message_id}/{ordinal}/note", False, sentence)
+
+
+def _move(
+    decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, level: str, key: str
+) -> None:
+    statuses = (*about.statuses, *(status for line in about.lines for status in line.statuses))
+    category = _category(statuses)
+    sentence = _sentence(statuses)
+    facts: dict[str, object] = {"level": level, "category": category, "sentence": sentence}
+    facts["codes"] = [
+        ":".join(part for part in (reason.category, reason.status, reason.entity) if part)
+        for status in statuses
+        for reason in status.reasons
+    ]
+    if about.payer_claim_control_number:
+        facts["payer_claim_number"] = about.payer_claim_control_number
+    if not claim.record(kind, key, **facts) or category not in _REFUSED:
+        return
+    row = claim.row
+    decision.open_item(
+        queue="rejections",
+        key=f"claim/{row['id']}/rejected",
+        kind=f"rejected by the {level}",
+        sentence=f"{sentence} {_FIX}",
+        money_cents=row["total_cents"],
+        claim_id=row["id"],
+        patient_id=row["patient_id"],
+        evidence={"said": [status.text for status in statuses if status.text], "codes": facts["codes"]},
+    )
+
+
+def _category(statuses: Iterable[Status]) -> str:
+    """The category that counts: a refusal anywhere, else the last that was said of the claim as a whole."""
+    said = [reason.category for status in statuses for reason in status.reasons]
+    refused = [category for category in said if category in _REFUSED]
+    return refused[0] if refused else (said[0] if said else "")
+
+
+def _sentence(statuses: Iterable[Status]) -> str:
+    """Every reason that was given, in our words, with the codes that a caller to the payer needs."""
+    reasons = (reason for status in statuses for reason in status.reasons)
+    said: list[str] = []
+    for reason in reasons:
+        about = f", about {vocabulary.entity(reason.entity)}" if reason.entity else ""
+        said.append(f"{vocabulary.category(reason.category)} (status {reason.status or 'none'}{about})")
+    return " ".join(dict.fromkeys(said)) or "The answer gives no reason."
+
+
+def _anomaly(
+    decision: Decision, kind: str, sentence: str, key: str, evidence: dict[str, object] | None = None
+) -> None:
+    decision.open_item(
+        queue="anomalies",
+        key=f"message/{decision.message_id}/{key}",
+        kind=kind,
+        sentence=sentence,
+        evidence=evidence,
+    )

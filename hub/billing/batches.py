@@ -1,0 +1,215 @@
+"""Batches: ready claims of one partner become one 837P interchange, with control numbers that are never used twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub.billing import claims
+from hub.billing.config import Partner
+from hub.billing.decision import Decision
+from hub.billing.events import OpenClaim
+from hub.core.clock import at
+from hub.formats.x12.claim import Claim, ClaimBatch, Receiver, Submitter
+from hub.formats.x12.errors import X12Error
+from hub.formats.x12.judge import judge
+from hub.formats.x12.professional import write_837p
+from hub.formats.x12.writer import Envelope
+from hub.store.changes import Emit, Row
+
+MOST_CLAIMS = 1000  # what one decision has ids for, with room to spare
+_USAGE = {"production": "P", "test": "T"}
+_EVERY_PARTNER = ""  # BHT03 is unique over all partners
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    interchange: int
+    group: int
+    reference: str
+
+
+def build(decision: Decision, due: Row) -> None:
+    """It is time for a batch to the partner that ``due["subject"]`` names: make one if claims are ready, and plan the next."""
+    name = due["subject"]
+    partner = decision.config.partners.get(name)
+    if partner is None:  # taken out of the site's files
+        return
+    if partner.environment != decision.config.environment:
+        decision.open_item(
+            queue="anomalies",
+            key=f"partner/{name}/environment/{partner.environment}",
+            kind="wrong environment",
+            sentence=f"{partner.title} is set up for {partner.environment}, this site is not. Nothing is sent there.",
+        )
+    else:
+        _send_ready(decision, name, partner)
+    decision.update("due", due, business_at=decision.now_ms + max(1, int(partner.batch_every * 1000)))
+
+
+def _send_ready(decision: Decision, name: str, partner: Partner) -> None:
+    rows = decision.rows(
+        "claim",
+        partner=name,
+        state="ready",
+        environment=decision.config.environment,
+        order_by="control_number",
+        limit=min(partner.max_claims, MOST_CLAIMS),
+    )
+    ready = {row["control_number"]: OpenClaim(decision, row) for row in rows}
+    contents = {number: claims.content(decision, claim) for number, claim in ready.items()}
+    if not contents:
+        return
+    numbers = _take_numbers(decision, name)
+    written, refused = _write(decision, partner, numbers, list(contents.values()))
+    for number, sentence in refused.items():
+        _take_out(decision, ready.pop(number), sentence)
+    if not written:
+        return
+    batch_id = decision.ids.next()
+    decision.insert(
+        "batch",
+        id=batch_id,
+        partner=name,
+        reference=numbers.reference,
+        interchange_number=numbers.interchange,
+        group_number=numbers.group,
+        usage=_USAGE[partner.environment],
+        claims=len(ready),
+        total_cents=sum(claim.row["total_cents"] for claim in ready.values()),
+        payload_digest=_payload_digest([contents[number] for number in ready]),
+        state="built",
+        created_business_at=decision.now_ms,
+    )
+    for claim in ready.values():
+        decision.update("claim", claim.row, batch_id=batch_id)
+        claim.record("batched", f"batched/{batch_id}", batch=numbers.reference)
+    decision.changes.emits.append(
+        Emit(
+            kind="837P",
+            body=written,
+            lane=name,
+            name=numbers.reference,
+            identifiers=tuple(("claim", number) for number in ready),
+        )
+    )
+
+
+def _write(
+    decision: Decision, partner: Partner, numbers: _Numbers, contents: list[Claim]
+) -> tuple[bytes, dict[str, str]]:
+    """The interchange of all the claims that may leave (empty when none may), and why the others may not."""
+    refused: dict[str, str] = {}
+    alone = False
+    while contents:
+        found = _objections(decision, partner, numbers, contents)
+        if isinstance(found, bytes):
+            return found, refused
+        named = {claim.control_number for claim in contents} & found.keys()
+        if not named and alone:
+            return b"", refused
+        if not named:  # something is wrong that the judge cannot lay at one claim's door: ask about each by itself
+            alone = True
+            found = {}
+            for claim in contents:
+                answer = _objections(decision, partner, numbers, [claim])
+                if not isinstance(answer, bytes):
+                    found[claim.control_number] = next(iter(answer.values()))
+            named = set(found)
+            if not named:
+                return b"", refused
+        refused |= {number: found[number] for number in named}
+        contents = [claim for claim in contents if claim.control_number not in named]
+    return b"", refused
+
+
+def _objections(
+    decision: Decision, partner: Partner, numbers: _Numbers, contents: Sequence[Claim]
+) -> bytes | dict[str, str]:
+    """The interchange of *contents*, or what is wrong with it, by control number (empty: not one claim's fault)."""
+    try:
+        written = write_837p(_envelope(decision, partner, numbers), _batch(decision, partner, numbers, contents))
+    except X12Error as error:
+        return {"": error.what}
+    verdict = judge(written)
+    if verdict.ok:
+        return written
+    found: dict[str, str] = {}
+    for finding in verdict.findings:
+        place = f"{finding.segment}{finding.element}"
+        found.setdefault(finding.claim, f"The guide's check objects at {place}: {finding.message}")
+    return found
+
+
+def _envelope(decision: Decision, partner: Partner, numbers: _Numbers) -> Envelope:
+    return Envelope(
+        sender=partner.submitter_id,
+        receiver=partner.receiver_id,
+        at=_local(decision),
+        interchange_control=numbers.interchange,
+        group_control=numbers.group,
+        usage=_USAGE[partner.environment],
+        sender_qualifier=partner.submitter_qualifier,
+        receiver_qualifier=partner.receiver_qualifier,
+        acknowledgement_requested=partner.ask_for_ta1,
+    )
+
+
+def _batch(
+    decision: Decision, partner: Partner, numbers: _Numbers, contents: Sequence[Claim]
+) -> ClaimBatch:
+    practice = decision.config.practice
+    return ClaimBatch(
+        submitter=Submitter(
+            name=practice.name, id=partner.submitter_id, contact=practice.contact, phone=practice.phone
+        ),
+        receiver=Receiver(partner.receiver_name, partner.receiver_id),
+        reference=numbers.reference,
+        claims=tuple(contents),
+    )
+
+
+def _local(decision: Decision) -> datetime:
+    return at(decision.now_ms, decision.clock.zone)
+
+
+def _take_out(decision: Decision, claim: OpenClaim, sentence: str) -> None:
+    row = claim.row
+    claim.record("edit_result", f"judge/{row['version']}", errors=1, rules=["guide"], sentence=sentence)
+    decision.open_item(
+        queue="claim edits",
+        key=f"claim/{row['id']}/judge",
+        kind="guide check",
+        sentence=sentence,
+        rule="guide",
+        money_cents=row["total_cents"],
+        claim_id=row["id"],
+        patient_id=row["patient_id"],
+    )
+
+
+def _payload_digest(contents: Sequence[Claim]) -> bytes:
+    """What is the same about two interchanges that carry the same claims, whatever their envelopes say."""
+    plain = json.dumps([claim.to_dict() for claim in contents], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(plain.encode()).digest()
+
+
+def _take_numbers(decision: Decision, partner: str) -> _Numbers:
+    return _Numbers(
+        interchange=_next(decision, partner, "interchange"),
+        group=_next(decision, partner, "group"),
+        reference=f"B{_next(decision, _EVERY_PARTNER, 'reference'):09d}",
+    )
+
+
+def _next(decision: Decision, partner: str, name: str) -> int:
+    """The next number of a counter row. Two decisions cannot take the same: the row's version, or its key, refuses one."""
+    row = decision.row("control_number", partner=partner, name=name)
+    if row is None:
+        decision.insert("control_number", partner=partner, name=name, value=1)
+        return 1
+    decision.update("control_number", row, value=row["value"] + 1)
+    return int(row["value"])

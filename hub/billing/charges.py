@@ -1,0 +1,353 @@
+"""Charges as their sources send them: once, twice, changed, taken back, before their visit; and their way to a claim.
+
+A charge is known by its source and transaction id. What makes a charge wait is written on it (``held_for``) and, where
+a person must look, stands in *charge review*; when the obstacle goes, the charge goes on by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hub.billing import claims, patients
+from hub.billing.decision import Decision
+from hub.billing.events import UNSENT, open_claim
+from hub.billing.grouping import Billable, group
+from hub.billing.open_charge import OpenCharge, arm_bill, charge_digest, columns, opened
+from hub.billing.values import Charge
+from hub.core.codec import to_plain
+from hub.core.money import to_cents
+from hub.store.changes import Row
+
+SENTENCES = {
+    "visit": "A charge's visit was never announced by the EHR.",
+    "cancelled": "The EHR cancelled the visit that this charge belongs to.",
+    "patient": "A charge names another patient than its visit does.",
+    "performer": "A charge's performing provider is not one of the practice's providers.",
+    "place": "A charge does not say in which known department the service was done.",
+    "duplicate": "The same service by the same provider on the same day was charged before; this may be a duplicate.",
+    "payer": "The patient is insured by a payer that the practice's payer files do not know.",
+}
+_QUEUES = {"payer": "claim edits"}
+
+
+def take(decision: Decision, said: Charge) -> None:
+    """Enter a charge or a credit that a source sent, by the matrix of what is known of it already."""
+    if said.amount < 0:
+        said = replace(said, kind="credit", amount=-said.amount)
+    said = replace(said, units=abs(said.units))
+    if said.kind == "credit":
+        _credit(decision, said)
+        return
+    row = decision.row("charge", digest=charge_digest(decision, decision.channel, said.transaction))
+    if row is None:
+        _enter(decision, said)
+    else:
+        _take_again(decision, opened(decision, row), said)
+
+
+def _enter(decision: Decision, said: Charge) -> None:
+    visit = _visit(decision, said.account)
+    if visit is None:
+        visit = _expect_visit(decision, said)
+    known = patients.find(decision, said.authority, said.mrn) if said.mrn else None
+    body = {"charge": to_plain(said)}
+    row = decision.insert(
+        "charge",
+        id=decision.ids.next(),
+        **decision.owner(),
+        digest=charge_digest(decision, decision.channel, said.transaction),
+        visit_id=visit["id"],
+        patient_id=known["id"] if known else visit["patient_id"],
+        state="held",
+        message_id=decision.message_id,
+        source_path=said.source_path,
+        source_channel=decision.channel,
+        body=decision.seal("charge", body),
+        **columns(said),
+    )
+    charge = OpenCharge(decision, row, body)
+    charge.accept()
+    settle(decision, charge)
+
+
+def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
+    known = charge.said
+    if replace(said, source_path="") == replace(known, source_path="") or charge.row["state"] == "void":
+        if charge.row["state"] == "void" and said.amount != known.amount:
+            _review(decision, charge, "changed after credit", "A charge came again with other content after it was taken back.")
+        decision.count("duplicate charges")
+        return
+    if not _recall(decision, charge, "The charge changed before the claim was sent."):
+        _review(
+            decision,
+            charge,
+            "changed after billing",
+            "A charge changed after its claim was sent; a replacement claim may be needed.",
+        )
+        return
+    charge.restate(said)
+    decision.count("corrected charges")
+    settle(decision, charge)
+
+
+def _recall(decision: Decision, charge: OpenCharge, reason: str) -> bool:
+    """Take the charge off a claim that was not sent yet. False when it was."""
+    if charge.row["state"] == "claimed":
+        if open_claim(decision, charge.row["claim_id"]).state not in UNSENT:
+            return False
+        claims.withdraw(decision, charge.row["claim_id"], reason)
+        charge.body = opened(decision, charge.row).body
+    return True
+
+
+def _credit(decision: Decision, said: Charge) -> None:
+    charge = _credited(decision, said)
+    if charge is None:
+        _credit_item(decision, said, "credit without charge", "A credit takes back a charge that is not known.")
+        return
+    if charge.row["state"] == "void":
+        decision.count("duplicate credits")
+        return
+    if charge.row["amount_cents"] != to_cents(said.amount):
+        _credit_item(
+            decision, said, "partial credit", "A credit takes back another amount than was charged.", charge
+        )
+        return
+    if not _recall(decision, charge, "The charge was taken back before the claim was sent."):
+        _credit_item(
+            decision,
+            said,
+            "credit after billing",
+            "A charge was taken back after its claim was sent; the claim may have to be replaced or voided.",
+            charge,
+        )
+        return
+    decision.close_item(f"charge/{charge.id}/{charge.held_for}", "taken back by the EHR")
+    charge.void()
+    decision.count("credited charges")
+
+
+def _credited(decision: Decision, said: Charge) -> OpenCharge | None:
+    """The charge that a credit takes back: the one it names, the one whose id it has, or the only one that it fits."""
+    visit = _visit(decision, said.account)
+    for transaction in (said.credits, said.transaction):
+        row = transaction and decision.row(
+            "charge", digest=charge_digest(decision, decision.channel, transaction)
+        )
+        if row:
+            return opened(decision, row) if visit is not None and row["visit_id"] == visit["id"] else None
+    if visit is None or said.credits:
+        return None
+    fitting = [
+        row
+        for row in decision.rows(
+            "charge", visit_id=visit["id"], service_on=said.service_date.isoformat(), code=said.code
+        )
+        if row["state"] != "void"
+        and row["amount_cents"] == to_cents(said.amount)
+        and row["modifiers"] == " ".join(said.modifiers)
+    ]
+    return opened(decision, fitting[0]) if len(fitting) == 1 else None
+
+
+def _credit_item(
+    decision: Decision, said: Charge, kind: str, sentence: str, charge: OpenCharge | None = None
+) -> None:
+    digest = charge_digest(decision, decision.channel, said.transaction)
+    decision.open_item(
+        queue="credits",
+        key=f"credit/{digest.hex()}/{kind}",
+        kind=kind,
+        sentence=sentence,
+        money_cents=to_cents(said.amount),
+        evidence={"credit": to_plain(said)},
+        charge_id=charge.id if charge else None,
+        claim_id=charge.row["claim_id"] if charge else None,
+        patient_id=charge.row["patient_id"] if charge else None,
+        source_path=said.source_path,
+    )
+
+
+def _review(decision: Decision, charge: OpenCharge, kind: str, sentence: str) -> None:
+    """Put what just came about the charge in front of a person."""
+    decision.open_item(
+        queue="charge review",
+        key=f"charge/{charge.id}/{kind}/{decision.message_id}",
+        kind=kind,
+        sentence=sentence,
+        money_cents=charge.row["amount_cents"],
+        charge_id=charge.id,
+        claim_id=charge.row["claim_id"],
+        patient_id=charge.row["patient_id"],
+        source_path=charge.row["source_path"],
+    )
+
+
+def settle(decision: Decision, charge: OpenCharge) -> str:
+    """Let a charge go on if nothing stands in its way, else hold it. Returns what does, or an empty text."""
+    visit = decision.row("visit", id=charge.row["visit_id"])
+    assert visit is not None
+    before, obstacle = charge.held_for, _obstacle(decision, charge, visit)
+    if before and before != obstacle:
+        decision.close_item(f"charge/{charge.id}/{before}", "resolved by itself")
+    if obstacle:
+        hold(decision, charge, obstacle)
+        return obstacle
+    said = charge.said
+    place = said.place_of_service or decision.config.place_of_service(said.department)
+    charge.change(state="open", patient_id=visit["patient_id"], place_of_service=place)
+    hold_ms = int(decision.config.policy.bill_hold * 1000)
+    arm_bill(decision, visit["id"], charge.row["service_on"], decision.now_ms + hold_ms)
+    return ""
+
+
+def hold(decision: Decision, charge: OpenCharge, reason: str) -> None:
+    """Make *charge* wait. A person is told at once, except of a visit that may still be announced."""
+    charge.change(state="held", held_for=reason)
+    if reason == "visit":
+        decision.later(
+            kind="orphan",
+            key=f"orphan/{charge.id}",
+            business_at=decision.now_ms + int(decision.config.policy.orphan_wait * 1000),
+            subject_id=charge.id,
+        )
+    else:
+        _tell(decision, charge, reason)
+
+
+def _tell(decision: Decision, charge: OpenCharge, reason: str) -> None:
+    decision.open_item(
+        queue=_QUEUES.get(reason, "charge review"),
+        key=f"charge/{charge.id}/{reason}",
+        kind=f"charge held: {reason}",
+        sentence=SENTENCES[reason],
+        money_cents=charge.row["amount_cents"],
+        charge_id=charge.id,
+        patient_id=charge.row["patient_id"],
+        message_id=charge.row["message_id"],
+        source_path=charge.row["source_path"],
+    )
+
+
+def _obstacle(decision: Decision, charge: OpenCharge, visit: Row) -> str:
+    said = charge.said
+    if visit["state"] != "open":
+        return "visit" if visit["state"] == "expected" else "cancelled"
+    if said.mrn and not _is_of(decision, said, visit):
+        return "patient"
+    if decision.config.provider(said.performing_npi) is None:
+        return "performer"
+    if not said.place_of_service and decision.config.place_of_service(said.department) is None:
+        return "place"
+    if "duplicate" not in charge.body.get("cleared", ()) and _has_twin(decision, charge, visit):
+        return "duplicate"
+    return ""
+
+
+def _is_of(decision: Decision, said: Charge, visit: Row) -> bool:
+    own = patients.surviving(decision, visit["patient_id"])
+    authority = said.authority or decision.unseal("patient", own["body"])["authority"]
+    named = patients.find(decision, authority, said.mrn)
+    return named is not None and named["id"] == own["id"]
+
+
+def _has_twin(decision: Decision, charge: OpenCharge, visit: Row) -> bool:
+    """Whether an earlier charge has the same patient, day, code, performer and modifiers, in any order."""
+    return any(
+        row["id"] < charge.id
+        and row["state"] != "void"
+        and sorted(row["modifiers"].split()) == sorted(charge.row["modifiers"].split())
+        for row in decision.rows(
+            "charge",
+            patient_id=visit["patient_id"],
+            service_on=charge.row["service_on"],
+            code=charge.row["code"],
+            performing_npi=charge.row["performing_npi"],
+        )
+    )
+
+
+def resettle(decision: Decision, rows: Iterable[Row]) -> None:
+    """Look again at charges whose visit, patient or coverage has changed."""
+    for row in list(rows):
+        charge = opened(decision, row)
+        if row["state"] == "self pay":
+            patient = patients.surviving(decision, row["patient_id"])
+            if patients.primary(decision, patient, row["service_on"]) is not None:
+                charge.from_patient()
+                settle(decision, charge)
+        elif row["state"] == "held":
+            settle(decision, charge)
+
+
+def bill(decision: Decision, due: Row) -> None:
+    """The bill hold of a visit's day has passed: make claims of its open charges, or the patient's own debt."""
+    visit = decision.row("visit", id=due["subject_id"])
+    assert visit is not None
+    day = due["subject"]
+    rows = decision.rows("charge", visit_id=visit["id"], service_on=day, state="open", order_by="id")
+    if visit["state"] != "open" or not rows:
+        return
+    open_charges = {row["id"]: opened(decision, row) for row in rows}
+    patient = patients.surviving(decision, visit["patient_id"])
+    coverage = patients.primary(decision, patient, day)
+    if coverage is None:
+        for charge in open_charges.values():
+            charge.to_patient()
+        return
+    payer = decision.config.payers.get(coverage.payer_id)
+    if payer is None:
+        for charge in open_charges.values():
+            hold(decision, charge, "payer")
+        return
+    billables = (
+        Billable(
+            charge_id=charge.id,
+            rendering_npi=charge.row["performing_npi"],
+            place_of_service=charge.row["place_of_service"],
+            diagnoses=charge.said.diagnoses,
+        )
+        for charge in open_charges.values()
+    )
+    for together in group(billables):
+        claims.create(
+            decision,
+            visit=visit,
+            patient=patients.person(decision, patient),
+            coverage=coverage,
+            payer=payer,
+            group=together,
+            charges=[open_charges[member.charge_id] for member in together.members],
+        )
+
+
+def give_up_waiting(decision: Decision, due: Row) -> None:
+    """A charge has waited long enough for its visit: a person must look."""
+    row = decision.row("charge", id=due["subject_id"])
+    assert row is not None
+    charge = opened(decision, row)
+    if row["state"] == "held" and charge.held_for == "visit":
+        _tell(decision, charge, "visit")
+
+
+def _visit(decision: Decision, account: str) -> Row | None:
+    return decision.row("visit", account_digest=decision.vault.digest("account", account))
+
+
+def _expect_visit(decision: Decision, said: Charge) -> Row:
+    """Keep a place for the visit that *said* speaks of and that was not announced yet."""
+    patient = patients.expect(decision, said.authority, said.mrn)
+    return decision.insert(
+        "visit",
+        id=decision.ids.next(),
+        **decision.owner(),
+        patient_id=patient["id"],
+        account_digest=decision.vault.digest("account", said.account),
+        visit_on=said.service_date.isoformat(),
+        department=said.department,
+        state="expected",
+        source_channel=decision.channel,
+        updated_at=decision.real_ms,
+        body=decision.seal("visit", {"account": said.account, "as_of": ""}),
+    )

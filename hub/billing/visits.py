@@ -1,0 +1,104 @@
+"""Visits as the EHR registers, updates and cancels them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hub.billing import charges, claims, patients
+from hub.billing.decision import Decision
+from hub.billing.events import UNSENT
+from hub.billing.values import Visit
+from hub.core.codec import to_plain
+from hub.store.changes import Row
+
+
+def register(decision: Decision, said: Visit) -> None:
+    """Make or bring up to date the visit, its patient and what insures them; then look again at what waited for it.
+
+    A snapshot older than the one applied changes nothing. Claims that were not sent yet are made anew when the registration changed.
+    """
+    as_of = patients.moment(decision, said.as_of)
+    known = patients.find(decision, said.patient.authority, said.patient.mrn)
+    before = known["body"] if known else None
+    patient, newest = patients.register(decision, said.patient, as_of)
+    changed = newest and before is not None and patient["body"] != before
+    if said.coverages is not None and newest:
+        changed = patients.cover(decision, patient, said.coverages) or changed
+    visit = decision.row("visit", account_digest=decision.vault.digest("account", said.account))
+    if visit is None:
+        visit = _open(decision, said, patient, as_of)
+    elif visit["state"] != "expected" and _owner(decision, visit)["id"] != patient["id"]:
+        _report_other_patient(decision, visit)
+        return
+    else:
+        _update(decision, visit, said, patient, as_of)
+    if visit["state"] == "void":
+        _cancel_charges(decision, visit)
+    elif changed:
+        _start_over(decision, patient)
+    charges.resettle(decision, decision.rows("charge", visit_id=visit["id"], state="held"))
+
+
+def _owner(decision: Decision, visit: Row) -> Row:
+    return patients.surviving(decision, visit["patient_id"])
+
+
+def _open(decision: Decision, said: Visit, patient: Row, as_of: str) -> Row:
+    return decision.insert(
+        "visit",
+        id=decision.ids.next(),
+        **decision.owner(),
+        account_digest=decision.vault.digest("account", said.account),
+        source_channel=decision.channel,
+        **_columns(decision, said, patient, as_of),
+    )
+
+
+def _update(decision: Decision, visit: Row, said: Visit, patient: Row, as_of: str) -> None:
+    if as_of < decision.unseal("visit", visit["body"])["as_of"]:
+        decision.count("stale updates")
+        return
+    decision.update(
+        "visit", visit, source_channel=decision.channel, **_columns(decision, said, patient, as_of)
+    )
+
+
+def _columns(decision: Decision, said: Visit, patient: Row, as_of: str) -> dict[str, Any]:
+    plain = to_plain(said)
+    body = {name: value for name, value in plain.items() if name not in {"patient", "coverages"}}
+    return {
+        "patient_id": patient["id"],
+        "visit_on": said.visit_date.isoformat() if said.visit_date else "",
+        "department": said.department,
+        "state": "void" if said.cancelled else "open",
+        "updated_at": decision.real_ms,
+        "body": decision.seal("visit", {**body, "as_of": as_of}),
+    }
+
+
+def _cancel_charges(decision: Decision, visit: Row) -> None:
+    """Hold whatever was charged for a visit that was cancelled, as far as nothing was sent."""
+    for claim in decision.rows("claim", visit_id=visit["id"], state=UNSENT):
+        claims.withdraw(decision, claim["id"], "The visit was cancelled.")
+    for row in decision.rows("charge", visit_id=visit["id"], state="self pay"):
+        charges.opened(decision, row).from_patient()
+    for row in decision.rows("charge", visit_id=visit["id"], state="open"):
+        charges.hold(decision, charges.opened(decision, row), "cancelled")
+
+
+def _start_over(decision: Decision, patient: Row) -> None:
+    """Have what was decided from the patient's earlier registration decided anew, unless it was sent."""
+    for claim in decision.rows("claim", patient_id=patient["id"], state=UNSENT):
+        claims.withdraw(decision, claim["id"], "The registration changed before the claim was sent.")
+    waiting = decision.rows("charge", patient_id=patient["id"], state=("held", "self pay"))
+    charges.resettle(decision, waiting)
+
+
+def _report_other_patient(decision: Decision, visit: Row) -> None:
+    decision.open_item(
+        queue="anomalies",
+        key=f"visit/{visit['id']}/other patient/{decision.message_id}",
+        kind="visit of another patient",
+        sentence="The EHR sent a known visit under another patient without saying that the two are one. Nothing was changed.",
+        patient_id=visit["patient_id"],
+    )

@@ -1,0 +1,74 @@
+"""From a site's checked files to what the engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from hub.connectors import connectors
+from hub.engine.contracts import Connector, Destination, DestinationContext, Source, SourceContext
+from hub.engine.plan import ChannelPlan, DestinationPlan, SitePlan
+from hub.site.channels import BILLING, Channel
+from hub.site.channels import DestinationPlan as DestinationFile
+from hub.site.load import Site
+
+FETCHES = frozenset({"fhir_read"})  # connectors whose answer is a message of its own
+
+
+def site_plan(site: Site) -> SitePlan:
+    """The plan of a sound *site*. Raises `SiteError` when it has errors."""
+    site.require_sound()
+    assert site.settings is not None
+    known = connectors()
+    seconds = site.settings.workers.message_time
+    return SitePlan(
+        organisation=site.organisation,
+        environment=site.settings.environment,
+        zone=str(site.zone),
+        bundle=site.bundle,
+        channels={name: _channel(channel, known, seconds) for name, channel in site.channels.items()},
+    )
+
+
+def _channel(channel: Channel, known: dict[str, Connector], mapping_seconds: float) -> ChannelPlan:
+    return ChannelPlan(
+        name=channel.name,
+        title=channel.title,
+        describe=channel.describe,
+        sources=tuple(_source(known[kind], settings) for kind, settings in channel.sources if kind != BILLING),
+        destinations={name: _destination(known, destination) for name, destination in channel.destinations.items()},
+        accepts=channel.accepts,
+        takes=channel.billing_kinds,
+        ordered=channel.lane != "any",
+        mapping_seconds=mapping_seconds,
+    )
+
+
+def _source(connector: Connector, settings: object) -> Callable[[SourceContext], Source]:
+    assert connector.open_source is not None
+    return partial(connector.open_source, settings)
+
+
+def _destination(known: dict[str, Connector], file: DestinationFile) -> DestinationPlan:
+    return DestinationPlan(
+        name=file.name,
+        order=file.order,
+        ambiguous=file.ambiguous,
+        open=None if file.connector == BILLING else _opener(known[file.connector], file.settings),
+        answer_is_message=file.connector in FETCHES,
+        backoff_seconds=_backoff(file.backoff, file.backoff_max),
+        shadow=file.shadow,
+    )
+
+
+def _opener(connector: Connector, settings: object) -> Callable[[DestinationContext], Destination]:
+    assert connector.open_destination is not None
+    return partial(connector.open_destination, settings)
+
+
+def _backoff(first: float, longest: float) -> tuple[float, ...]:
+    """The waits after one, two, ... failures: doubling from *first* to *longest*."""
+    waits = [first]
+    while waits[-1] < longest:
+        waits.append(min(waits[-1] * 2, longest))
+    return tuple(waits)

@@ -1,0 +1,61 @@
+"""A worker process of a site: ``python -m hub.site.worker --site DIR --pool mapping|billing|transfer``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from functools import partial
+from pathlib import Path
+
+from hub.core.secret import site_secrets
+from hub.core.vault import open_vault
+from hub.engine.contracts import Task, WorkerSite
+from hub.engine.worker_loop import limit_memory, serve
+from hub.site.load import Site, load_site, map_messages
+from hub.site.places import key_file, store_url
+from hub.store.database import open_store
+
+MEMORY = 2 << 30
+
+
+def main() -> None:
+    """Serve the tasks of one pool until the engine closes our input."""
+    parser = argparse.ArgumentParser(description="A worker process of the hub.")
+    parser.add_argument("--site", type=Path, required=True)
+    parser.add_argument("--pool", choices=("mapping", "billing", "transfer"), required=True)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle; it ends us in order
+    limit_memory(MEMORY)
+    site = load_site(arguments.site).require_sound()
+    assert site.settings is not None
+    worker_site = WorkerSite(
+        folder=site.folder,
+        var=site.var,
+        secrets=site_secrets(site.var),
+        vault=open_vault(key_file(site)),
+        clock=site.clock,
+        store=open_store(store_url(site)),
+    )
+    tasks = _tasks(site, arguments.pool)
+    if arguments.pool == "mapping":
+        from hub.site.purity import lock_down
+
+        lock_down(site.folder / "transforms")
+    serve(tasks, worker_site)
+
+
+def _tasks(site: Site, pool: str) -> dict[str, Task]:
+    if pool == "mapping":
+        return {"map": map_messages(site)}
+    if pool == "billing":
+        from hub.billing.decide import decide
+
+        assert site.billing is not None
+        return {"billing.decide": partial(decide, site.billing)}
+    from hub.connectors import connectors
+
+    return {name: task for connector in connectors().values() for name, task in (connector.tasks or {}).items()}
+
+
+if __name__ == "__main__":
+    main()

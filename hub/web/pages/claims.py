@@ -1,0 +1,90 @@
+"""Claims: the list, one claim with its history and money, and approval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from hub.core.errors import HubError
+from hub.store.contents import read_content
+from hub.web.call import Call, NotFound
+from hub.web.content import parsed_view
+from hub.web.pages.people import account_number, person
+from hub.web.queries import accounts, claims, messages, status
+
+STATES = (
+    "draft", "held", "needs fix", "ready", "batched", "sent", "accepted 999", "received", "accepted clearinghouse",
+    "accepted payer", "pended", "rejected", "paid", "partly paid", "denied", "reversed", "closed", "void",
+)  # fmt: skip
+
+
+def listing(call: Call) -> Response:
+    """The list with its filter."""
+    search = claims.Search(
+        text=call.query.get("q", "").strip()[:64],
+        state=call.query.get("state", ""),
+        payer=call.query.get("payer", ""),
+        before=call.number("before"),
+    )
+    with call.reading() as connection:
+        rows, older = claims.find(connection, search)
+        stages = {stage.state: stage for stage in status.claims_by_state(connection)}
+    return call.page(
+        "claims.html", title="Claims", search=search, rows=rows, older=older, stages=stages, states=STATES
+    )
+
+
+def show(call: Call) -> Response:
+    """One claim."""
+    return _page(call, "")
+
+
+def approve(call: Call) -> Response:
+    """Release a claim that waits for a person."""
+    claim_id = call.path_id()
+    try:
+        call.site.control.billing("approve", {"claim_id": claim_id}, call.actor)
+    except HubError as error:
+        return _page(call, f"{error.what} {error.fix}".strip())
+    return call.back(f"/claims/{claim_id}", "approved")
+
+
+def outgoing(call: Call) -> Response:
+    """The claim as it was sent: its part of the 837, by loop."""
+    return _page(call, "", tab="837")
+
+
+def _page(call: Call, problem: str, tab: str = "") -> Response:
+    with call.reading() as connection:
+        claim = claims.get(connection, call.path_id())
+        if claim is None:
+            raise NotFound("There is no claim of that number.")
+    call.look("claim", claim.id, claim.patient_id)
+    with call.reading() as connection:
+        patient = accounts.get(connection, claim.patient_id)
+        values: dict[str, Any] = {
+            "money": claims.money_of(connection, claim.id, claim.total_cents),
+            "lines": claims.lines(connection, claim.id),
+            "events": claims.events(connection, claim.id),
+            "payments": claims.payments(connection, claim.id),
+            "items": claims.items(connection, claim.id),
+        }
+        parsed = None
+        if tab == "837" and claim.batch_message_id is not None:
+            message = messages.get(connection, claim.batch_message_id)
+            if message is not None:
+                parsed = parsed_view(read_content(connection, call.site.vault, message.raw_id))
+    return call.page(
+        "claim.html",
+        code=422 if problem else 200,
+        title=f"Claim {claim.control_number}",
+        claim=claim,
+        problem=problem,
+        tab=tab,
+        parsed=parsed,
+        who=person(call, patient),
+        account=account_number(call, claim.account_sealed),
+        payer=call.site.settings.payers.get(claim.payer_id, claim.payer_id),
+        **values,
+    )

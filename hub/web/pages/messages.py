@@ -1,0 +1,332 @@
+"""Messages: the list, one message in its views, sending again."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.responses import Response
+
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.store.contents import read_content
+from hub.web.call import Call, NotFound
+from hub.web.content import ParsedView, RawView, mapped_rows, parsed_view, raw_view
+from hub.web.masking import Piece, json_facts
+from hub.web.queries import claims, messages
+
+PERIODS = {
+    "hour": ("Last hour", 3_600_000),
+    "day": ("Last 24 hours", 86_400_000),
+    "week": ("Last 7 days", 7 * 86_400_000),
+    "any": ("Any time", 0),
+}
+TABS = (
+    ("", "Summary"),
+    ("raw", "Raw"),
+    ("parsed", "Parsed"),
+    ("mapped", "Mapped"),
+    ("outgoing", "Outgoing"),
+    ("answer", "Answer"),
+    ("log", "Log"),
+)
+REASON_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of a message's timeline."""
+
+    at: int
+    shape: str
+    tone: str
+    sentence: str
+    evidence: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One content of a message as its tab shows it."""
+
+    title: str
+    hint: str
+    raw: RawView | None
+    parsed: ParsedView | None
+
+
+@dataclass(frozen=True, slots=True)
+class MappedValue:
+    """One value that a mapping made: its type, where it came from, its fields."""
+
+    type: str
+    path: str
+    step: str
+    script: str
+    facts: tuple[tuple[str, Piece], ...]
+
+
+def search_of(call: Call) -> messages.Search:
+    """The search that the address describes."""
+    _, span = PERIODS.get(call.query.get("since", "day"), PERIODS["day"])
+    return messages.Search(
+        text=call.query.get("q", "").strip()[:100],
+        channel=call.query.get("channel", ""),
+        kind=call.query.get("kind", ""),
+        onward=call.query.get("onward", ""),
+        answer=call.query.get("answer", ""),
+        since_ms=real_ms() - span if span else 0,
+        before=call.number("before"),
+        after=call.number("after"),
+    )
+
+
+def digests_for(call: Call, search: messages.Search) -> list[tuple[str, bytes]]:
+    """The blind indexes to look in; none for people who may only look for control ids."""
+    if not search.text or not call.may("patients.search"):
+        return []
+    return messages.digests_of(call.site.vault, search.text)
+
+
+def listing(call: Call) -> Response:
+    """The list with its filter."""
+    search = search_of(call)
+    digests = digests_for(call, search)
+    if digests:
+        call.look("messages", "", action="search")
+    with call.reading() as connection:
+        page = messages.find(connection, search, digests)
+        kinds = messages.kinds(connection)
+        newest = messages.newest_sequence(connection)
+        claim_id = claims.by_number(connection, search.text.upper()) if search.text else None
+    return call.page(
+        "messages.html",
+        title="Messages",
+        search=search,
+        found=page,
+        kinds=kinds,
+        newest=newest,
+        periods=PERIODS,
+        period=call.query.get("since", "day"),
+        claim_id=claim_id,
+        outcomes=("in progress", "held", "errored", "rejected", "done", "filtered"),
+        answers=("owed", "delivered", "undelivered", "not owed"),
+        channels=[channel.name for channel in call.site.settings.channels],
+    )
+
+
+def show(call: Call) -> Response:
+    """One message, in the view that the address names."""
+    tab = call.request.path_params.get("tab", "")
+    if tab not in {key for key, _ in TABS}:
+        raise NotFound("There is no such view of a message.")
+    detail, deliveries, context = _load(call)
+    call.look("message", detail.id)
+    with call.reading() as connection:
+        values: dict[str, Any] = {
+            "": lambda: {"moments": _timeline(detail, deliveries)},
+            "raw": lambda: {"raw": raw_view(_content(call, connection, detail.raw_id))},
+            "parsed": lambda: {"parsed": parsed_view(_content(call, connection, detail.raw_id))},
+            "mapped": lambda: {"mapped": _mapped(call, connection, detail)},
+            "outgoing": lambda: {"parts": _outgoing(call, connection, deliveries)},
+            "answer": lambda: {"parts": _answers(call, connection, detail, deliveries)},
+            "log": dict,
+        }[tab]()
+    return call.page("message.html", tab=tab, tabs=TABS, **context, **values)
+
+
+def replay_form(call: Call) -> Response:
+    """What would be sent again, and the form that does it."""
+    return _replay_page(call, {}, {})
+
+
+def replay(call: Call) -> Response:
+    """Send again: from the raw message with today's mapping, or the same bytes of one delivery."""
+    detail, deliveries, _ = _load(call)
+    chosen = str(call.form.get("stage", ""))
+    reason = str(call.form.get("reason", "")).strip()
+    destinations = [str(d) for d in call.form.getlist("destination")]  # type: ignore[attr-defined]
+    delivery = next((d for d in deliveries if str(d.id) == chosen), None)
+    errors = {}
+    if chosen != "raw" and delivery is None:
+        errors["stage"] = "Choose what is sent."
+    if len(reason) < REASON_LENGTH:
+        errors["reason"] = f"Say why it should be sent again, at least {REASON_LENGTH} letters."
+    if chosen == "raw" and deliveries and not destinations:
+        errors["destination"] = "Tick at least one destination."
+    if errors:
+        return _replay_page(call, errors, {"stage": chosen, "reason": reason, "destination": destinations})
+    args = {
+        "message_id": detail.id,
+        "from": "raw" if delivery is None else "delivery",
+        "delivery_id": delivery.id if delivery else None,
+        "destinations": destinations or None if delivery is None else [delivery.destination],
+        "reason": reason,
+        "token": str(call.form.get("token", "")),
+    }
+    try:
+        call.site.control.ask("replay", args, call.actor)
+    except HubError as error:
+        errors = {"stage": f"{error.what} {error.fix}".strip()}
+        return _replay_page(call, errors, {"stage": chosen, "reason": reason, "destination": destinations})
+    return call.back(f"/messages/{detail.id}", "replayed")
+
+
+def close_delivery(call: Call) -> Response:
+    """Close a delivery that arrived, without sending it again."""
+    delivery_id = call.path_id()
+    with call.reading() as connection:
+        message_id = messages.delivery_message_id(connection, delivery_id)
+    if message_id is None:
+        raise NotFound("There is no such delivery.")
+    reason = str(call.form.get("reason", "")).strip()
+    call.request.path_params["id"] = str(message_id)
+    if len(reason) < REASON_LENGTH:
+        error = {"reason": f"Say how you know that it arrived, at least {REASON_LENGTH} letters."}
+        return _replay_page(call, error, {"stage": str(delivery_id), "reason": reason, "destination": []})
+    try:
+        call.site.control.ask("close_delivery", {"delivery_id": delivery_id, "reason": reason}, call.actor)
+    except HubError as error:
+        problem = {"reason": f"{error.what} {error.fix}".strip()}
+        return _replay_page(call, problem, {"stage": str(delivery_id), "reason": reason, "destination": []})
+    return call.back(f"/messages/{message_id}", "closed")
+
+
+def _load(call: Call) -> tuple[messages.MessageDetail, list[messages.Delivery], dict[str, Any]]:
+    with call.reading() as connection:
+        detail = messages.get(connection, call.path_id())
+        if detail is None:
+            raise NotFound("There is no message of that number, or it was pruned.")
+        deliveries = messages.deliveries(connection, detail.sequence)
+        newer, older = messages.neighbours(connection, detail.channel, detail.sequence)
+        context = {
+            "title": f"Message {detail.control_id or detail.id}",
+            "message": detail,
+            "deliveries": deliveries,
+            "newer": newer,
+            "older": older,
+            "parent": messages.get(connection, detail.parent_id) if detail.parent_id else None,
+            "children": messages.children(connection, detail.id),
+            "open_delivery": next((d for d in deliveries if d.state == "ambiguous"), None),
+        }
+    return detail, deliveries, context
+
+
+def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, Any]) -> Response:
+    detail, deliveries, context = _load(call)
+    call.look("message", detail.id, action="replay form")
+    ambiguous = next((d for d in deliveries if d.state == "ambiguous"), None)
+    preferred = ambiguous or next((d for d in deliveries if d.state in {"refused", "queued"}), None)
+    stage = typed.get("stage") or (str(preferred.id) if preferred else "raw")
+    with call.reading() as connection:
+        previews = _outgoing(call, connection, deliveries[:5])
+        raw = raw_view(_content(call, connection, detail.raw_id))
+    return call.page(
+        "replay.html",
+        code=422 if errors else 200,
+        tab="replay",
+        previews=previews,
+        raw=replace(raw, lines=raw.lines[:12], cut=len(raw.lines) > 12),
+        stage=stage,
+        typed=typed,
+        errors=errors,
+        ambiguous=ambiguous,
+        bills=any(d.kind.startswith("837") for d in deliveries) or detail.kind.startswith("837"),
+        token=str(call.form.get("token", "")) or secrets.token_urlsafe(18),
+        **context,
+    )
+
+
+def _content(call: Call, connection: Any, content_id: int) -> bytes:
+    try:
+        return read_content(connection, call.site.vault, content_id)
+    except KeyError:
+        raise NotFound("The content was pruned; what happened to it is still on record.") from None
+
+
+def _mapped(call: Call, connection: Any, detail: messages.MessageDetail) -> list[MappedValue] | None:
+    if detail.mapped_id is None:
+        return None
+    rows = mapped_rows(_content(call, connection, detail.mapped_id))
+    return [
+        MappedValue(
+            type=str(row.get("type", "")),
+            path=str(row.get("path", "")),
+            step=str(row.get("step", "")),
+            script=str(row.get("script", "")),
+            facts=tuple(json_facts(row["fields"] if isinstance(row.get("fields"), dict) else {})),
+        )
+        for row in rows
+    ]
+
+
+def _outgoing(call: Call, connection: Any, deliveries: list[messages.Delivery]) -> list[Part]:
+    parts = []
+    for delivery in deliveries:
+        body = _content(call, connection, delivery.body_id)
+        if delivery.kind == "values" or body[:2] == b'[["':
+            body = _values_as_json(body)
+        hint = f"{delivery.kind}{', ' + delivery.name if delivery.name else ''}, {len(body):,} bytes"
+        parsed = parsed_view(body) if body[:3] in {b"MSH", b"ISA"} else None
+        parts.append(Part(f"To {delivery.destination}", hint, raw_view(body) if parsed is None else None, parsed))
+    return parts
+
+
+def _values_as_json(body: bytes) -> bytes:
+    """Billing values, stored as pairs of type and plain fields, as one JSON object each, so that keys say what is masked."""
+    values = json.loads(body)
+    return json.dumps([{str(kind): plain} for kind, plain in values]).encode()
+
+
+def _answers(
+    call: Call, connection: Any, detail: messages.MessageDetail, deliveries: list[messages.Delivery]
+) -> list[Part]:
+    parts = []
+    if detail.answer_id is not None:
+        body = _content(call, connection, detail.answer_id)
+        parts.append(Part("What we answered", f"{len(body):,} bytes", raw_view(body), None))
+    for delivery in deliveries:
+        for attempt in delivery.tries:
+            if attempt.answer_id is not None:
+                body = _content(call, connection, attempt.answer_id)
+                title = f"What {delivery.destination} answered, attempt {attempt.number}"
+                parts.append(Part(title, f"{len(body):,} bytes", raw_view(body), None))
+    return parts
+
+
+def _timeline(detail: messages.MessageDetail, deliveries: list[messages.Delivery]) -> list[Moment]:
+    where = f" from {detail.source}" if detail.source else ""
+    kept = f"{detail.size:,} bytes, on disk before it was answered"
+    moments = [Moment(detail.received_at, "in", "info", f"Received{where}", kept)]
+    if detail.answer == "delivered":
+        moments.append(Moment(detail.received_at, "done", "ok", "Answered", "the answer is on its own tab"))
+    for delivery in deliveries:
+        moments.append(
+            Moment(delivery.created_at, "queued", "", f"Queued for {delivery.destination}", delivery.kind)
+        )
+        for attempt in delivery.tries:
+            took = f", {attempt.ended_at - attempt.started_at:,} ms" if attempt.ended_at else ""
+            by = f", by {attempt.actor}" if attempt.actor != "hub" else ""
+            words = {
+                "delivered": ("done", "ok", f"{delivery.destination} took it"),
+                "transient": ("retrying", "warn", f"{delivery.destination} could not be reached"),
+                "ambiguous": ("ask", "ask", f"{delivery.destination} may have it"),
+                "permanent": ("rejected", "bad", f"{delivery.destination} refused it"),
+            }
+            shape, tone, sentence = words.get(attempt.outcome, ("out", "info", f"Sending to {delivery.destination}"))
+            evidence = f"attempt {attempt.number}{took}{by}"
+            if attempt.reason:
+                evidence = f"{attempt.reason} ({evidence})"
+            moments.append(Moment(attempt.started_at, shape, tone, sentence, evidence))
+        if delivery.state == "closed" and delivery.finished_at:
+            moments.append(
+                Moment(delivery.finished_at, "closed", "ok", "Closed without sending", delivery.reason)
+            )
+    if detail.finished_at is not None:
+        shape = {"done": ("done", "ok"), "filtered": ("filtered", ""), "held": ("held", "warn")}.get(
+            detail.onward, ("failed" if detail.onward == "errored" else "rejected", "bad")
+        )
+        moments.append(Moment(detail.finished_at, *shape, detail.onward.capitalize(), detail.reason))
+    return sorted(moments, key=lambda moment: moment.at)

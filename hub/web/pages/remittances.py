@@ -1,0 +1,54 @@
+"""Remittances: the list, and one with how it balances."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from hub.formats.x12 import vocabulary
+from hub.web.call import Call, NotFound
+from hub.web.masking import json_facts
+from hub.web.queries import remittances
+
+STATES = ("staged", "posting", "posted", "held", "duplicate", "closed")
+
+
+def listing(call: Call) -> Response:
+    """The list with its filter."""
+    state, text = call.query.get("state", ""), call.query.get("q", "").strip()[:50]
+    with call.reading() as connection:
+        if text:
+            rows, older = remittances.by_trace(connection, text), False
+        else:
+            rows, older = remittances.page(connection, state, call.number("before"))
+    return call.page(
+        "remittances.html", title="Money", rows=rows, older=older, state=state, text=text, states=STATES
+    )
+
+
+def show(call: Call) -> Response:
+    """One remittance: the payment as an equation, every level, every claim."""
+    with call.reading() as connection:
+        found = remittances.get(connection, call.path_id())
+    if found is None:
+        raise NotFound("There is no remittance of that number.")
+    call.look("remittance", found.id)
+    with call.reading() as connection:
+        claims = remittances.claims(connection, found.id)
+        posted = remittances.posted(connection, found.id)
+    body = call.unseal("remittance", found.sealed)
+    return call.page(
+        "remittance.html",
+        title=f"Remittance {found.trace}",
+        remittance=found,
+        claims=claims,
+        paid=sum(claim.paid_cents for claim in claims),
+        charged=sum(claim.charge_cents for claim in claims),
+        patient=sum(claim.patient_cents for claim in claims),
+        adjusted=sum(claim.adjusted_cents for claim in claims),
+        posted=posted,
+        facts=json_facts({key: value for key, value in body.items() if not isinstance(value, list)}),
+        adjustments=[
+            json_facts(entry) for entry in body.get("provider_adjustments", []) if isinstance(entry, dict)
+        ],
+        outcome=vocabulary.claim_outcome,
+    )

@@ -1,0 +1,47 @@
+"""DFT^P03 transactions as charges."""
+
+from collections.abc import Iterator
+
+from hub.scripting import Charge, Hold, Message, Skip, mapping, table
+
+DEPARTMENTS = table("alder/departments.csv", key="code")
+KINDS = {"CG": "charge", "CD": "credit"}
+
+FIELDS = {
+    "transaction": "FT1-2",
+    "service_date": "FT1-4.1 | date",
+    "code": "FT1-25.1 | code",
+    "modifiers": "FT1-26[*].1 | code",
+    "units": "FT1-10 | number",
+    "amount": "FT1-11.1 | money",
+    "diagnoses": "FT1-19[*].1 | icd",
+    "performing_npi": "FT1-20[.13=NPI].1 | npi",
+    "ordering_npi": "FT1-21[.13=NPI].1 | npi",
+    "department": "FT1-13.1",
+    "credits": "FT1-31",
+}
+
+
+@mapping(accepts="DFT^P03", returns=Charge)
+def charges(message: Message) -> Iterator[Charge | Skip | Hold]:
+    """Yield one charge or credit for each FT1 line; hold lines that a biller must look at."""
+    account = message.required("PID-18.1")
+    for line in message.each("FT1"):
+        kind = KINDS.get(line["FT1-6"])
+        if kind is None:
+            yield Skip(line, "neither charge nor credit: payments are posted from the 835")
+            continue
+
+        department = DEPARTMENTS.get(line["FT1-13.1"])
+        if department is None:
+            yield Hold(line, queue="charge review", reason="The department of this charge is not in our table.")
+            continue
+
+        yield Charge(
+            account=account,
+            mrn=message.identifier("PID-3", type="MR") or "",
+            authority=message["PID-3[MR].4.1"],
+            kind=kind,
+            place_of_service=department["place_of_service"],
+            **line.fields(FIELDS),
+        )

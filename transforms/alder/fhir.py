@@ -1,0 +1,121 @@
+"""FHIR R4 notifications of finished encounters: the resources as visits and charges, or a fetch where they are not along."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from hub.scripting import Address, Charge, Coverage, Event, Hold, Name, Patient, Read, Skip, Visit, mapping, table
+
+DEPARTMENTS = table("alder/departments.csv", key="code")
+CPT = "http://www.ama-assn.org/go/cpt"
+ICD = "http://hl7.org/fhir/sid/icd-10-cm"
+NPI = "http://hl7.org/fhir/sid/us-npi"
+SEXES = {"female": "F", "male": "M"}
+RELATIONSHIPS = {"self": "self", "spouse": "spouse", "child": "child"}
+
+AMOUNTS = {
+    "service_date": "occurrenceDateTime | date",
+    "units": "quantity.value | number",
+    "amount": "priceOverride.value | money",
+}
+
+
+@mapping(accepts="notification id-only", returns=Read)
+def fetch(event: Event) -> Read:
+    """Ask for the encounter with its patient, its charges and the patient's insurances, in one search each."""
+    encounters = [reference.rpartition("/")[2] for reference in event.focuses() if "Encounter/" in reference]
+    everything = "_include=Encounter:patient&_revinclude=ChargeItem:context&_revinclude:iterate=Coverage:beneficiary"
+    return Read(searches=[f"Encounter?_id={number}&{everything}" for number in encounters])
+
+
+@mapping(accepts=["notification", "Bundle *"], returns=Visit)
+def visit(event: Event) -> Iterator[Visit | Skip]:
+    """Yield one visit for each finished encounter."""
+    for encounter in event.resources("Encounter"):
+        if encounter["status"] != "finished":
+            yield Skip(encounter, "the encounter is not finished")
+            continue
+
+        department = encounter.identifier("urn:alder:department", "location.location.identifier")
+        yield Visit(
+            account=encounter.identifier("urn:alder:account", "account.identifier"),
+            visit_number=encounter.identifier("urn:alder:visit"),
+            patient=patient(event),
+            as_of=encounter["meta.lastUpdated"] or encounter["period.end"],
+            visit_date=encounter.fields({"on": "period.start | date"})["on"],
+            department=department,
+            attending_npi=encounter.identifier(NPI, "participant.individual.identifier"),
+            coverages=tuple(coverage(item) for item in event.resources("Coverage")),
+        )
+
+
+@mapping(accepts=["notification", "Bundle *"], returns=Charge)
+def charges(event: Event) -> Iterator[Charge | Hold]:
+    """Yield one charge for each ChargeItem; hold those of a department that we do not know."""
+    for item in event.resources("ChargeItem"):
+        code = item.identifier("urn:alder:department", "performingOrganization.identifier")
+        department = DEPARTMENTS.get(code)
+        if department is None:
+            yield Hold(item, queue="charge review", reason="The department of this charge is not in our table.")
+            continue
+
+        yield Charge(
+            transaction=item.identifier("urn:alder:transaction"),
+            account=item.identifier("urn:alder:account", "account.identifier"),
+            mrn=patient(event).mrn,
+            authority="ALDER",
+            code="".join(item.codes("code", CPT)[:1]),
+            modifiers=item.codes("code", "urn:alder:modifier"),
+            diagnoses=[found.replace(".", "") for found in item.codes("reason", ICD)],
+            performing_npi=item.identifier(NPI, "performer.actor.identifier"),
+            department=code,
+            place_of_service=department["place_of_service"],
+            **item.fields(AMOUNTS),
+        )
+
+
+def patient(event: Event) -> Patient:
+    """The patient of the notification."""
+    found = event.resource("Patient") or Event({}, "Patient")
+    return Patient(
+        mrn=found.required_identifier("urn:alder:mrn"),
+        authority="ALDER",
+        name=name(found),
+        birth_date=birth_date(found),
+        sex=SEXES.get(found["gender"], "U"),
+        address=Address(
+            line=found["address[0].line[0]"],
+            line2=found["address[0].line[1]"],
+            city=found["address[0].city"],
+            state=found["address[0].state"],
+            postal_code=found["address[0].postalCode"].replace("-", ""),
+        ),
+        phone=found["telecom[0].value"],
+    )
+
+
+def coverage(item: Event) -> Coverage:
+    """One insurance. A holder who is not the patient comes along inside of it."""
+    holder = next(iter(item.each("contained")), None)
+    return Coverage(
+        priority=int(item["order"] or 1),
+        payer_id=item.identifier("urn:alder:payer", "payor.identifier"),
+        payer_name=item["payor[0].display"],
+        member_id=item["subscriberId"],
+        group_number=item["class[0].value"],
+        relationship=RELATIONSHIPS.get(item["relationship.coding[0].code"], "other"),
+        insured_name=name(holder) if holder else None,
+        insured_birth_date=birth_date(holder) if holder else None,
+        insured_sex=SEXES.get(holder["gender"], "U") if holder else "",
+    )
+
+
+def name(person: Event) -> Name:
+    """A person's first name entry."""
+    return Name(
+        family=person["name[0].family"], given=person["name[0].given[0]"], middle=person["name[0].given[1]"]
+    )
+
+
+def birth_date(person: Event) -> dt.date | None:
+    """A person's birth date, where it is known."""
+    return person.fields({"on": "birthDate | date"})["on"]

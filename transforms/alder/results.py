@@ -1,0 +1,157 @@
+"""Payments and claim states on their way back to the EHR: HL7 v2, or FHIR for visits that came by FHIR."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from hub.scripting import Builder, Event, Outgoing, mapping
+
+BY_FHIR = "ehr_fhir"
+OUTCOMES = {"paid": "complete", "partly paid": "complete", "denied": "complete", "rejected": "error"}
+ADJUDICATION = "http://terminology.hl7.org/CodeSystem/adjudication"
+
+
+@mapping(accepts="payment", returns=Outgoing)
+def payment(event: Event) -> Outgoing:
+    """One DFT^P03 per posted claim: what the payer paid on each line, and what it adjusted and why."""
+    if event["origin"] == BY_FHIR:
+        return claim_response(event, "complete", payment_details(event))
+
+    message = begin(event, "DFT^P03^DFT_P03")
+    for number, (line, kind, code, amount) in enumerate(transactions(event), 1):
+        message.add(
+            "FT1",
+            {
+                "1": number,
+                "2": f"{event['result']}-{number}",
+                "4": event.fields({"on": "posted_on | date"})["on"],
+                "6": kind,
+                "7": code,
+                "11.1": amount,
+                "11.2": "USD",
+                "30": event["trace"],
+                "31": line["transaction"],
+            },
+        )
+    return Outgoing(kind="DFT^P03", body=message, name=event["result"])
+
+
+@mapping(accepts="claim status", returns=Outgoing)
+def status(event: Event) -> Outgoing:
+    """One BAR^P05 per change of state, with the state as the account's status."""
+    if event["origin"] == BY_FHIR:
+        outcome = OUTCOMES.get(event["state"], "queued")
+        return claim_response(event, outcome, {"disposition": event["sentence"]})
+
+    message = begin(event, "BAR^P05^BAR_P05")
+    message.add("PV1", {"2": "O", "19": event["visit_number"], "41": event["state"]})
+    return Outgoing(kind="BAR^P05", body=message, name=event["result"])
+
+
+def begin(event: Event, kind: str) -> Builder:
+    """MSH, EVN and PID of a message about the event's account."""
+    message = Builder(
+        type=kind,
+        control_id=event["result"],
+        sent=event.received,
+        sending=("CLAIMHUB", "HUB"),
+        receiving=("ALDER_EHR", "ALDER"),
+        processing_id="T",
+    )
+    message.add("EVN", {"1": kind.split("^")[1], "2": event.received})
+    message.add(
+        "PID",
+        {
+            "3.1": event["mrn"],
+            "3.4": event["authority"],
+            "3.5": "MR",
+            "18.1": event["account"],
+            "18.4": event["authority"],
+            "18.5": "AN",
+        },
+    )
+    return message
+
+
+def transactions(event: Event) -> Iterator[tuple[Event, str, str, Decimal]]:
+    """Yield every movement of money as line, FT1-6, FT1-7 and amount; negative amounts take back."""
+    for line in event.each("lines"):
+        paid = line.fields({"paid": "paid | money"})["paid"]
+        if paid:
+            yield line, "PY", "PAYMENT", paid
+        for adjustment in line.each("adjustments"):
+            amount = adjustment.fields({"amount": "amount | money"})["amount"]
+            yield line, "AJ", f"{adjustment['group']}-{adjustment['reason']}", amount
+
+
+def claim_response(event: Event, outcome: str, details: dict[str, Any]) -> Outgoing:
+    """A ClaimResponse (R4) named by the event's own id, which makes a repeat recognisable."""
+    body = {
+        "resourceType": "ClaimResponse",
+        "identifier": [{"system": "urn:claimhub:result", "value": event["result"]}],
+        "status": "active",
+        "type": {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}
+            ]
+        },
+        "use": "claim",
+        "patient": {"identifier": {"system": "urn:alder:mrn", "value": event["mrn"]}},
+        "created": event.received.date().isoformat(),
+        "insurer": {
+            "identifier": {"system": "urn:alder:payer", "value": event["payer_id"] or "unknown"},
+        },
+        "request": {"identifier": {"system": "urn:claimhub:claim", "value": event["control_number"]}},
+        "outcome": outcome,
+        **details,
+    }
+    return Outgoing(kind="ClaimResponse", body=body, name=event["result"])
+
+
+def payment_details(event: Event) -> dict[str, Any]:
+    """The lines with what was charged, paid and adjusted, and the payment that they were part of."""
+    return {
+        "item": [item(number, line) for number, line in enumerate(event.each("lines"), 1)],
+        "payment": {
+            "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/ex-paymenttype", "code": "complete"}]},
+            "date": event["posted_on"],
+            "amount": usd(sum((dollars(line, "paid") for line in event.each("lines")), Decimal("0.00"))),
+            "identifier": {"system": "urn:claimhub:trace", "value": event["trace"]},
+        },
+    }
+
+
+def item(number: int, line: Event) -> dict[str, Any]:
+    """One line of the claim with its adjudication."""
+    adjustments = [
+        {
+            "category": {"text": "adjustment"},
+            "reason": {"text": f"{adjustment['group']}-{adjustment['reason']}"},
+            "amount": usd(dollars(adjustment, "amount")),
+        }
+        for adjustment in line.each("adjustments")
+    ]
+    return {
+        "extension": [{"url": "urn:alder:transaction", "valueString": line["transaction"]}],
+        "itemSequence": number,
+        "adjudication": [
+            {"category": category("submitted"), "amount": usd(dollars(line, "charge"))},
+            {"category": category("benefit"), "amount": usd(dollars(line, "paid"))},
+            *adjustments,
+        ],
+    }
+
+
+def category(code: str) -> dict[str, Any]:
+    """An adjudication category of FHIR's own list."""
+    return {"coding": [{"system": ADJUDICATION, "code": code}]}
+
+
+def dollars(line: Event, place: str) -> Decimal:
+    """The amount at *place*, nothing when it is absent."""
+    return line.fields({"amount": f"{place} | money"})["amount"] or Decimal("0.00")
+
+
+def usd(amount: Decimal) -> dict[str, Any]:
+    """An amount as FHIR writes money."""
+    return {"value": amount, "currency": "USD"}

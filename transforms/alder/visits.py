@@ -1,0 +1,24 @@
+"""Registrations and their updates (ADT A04, A08, A11) as visits."""
+
+from hub.scripting import Message, Visit, mapping
+
+from .people import coverage, patient
+
+
+@mapping(accepts=["ADT^A04", "ADT^A08", "ADT^A11"], returns=Visit)
+def visit(message: Message) -> Visit:
+    """One visit per account; A11 takes it back. Without an IN1 the patient pays alone."""
+    times = message.fields({"as_of": "MSH-7.1 | datetime", "visit_date": "PV1-44.1 | date"})
+    return Visit(
+        account=message.required("PID-18.1"),
+        visit_number=message["PV1-19.1"],
+        patient=patient(message),
+        as_of=times["as_of"].isoformat() if times["as_of"] else "",
+        visit_date=times["visit_date"],
+        patient_class=message["PV1-2"] or "O",
+        department=message["PV1-3.1"],
+        attending_npi=message["PV1-7[.13=NPI].1"],
+        referring_npi=message["PV1-8[.13=NPI].1"],
+        coverages=tuple(coverage(line) for line in message.each("IN1")),
+        cancelled=message.type == "ADT^A11",
+    )
