@@ -1,12 +1,14 @@
 """Answers from clearinghouses and payers: TA1, 999 and 997, 277CA and 277 move claims; 835 go to the money side.
 
-A file may hold any number of interchanges and transactions; each is read by itself, and what cannot be read, or speaks of nothing
-that is known here, is put in front of a person. Sentences are our own, one for every reason that the answer gives.
+A file may hold any number of interchanges and transactions; each is read by itself, and what cannot be
+read, or speaks of nothing that is known here, is put in front of a person. Sentences are our own, one for
+every reason that the answer gives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import select
 
@@ -16,7 +18,7 @@ from hub.billing.values import PartnerFile
 from hub.core.money import from_cents, shown
 from hub.formats.x12 import vocabulary
 from hub.formats.x12.acks import TransactionAcknowledgement, read_999, read_ta1
-from hub.formats.x12.claim_status import ClaimStatus, Status, read_277ca
+from hub.formats.x12.claim_status import BatchStatus, ClaimStatus, Status, read_277ca
 from hub.formats.x12.envelope import Transaction, read_interchanges
 from hub.formats.x12.errors import X12Error
 from hub.store.changes import Row
@@ -29,7 +31,10 @@ _FIX = "Correct it and send it as a new claim."
 
 
 def read_file(decision: Decision, file: PartnerFile) -> None:
-    """Take in everything that the message's file holds. Asks to be called again while there is more than one transaction can hold."""
+    """Take in everything that the message's file holds.
+
+    What is too much for one transaction of the store is left for the next decision, which finds what was done.
+    """
     assert decision.message_id is not None
     raw_id = decision.connection.execute(
         select(message.c.raw_id).where(message.c.id == decision.message_id)
@@ -79,9 +84,7 @@ def _take_ta1(decision: Decision, partner: str, control_number: str, code: str, 
     number = int(control_number) if control_number.isdecimal() else -1
     batch = decision.row("batch", partner=partner, interchange_number=number)
     if batch is None:
-        _anomaly(
-            decision, "unknown interchange", "A TA1 answers an interchange that was not sent.", f"TA1 {number}"
-        )
+        _anomaly(decision, "unknown interchange", "A TA1 answers an interchange that was not sent.", f"TA1 {number}")
         return
     reason = vocabulary.interchange_error(note)
     _answer_batch(decision, batch, "ta1", f"ta1/{decision.message_id}", code != "R", reason)
@@ -112,7 +115,7 @@ def _reasons_of_999(said: TransactionAcknowledgement) -> str:
 
 
 def _answer_batch(
-    decision: Decision, batch: Row, kind: str, key: str, accepted: bool, reason: str
+    decision: Decision, batch: Row, kind: str, key: str, accepted: bool, reason: str, **facts: Any
 ) -> None:
     """One answer for all claims of *batch*: it moves each, and a refusal is one item, because it has one cause."""
     rows = decision.rows("claim", batch_id=batch["id"], order_by="id")
@@ -120,7 +123,7 @@ def _answer_batch(
         if decision.full:
             decision.complete = False
             return
-        OpenClaim(decision, row).record(kind, key, accepted=accepted, sentence=reason)
+        OpenClaim(decision, row).record(kind, key, accepted=accepted, sentence=reason, **facts)
     state = "acknowledged" if accepted else "rejected"
     if batch["state"] not in {state, "rejected"}:
         decision.update("batch", batch, state=state)
@@ -145,7 +148,7 @@ def _take_277(decision: Decision, transaction: Transaction, ordinal: int) -> Non
     level = _LEVELS.get(answer.source.role, "payer")
     kind = "claim_ack" if answer.kind == "277CA" else "status277"
     if not answer.claims:
-        _answer_whole_batches(decision, answer.batches, ordinal)
+        _answer_whole_batches(decision, answer.batches, level, ordinal)
     for place, about in enumerate(answer.claims, start=1):
         if decision.full:
             decision.complete = False
@@ -163,30 +166,24 @@ def _take_277(decision: Decision, transaction: Transaction, ordinal: int) -> Non
         _move(decision, claim, about, kind, level, f"277/{decision.message_id}/{ordinal}/{place}")
 
 
-def _answer_whole_batches(decision: Decision, batches: Iterable[object], ordinal: int) -> None:
+def _answer_whole_batches(decision: Decision, batches: Iterable[BatchStatus], level: str, ordinal: int) -> None:
     """A 277CA that speaks of no claim refuses its batch at the receiver's door, or says nothing."""
-    for batch in batches:
-        reference = getattr(batch, "reference", "")
-        statuses: tuple[Status, ...] = getattr(batch, "statuses", ())
-        category = _category(statuses)
-        row = decision.row("batch", reference=reference)
-        if row is None:
-            _anomaly(decision, "unknown batch", "A claim status names a batch that was not sent.", str(ordinal))
+    for said in batches:
+        batch = decision.row("batch", reference=said.reference)
+        category = _category(said.statuses)
+        if batch is None:
+            _anomaly(decision, "unknown batch", "A claim status names a batch that was not sent.", f"277 {ordinal}")
         elif category in _REFUSED:
-            sentence = _sentence(statuses)
-            for claim in decision.rows("claim", batch_id=row["id"], order_by="id"):
-                key = f"277/{decision.message_id}/{ordinal}/batch"
-                OpenClaim(decision, claim).record("claim_ack", key, category=category, sentence=sentence)
-            _answer_batch(decision, row, "note", f"277/{decision.message_id}/{ordinal}/note", False, sentence)
+            key = f"277/{decision.message_id}/{ordinal}"
+            reason = _sentence(said.statuses)
+            _answer_batch(decision, batch, "claim_ack", key, False, reason, level=level, category=category)
 
 
-def _move(
-    decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, level: str, key: str
-) -> None:
+def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, level: str, key: str) -> None:
     statuses = (*about.statuses, *(status for line in about.lines for status in line.statuses))
     category = _category(statuses)
     sentence = _sentence(statuses)
-    facts: dict[str, object] = {"level": level, "category": category, "sentence": sentence}
+    facts: dict[str, Any] = {"level": level, "category": category, "sentence": sentence}
     facts["codes"] = [
         ":".join(part for part in (reason.category, reason.status, reason.entity) if part)
         for status in statuses
@@ -226,9 +223,7 @@ def _sentence(statuses: Iterable[Status]) -> str:
     return " ".join(dict.fromkeys(said)) or "The answer gives no reason."
 
 
-def _anomaly(
-    decision: Decision, kind: str, sentence: str, key: str, evidence: dict[str, object] | None = None
-) -> None:
+def _anomaly(decision: Decision, kind: str, sentence: str, key: str, evidence: dict[str, Any] | None = None) -> None:
     decision.open_item(
         queue="anomalies",
         key=f"message/{decision.message_id}/{key}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hub.billing import claims
-from hub.billing.config import Partner
+from hub.billing.config import BillingConfig, Partner
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
 from hub.core.clock import at
@@ -32,8 +32,23 @@ class _Numbers:
     reference: str
 
 
+def initial_work(config: BillingConfig) -> list[Row]:
+    """The rows of `due` that must exist when the engine starts, without ids: it inserts those whose key is absent."""
+    return [
+        {
+            "due_key": f"batch/{name}",
+            "kind": "batch",
+            "business_at": 0,
+            "subject_id": None,
+            "subject": name,
+            "done": False,
+        }
+        for name in config.partners
+    ]
+
+
 def build(decision: Decision, due: Row) -> None:
-    """It is time for a batch to the partner that ``due["subject"]`` names: make one if claims are ready, and plan the next."""
+    """Make a batch for the partner that ``due["subject"]`` names, if claims are ready, and plan the next one."""
     name = due["subject"]
     partner = decision.config.partners.get(name)
     if partner is None:  # taken out of the site's files
@@ -158,9 +173,7 @@ def _envelope(decision: Decision, partner: Partner, numbers: _Numbers) -> Envelo
     )
 
 
-def _batch(
-    decision: Decision, partner: Partner, numbers: _Numbers, contents: Sequence[Claim]
-) -> ClaimBatch:
+def _batch(decision: Decision, partner: Partner, numbers: _Numbers, contents: Sequence[Claim]) -> ClaimBatch:
     practice = decision.config.practice
     return ClaimBatch(
         submitter=Submitter(
@@ -206,7 +219,7 @@ def _take_numbers(decision: Decision, partner: str) -> _Numbers:
 
 
 def _next(decision: Decision, partner: str, name: str) -> int:
-    """The next number of a counter row. Two decisions cannot take the same: the row's version, or its key, refuses one."""
+    """The next number of a counter. Two decisions cannot take the same: the row's version, or its key, refuses one."""
     row = decision.row("control_number", partner=partner, name=name)
     if row is None:
         decision.insert("control_number", partner=partner, name=name, value=1)

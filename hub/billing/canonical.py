@@ -1,6 +1,7 @@
 """From what the practice and its sources said to the canonical claim that an 837P is written from.
 
-Form is made right here (upper case, the codes of the guide); facts never are: what is missing stays missing, and the edits say so.
+Form is made right here (upper case, the codes of the guide); facts never are: what is missing stays
+missing, and the edits say so.
 """
 
 from __future__ import annotations

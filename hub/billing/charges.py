@@ -1,7 +1,8 @@
 """Charges as their sources send them: once, twice, changed, taken back, before their visit; and their way to a claim.
 
-A charge is known by its source and transaction id. What makes a charge wait is written on it (``held_for``) and, where
-a person must look, stands in *charge review*; when the obstacle goes, the charge goes on by itself.
+A charge is known by its source and transaction id. What makes a charge wait is written on it (``held_for``)
+and, where a person must look, stands in *charge review*; when the obstacle goes, the charge goes on by
+itself.
 """
 
 from __future__ import annotations
@@ -75,7 +76,12 @@ def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
     known = charge.said
     if replace(said, source_path="") == replace(known, source_path="") or charge.row["state"] == "void":
         if charge.row["state"] == "void" and said.amount != known.amount:
-            _review(decision, charge, "changed after credit", "A charge came again with other content after it was taken back.")
+            _review(
+                decision,
+                charge,
+                "changed after credit",
+                "A charge came again with other content after it was taken back.",
+            )
         decision.count("duplicate charges")
         return
     if not _recall(decision, charge, "The charge changed before the claim was sent."):
@@ -110,9 +116,7 @@ def _credit(decision: Decision, said: Charge) -> None:
         decision.count("duplicate credits")
         return
     if charge.row["amount_cents"] != to_cents(said.amount):
-        _credit_item(
-            decision, said, "partial credit", "A credit takes back another amount than was charged.", charge
-        )
+        _credit_item(decision, said, "partial credit", "A credit takes back another amount than was charged.", charge)
         return
     if not _recall(decision, charge, "The charge was taken back before the claim was sent."):
         _credit_item(
@@ -123,7 +127,7 @@ def _credit(decision: Decision, said: Charge) -> None:
             charge,
         )
         return
-    decision.close_item(f"charge/{charge.id}/{charge.held_for}", "taken back by the EHR")
+    decision.close_items("taken back by the EHR", item_key=f"charge/{charge.id}/{charge.held_for}")
     charge.void()
     decision.count("credited charges")
 
@@ -132,9 +136,7 @@ def _credited(decision: Decision, said: Charge) -> OpenCharge | None:
     """The charge that a credit takes back: the one it names, the one whose id it has, or the only one that it fits."""
     visit = _visit(decision, said.account)
     for transaction in (said.credits, said.transaction):
-        row = transaction and decision.row(
-            "charge", digest=charge_digest(decision, decision.channel, transaction)
-        )
+        row = transaction and decision.row("charge", digest=charge_digest(decision, decision.channel, transaction))
         if row:
             return opened(decision, row) if visit is not None and row["visit_id"] == visit["id"] else None
     if visit is None or said.credits:
@@ -151,9 +153,7 @@ def _credited(decision: Decision, said: Charge) -> OpenCharge | None:
     return opened(decision, fitting[0]) if len(fitting) == 1 else None
 
 
-def _credit_item(
-    decision: Decision, said: Charge, kind: str, sentence: str, charge: OpenCharge | None = None
-) -> None:
+def _credit_item(decision: Decision, said: Charge, kind: str, sentence: str, charge: OpenCharge | None = None) -> None:
     digest = charge_digest(decision, decision.channel, said.transaction)
     decision.open_item(
         queue="credits",
@@ -190,7 +190,7 @@ def settle(decision: Decision, charge: OpenCharge) -> str:
     assert visit is not None
     before, obstacle = charge.held_for, _obstacle(decision, charge, visit)
     if before and before != obstacle:
-        decision.close_item(f"charge/{charge.id}/{before}", "resolved by itself")
+        decision.close_items("resolved by itself", item_key=f"charge/{charge.id}/{before}")
     if obstacle:
         hold(decision, charge, obstacle)
         return obstacle

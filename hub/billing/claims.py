@@ -32,7 +32,8 @@ def create(
 ) -> OpenClaim:
     """Make the claim of *group* (whose charges are *charges*, in its order), check it, and put it where it belongs.
 
-    The claim goes on by itself (``ready``), waits for a person's approval (``held``), or for a correction (``needs fix``).
+    The claim goes on by itself (``ready``), waits for a person's approval (``held``), or for a correction
+    (``needs fix``).
     """
     claim_id = decision.ids.next()
     number = control_number(decision.vault, claim_id)
@@ -148,14 +149,11 @@ def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
         key=f"claim/{claim_id}/withdrawn",
         kind="claim",
         claim_id=claim_id,
-        postings=ledger.mirrored(
-            [posting for charge in charges for posting in _billed(claim.row, charge)]
-        ),
+        postings=ledger.mirrored([posting for charge in charges for posting in _billed(claim.row, charge)]),
         memo=reason,
     )
     claim.record("void_request", "withdrawn", reason=reason)
-    for cause in ("edits", "approval", "rejected", "judge"):
-        decision.close_item(f"claim/{claim_id}/{cause}", "billed anew")
+    decision.close_items("billed anew", claim_id=claim_id, queue=("claim edits", "approval", "rejections"))
     for charge in charges:
         charge.change(state="open", claim_id=None)
         arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)

@@ -1,8 +1,9 @@
 """Patient control numbers (CLM01): opaque, short, and with a check character, so that damage on the way is seen.
 
-A number is ``H``, ten characters drawn from a keyed digest of the claim's id, and a check character by ISO/IEC 7064, MOD 37,36. It
-tells nothing of the patient, has no leading zero to lose, and fits the 17 characters that every payer keeps. Two claims
-that draw the same ten characters are refused by the store's unique constraint, and the claim is made anew with another id.
+A number is ``H``, ten characters drawn from a keyed digest of the claim's id, and a check character by
+ISO/IEC 7064, MOD 37,36. It tells nothing of the patient, has no leading zero to lose, and fits the 17
+characters that every payer keeps. Two claims that draw the same ten characters are refused by the store's
+unique constraint, and the claim is made anew with another id.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def check_character(text: str) -> str:
 
 
 def is_intact(text: str) -> bool:
-    """Whether *text* is a control number of ours without damage: one wrong or two swapped characters are always seen."""
+    """Whether *text* is a whole control number of ours: one wrong or two swapped characters are always seen."""
     return (
         len(text) == _LENGTH
         and text[0] == "H"

@@ -1,4 +1,4 @@
-"""The task ``billing.decide``: one message's values, one thing that came due, or one command, decided from one snapshot."""
+"""The task ``billing.decide``: one message's values, one thing that came due, or one command."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _DUE: dict[str, Callable[[Decision, Row], None]] = {
 def decide(config: BillingConfig, call: TaskCall) -> Reply:
     """Decide the work that ``call.header`` describes.
 
-    ``work`` is ``values`` (``parts[0]`` is the JSON list of ``[type name, plain value]`` of one message), ``due`` or
-    ``command``. The reply's header holds ``changes``, ``complete`` (False: apply, then ask the same again) and, for
-    a command, ``answer``. Raises :class:`UnknownWorkError` for anything else.
+    ``work`` is ``values`` (``parts[0]`` is the JSON list of ``[type name, plain value]`` of one message),
+    ``due`` or ``command``. The reply's header holds ``changes``, ``complete`` (False: apply, then ask the
+    same again) and, for a command, ``answer``. Raises :class:`UnknownWorkError` for anything else.
     """
     header = call.header
     with reading(call.site.store) as connection:
@@ -106,18 +106,3 @@ def _decide_due(decision: Decision, due_id: int) -> None:
     work(decision, row)
     if decision.complete and row["business_at"] == planned:
         decision.update("due", row, done=True)
-
-
-def initial_work(config: BillingConfig, now_ms: int) -> list[Row]:
-    """The rows of `due` that must exist when the engine starts, without ids: insert those whose ``due_key`` is absent."""
-    return [
-        {
-            "due_key": f"batch/{name}",
-            "kind": "batch",
-            "business_at": now_ms + int(partner.batch_every * 1000),
-            "subject_id": None,
-            "subject": name,
-            "done": False,
-        }
-        for name, partner in config.partners.items()
-    ]

@@ -1,8 +1,8 @@
 """One decision of billing: made from a read snapshot, returned as writes that the journal applies or refuses.
 
-A decision reads and writes rows through itself, and so sees what it has already decided: a visit and its charge may
-come in one message. It may be made several times for one cause (a stale snapshot, a crash), so it takes nothing from
-outside its arguments, and whatever it does is keyed by its cause.
+A decision reads and writes rows through itself, and so sees what it has already decided: a visit and its
+charge may come in one message. It may be made several times for one cause (a stale snapshot, a crash), so
+it takes nothing from outside its arguments, and whatever it does is keyed by its cause.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ CHUNK = 400  # writes after which long work stops and is taken up again, so that
 
 @dataclass(slots=True)
 class Decision:
-    """What a decision stands on, and what it wrote so far. *complete* is False when the same work must be taken up again."""
+    """What a decision stands on, and what it wrote so far.
+
+    *complete* is False when the same work must be taken up again.
+    """
 
     connection: Connection
     vault: Vault
@@ -79,7 +82,8 @@ class Decision:
     def rows(self, table: str, *, order_by: str = "", limit: int | None = None, **equals: Any) -> list[Row]:
         """The rows of *table* in which every named column has the value given, this decision's own writes included.
 
-        A tuple stands for any of its values. What is returned is shared: change a row through :meth:`update` only.
+        A tuple stands for any of its values. What is returned is shared: change a row through
+        :meth:`update` only.
         """
         definition = metadata.tables[table]
         question = (table, limit, order_by, *sorted(equals.items()))
@@ -100,8 +104,7 @@ class Decision:
             row
             for row in (known[key] for key in keys)
             if all(
-                row[name] in value if isinstance(value, tuple) else row[name] == value
-                for name, value in equals.items()
+                row[name] in value if isinstance(value, tuple) else row[name] == value for name, value in equals.items()
             )
         ]
         if order_by:
@@ -113,9 +116,7 @@ class Decision:
         row: Row = {}
         for column in metadata.tables[table].c:
             default = column.default
-            row[column.name] = values.pop(
-                column.name, default.arg if default is not None and default.is_scalar else None
-            )
+            row[column.name] = values.pop(column.name, getattr(default, "arg", None))
         if values:
             raise KeyError(f"{table} has no column {', '.join(values)}")
         key = self._keep(table, row)
@@ -153,8 +154,8 @@ class Decision:
     ) -> int:
         """Open a work item, unless one of the same *key* (one cause) was ever opened. Returns its id.
 
-        *sentence* is for a biller and names nobody. *subjects* are the id columns of `work_item` (``claim_id=...``).
-        *evidence* is sealed.
+        *sentence* is for a biller and names nobody. *subjects* are the id columns of `work_item`
+        (``claim_id=...``). *evidence* is sealed.
         """
         found = self.row("work_item", item_key=key)
         if found is not None:
@@ -178,25 +179,29 @@ class Decision:
         )
         return int(made["id"])
 
+    def close_items(self, resolution: str, **equals: Any) -> None:
+        """Resolve the open work items in which every named column has the value given, because their cause has gone."""
+        for found in list(self.rows("work_item", state="open", **equals)):
+            self.update("work_item", found, state="resolved", resolution=resolution)
+            self.note_item(found["id"], "resolved", {"resolution": resolution})
+
     def close_item(self, key: str, resolution: str) -> None:
-        """Resolve the open work item of *key*, if there is one, because its cause has gone."""
-        found = self.row("work_item", item_key=key)
-        if found is None or found["state"] != "open":
-            return
-        self.update("work_item", found, state="resolved", resolution=resolution)
+        """Resolve the open work item of *key*, if there is one."""
+        self.close_items(resolution, item_key=key)
+
+    def note_item(self, item_id: int, kind: str, said: dict[str, Any]) -> None:
+        """Add what somebody (or the hub) did about a work item to its history."""
         self.insert(
             "work_event",
             id=self.ids.next(),
-            item_id=found["id"],
+            item_id=item_id,
             at=self.now_ms,
             actor=self.actor,
-            kind="resolved",
-            body=self.seal("work_event", {"resolution": resolution}),
+            kind=kind,
+            body=self.seal("work_event", said),
         )
 
-    def later(
-        self, *, kind: str, key: str, business_at: int, subject_id: int | None = None, subject: str = ""
-    ) -> None:
+    def later(self, *, kind: str, key: str, business_at: int, subject_id: int | None = None, subject: str = "") -> None:
         """Have *kind* of work come due at *business_at*, once for *key*."""
         if self.row("due", due_key=key) is None:
             self.insert(
@@ -210,9 +215,7 @@ class Decision:
                 done=False,
             )
 
-    def rearm(
-        self, *, kind: str, key: str, business_at: int, subject_id: int | None = None, subject: str = ""
-    ) -> None:
+    def rearm(self, *, kind: str, key: str, business_at: int, subject_id: int | None = None, subject: str = "") -> None:
         """Have *kind* of work come due at *business_at*, whatever was arranged, or done, under *key* before."""
         found = self.row("due", due_key=key)
         if found is None:

@@ -1,7 +1,7 @@
 """The edits that a claim passes before it may leave: each is a rule's name and a sentence for a biller.
 
-They find what the implementation guide's syntax cannot: identifiers that are none, facts that are missing or do not fit. They
-change nothing; codes, amounts and identities are a person's to correct.
+They find what the implementation guide's syntax cannot: identifiers that are none, facts that are missing
+or do not fit. They change nothing; codes, amounts and identities are a person's to correct.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def findings(claim: Claim, payer: Payer, today: date) -> tuple[Finding, ...]:
 
 
 def is_npi(text: str) -> bool:
-    """Whether *text* can be a national provider identifier: ten digits that satisfy Luhn's formula behind the prefix 80840."""
+    """Whether *text* can be an NPI: ten digits that satisfy Luhn's formula behind the prefix 80840."""
     if len(text) != 10 or not (text.isascii() and text.isdecimal()):
         return False
     total = 0
@@ -118,7 +118,5 @@ def _lines(claim: Claim, today: date) -> Iterator[Finding]:
         yield Finding("service date", "A service is dated in the future.")
     if not all(re.fullmatch(r"[A-Z0-9]{5}", line.code) for line in claim.lines):
         yield Finding("procedure code", "A line's procedure code is not five letters and digits.")
-    if any(
-        len(line.modifiers) > 4 or len(set(line.modifiers)) < len(line.modifiers) for line in claim.lines
-    ):
+    if any(len(line.modifiers) > 4 or len(set(line.modifiers)) < len(line.modifiers) for line in claim.lines):
         yield Finding("modifiers", "A line has a modifier twice, or more than four.")

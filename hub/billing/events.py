@@ -1,9 +1,10 @@
 """A claim is a list of events, and its state is what they add up to.
 
-:func:`next_state` is the whole state machine: a pure function of the state before and one event. Answers from
-clearinghouse and payer come late, twice and out of order, so acknowledgements only ever move a claim forward, and a
-rejection wins over any of them. An event that cannot be changes no state and is kept as an anomaly; money is another
-matter: a payment for a claim that was never sent is an anomaly too, and moves the claim all the same, because the money did arrive.
+:func:`next_state` is the whole state machine: a pure function of the state before and one event. Answers
+from clearinghouse and payer come late, twice and out of order, so acknowledgements only ever move a claim
+forward, and a rejection wins over any of them. An event that cannot be changes no state and is kept as an
+anomaly; money is another matter: a payment for a claim that was never sent is an anomaly too, and moves the
+claim all the same, because the money did arrive.
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ SENTENCES = {
 }
 
 
+_SAID = {
+    "ta1": "An interchange's acknowledgement",
+    "ack999": "A group's acknowledgement",
+    "claim_ack": "A claim acknowledgement",
+    "status277": "A claim status",
+    "delivered": "Word of its delivery",
+    "remit": "A payment",
+    "reversal": "The reversal of a payment",
+    "correction": "The correction of a payment",
+}
+
+
 class UnknownClaimError(HubError):
     """Somebody asked for a claim that the store does not hold."""
 
@@ -42,7 +55,7 @@ class UnknownClaimError(HubError):
 
 
 def next_state(state: str, kind: str, facts: dict[str, Any]) -> tuple[str, bool]:
-    """The state after an event of *kind* with *facts* came to a claim in *state*, and whether the event is an anomaly."""
+    """The state after an event came to a claim in *state*, and whether the event is an anomaly."""
     match kind:
         case "created":
             return ("draft", False) if not state else (state, True)
@@ -72,7 +85,7 @@ def next_state(state: str, kind: str, facts: dict[str, Any]) -> tuple[str, bool]
         case "closed":
             return ("closed", False) if state in {*ADJUDICATED, "reversed", "rejected"} else (state, True)
         case "void_request":
-            return ("void", False) if state in {*UNSENT, "rejected"} else (state, True)
+            return ("void", False) if state in {*UNSENT, "batched", "rejected"} else (state, True)
         case "undelivered" | "note":
             return state, False
         case _:
@@ -107,6 +120,8 @@ def _after_status(state: str, level: str, category: str) -> tuple[str, bool]:
     if category[:1] in {"P", "R"}:
         return _forward(state, "pended")
     if category == "A2":
+        if state == "rejected":  # whoever sends it anew must know that the payer has it
+            return state, level == "payer"
         return _forward(state, "accepted payer" if level == "payer" else "accepted clearinghouse")
     if category in {"A0", "A1", "A5"}:
         return _forward(state, "received")
@@ -136,8 +151,9 @@ class OpenClaim:
     def record(self, kind: str, key: str, *, message_id: int | None = None, **facts: Any) -> bool:
         """Add one event; False, and nothing happens, when one with this *key* was recorded for the claim before.
 
-        *facts* are codes, numbers and sentences of our own, never patient data; ``payer_claim_number`` and ``sentence`` among them
-        are also kept on the claim and told to the EHR. A state that the EHR cares about is sent to it.
+        *facts* are codes, numbers and sentences of our own, never patient data; ``payer_claim_number`` and
+        ``sentence`` among them are also kept on the claim and told to the EHR. A state that the EHR cares
+        about is sent to it.
         """
         decision = self.decision
         event_key = f"{self.row['id']}/{key}"
@@ -159,6 +175,8 @@ class OpenClaim:
             anomaly=anomaly,
             detail=detail(**facts),
         )
+        if anomaly:
+            self._report(kind, before)
         number = facts.get("payer_claim_number")
         if number and number != self.row["payer_claim_number"]:
             decision.update("claim", self.row, payer_claim_number=number)
@@ -167,6 +185,18 @@ class OpenClaim:
             if after in _REPORTED:
                 self._tell(event["id"], str(facts.get("sentence") or SENTENCES[after]))
         return True
+
+    def _report(self, kind: str, state: str) -> None:
+        row = self.row
+        self.decision.open_item(
+            queue="anomalies",
+            key=f"claim/{row['id']}/{kind}/{state}",
+            kind="impossible event",
+            sentence=f"{_SAID.get(kind, 'Something')} came for a claim that is {state or 'new'}, which cannot be.",
+            money_cents=row["total_cents"],
+            claim_id=row["id"],
+            patient_id=row["patient_id"],
+        )
 
     def _tell(self, event_id: int, sentence: str) -> None:
         decision, row = self.decision, self.row
@@ -198,7 +228,7 @@ class OpenClaim:
 
 
 def identity(decision: Decision, claim: Row) -> dict[str, str]:
-    """How the EHR knows the visit of *claim*: account, visit_number, mrn, authority, and origin, the channel it came by."""
+    """How the EHR knows the visit of *claim*: account, visit_number, mrn, authority; and the channel it came by."""
     visit = decision.row("visit", id=claim["visit_id"])
     patient = decision.row("patient", id=claim["patient_id"])
     assert visit is not None

@@ -12,7 +12,7 @@ MOST_POINTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Billable:
-    """A charge as far as grouping is concerned. Patient, day and payer are the same for all that are grouped together."""
+    """A charge as far as grouping is concerned. Patient, day and payer are the same for all that are grouped."""
 
     charge_id: int
     rendering_npi: str
@@ -36,8 +36,8 @@ class Group:
 def group(charges: Iterable[Billable]) -> list[Group]:
     """Part *charges* into claims by rendering provider and place of service, each in the order given.
 
-    A claim that is full (lines, or diagnoses that its lines point to) is followed by another. Diagnoses that no line points to are kept
-    while there is room for them.
+    A claim that is full (lines, or diagnoses that its lines point to) is followed by another. Diagnoses
+    that no line points to are kept while there is room for them.
     """
     by_key: dict[tuple[str, str], list[list[Billable]]] = {}
     for charge in charges:

@@ -12,15 +12,13 @@ from hub.store.changes import Row
 def merge(decision: Decision, said: Merge) -> None:
     """Let the retired number mean the survivor for ever, and give the survivor what was the retired record's.
 
-    Claims that were sent keep what they said. A merge in a circle, or one that contradicts an earlier one, changes nothing and is
-    put in front of a person.
+    Claims that were sent keep what they said. A merge in a circle, or one that contradicts an earlier one,
+    changes nothing and is put in front of a person.
     """
     survivor = patients.find(decision, said.survivor.authority, said.survivor.mrn)
     if survivor is None:
         survivor, _ = patients.register(decision, said.survivor, "")
-    digest = patients.alias_digest(
-        decision.vault, said.retired_authority or said.survivor.authority, said.retired_mrn
-    )
+    digest = patients.alias_digest(decision.vault, said.retired_authority or said.survivor.authority, said.retired_mrn)
     alias = decision.row("patient_alias", digest=digest)
     if alias is None:
         decision.insert("patient_alias", digest=digest, patient_id=survivor["id"], retired=True)

@@ -1,4 +1,4 @@
-"""A charge within one decision: its row, what its source said, why it is held, and where its amount stands in the ledger."""
+"""A charge within one decision: its row, what its source said, why it is held, where its amount stands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OpenCharge:
 
     @property
     def held_for(self) -> str:
-        """Why it is held: ``visit``, ``cancelled``, ``patient``, ``performer``, ``place``, ``duplicate``, ``payer``; empty when not."""
+        """Why it is held, one of the keys of :data:`hub.billing.charges.SENTENCES`; empty when it is not."""
         return str(self.body.get("held_for", ""))
 
     def change(self, *, held_for: str = "", **values: Any) -> None:
@@ -115,6 +115,4 @@ def columns(said: Charge) -> dict[str, Any]:
 
 def arm_bill(decision: Decision, visit_id: int, day: str, business_at: int) -> None:
     """Have the open charges that the visit has on *day* billed at *business_at*; a later charge puts that off."""
-    decision.rearm(
-        kind="bill", key=f"bill/{visit_id}/{day}", business_at=business_at, subject_id=visit_id, subject=day
-    )
+    decision.rearm(kind="bill", key=f"bill/{visit_id}/{day}", business_at=business_at, subject_id=visit_id, subject=day)

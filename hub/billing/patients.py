@@ -76,7 +76,7 @@ def expect(decision: Decision, authority: str, mrn: str) -> Row:
 
 
 def moment(decision: Decision, text: str) -> str:
-    """A source's own time in a form whose order as text is the order in time. What is no time is the beginning of all time."""
+    """A source's own time in a form whose order as text is the order in time; empty, the least, for what is none."""
     try:
         said = datetime.fromisoformat(text)
     except ValueError:

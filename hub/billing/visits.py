@@ -7,6 +7,7 @@ from typing import Any
 from hub.billing import charges, claims, patients
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT
+from hub.billing.open_charge import opened
 from hub.billing.values import Visit
 from hub.core.codec import to_plain
 from hub.store.changes import Row
@@ -15,7 +16,8 @@ from hub.store.changes import Row
 def register(decision: Decision, said: Visit) -> None:
     """Make or bring up to date the visit, its patient and what insures them; then look again at what waited for it.
 
-    A snapshot older than the one applied changes nothing. Claims that were not sent yet are made anew when the registration changed.
+    A snapshot older than the one applied changes nothing. Claims that were not sent yet are made anew when
+    the registration changed.
     """
     as_of = patients.moment(decision, said.as_of)
     known = patients.find(decision, said.patient.authority, said.patient.mrn)
@@ -58,9 +60,7 @@ def _update(decision: Decision, visit: Row, said: Visit, patient: Row, as_of: st
     if as_of < decision.unseal("visit", visit["body"])["as_of"]:
         decision.count("stale updates")
         return
-    decision.update(
-        "visit", visit, source_channel=decision.channel, **_columns(decision, said, patient, as_of)
-    )
+    decision.update("visit", visit, source_channel=decision.channel, **_columns(decision, said, patient, as_of))
 
 
 def _columns(decision: Decision, said: Visit, patient: Row, as_of: str) -> dict[str, Any]:
@@ -81,9 +81,9 @@ def _cancel_charges(decision: Decision, visit: Row) -> None:
     for claim in decision.rows("claim", visit_id=visit["id"], state=UNSENT):
         claims.withdraw(decision, claim["id"], "The visit was cancelled.")
     for row in decision.rows("charge", visit_id=visit["id"], state="self pay"):
-        charges.opened(decision, row).from_patient()
+        opened(decision, row).from_patient()
     for row in decision.rows("charge", visit_id=visit["id"], state="open"):
-        charges.hold(decision, charges.opened(decision, row), "cancelled")
+        charges.hold(decision, opened(decision, row), "cancelled")
 
 
 def _start_over(decision: Decision, patient: Row) -> None:
@@ -99,6 +99,6 @@ def _report_other_patient(decision: Decision, visit: Row) -> None:
         queue="anomalies",
         key=f"visit/{visit['id']}/other patient/{decision.message_id}",
         kind="visit of another patient",
-        sentence="The EHR sent a known visit under another patient without saying that the two are one. Nothing was changed.",
+        sentence="The EHR sent a known visit under another patient without merging the two. Nothing was changed.",
         patient_id=visit["patient_id"],
     )

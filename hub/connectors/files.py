@@ -19,7 +19,6 @@ from hub.engine.contracts import (
     DestinationContext,
     EndpointState,
     Failure,
-    Outcome,
     Reply,
     Source,
     SourceContext,

@@ -64,9 +64,7 @@ def record(
         "reason": reason,
         "detail": json.dumps(dict(detail or {}), sort_keys=True, separators=(",", ":")),
     }
-    connection.execute(
-        insert(audit_table).values(**row, previous_hash=previous, hash=record_hash(previous, row))
-    )
+    connection.execute(insert(audit_table).values(**row, previous_hash=previous, hash=record_hash(previous, row)))
     return sequence + 1
 
 
@@ -77,11 +75,7 @@ def verify(connection: Connection) -> int | None:
         select(audit_table).order_by(audit_table.c.sequence)
     )
     for row in rows.mappings():
-        if (
-            row["sequence"] != expected
-            or row["previous_hash"] != previous
-            or row["hash"] != record_hash(previous, row)
-        ):
+        if row["sequence"] != expected or row["previous_hash"] != previous or row["hash"] != record_hash(previous, row):
             return expected
         expected, previous = expected + 1, row["hash"]
     return None

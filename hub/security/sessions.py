@@ -63,11 +63,16 @@ def find_session(connection: Connection, token: str, now_ms: int | None = None) 
 
     None when it is unknown, idle too long, too old, or its account is disabled.
     """
+    return find_session_by_digest(connection, token_digest(token), now_ms)
+
+
+def find_session_by_digest(connection: Connection, digest: bytes, now_ms: int | None = None) -> Session | None:
+    """The live session whose token has *digest*, as :func:`find_session`."""
     now = real_ms() if now_ms is None else now_ms
     row = connection.execute(
         select(session, user_account)
         .join(user_account, user_account.c.name == session.c.user_name)
-        .where(session.c.token_digest == token_digest(token))
+        .where(session.c.token_digest == digest)
     ).first()
     if row is None or row.disabled or now >= row.expires_at or now - row.seen_at >= IDLE_MS:
         return None
@@ -92,12 +97,8 @@ def open_session(connection: Connection, args: dict[str, Any]) -> dict[str, Any]
     """
     now, user = real_ms(), find_user(connection, args["user"])
     if user is None or user.disabled or user.locked_until_at > now:
-        raise SessionRefused(
-            "This account cannot sign in now.", fix="Try again later, or ask an administrator."
-        )
-    connection.execute(
-        delete(session).where((session.c.expires_at <= now) | (session.c.seen_at <= now - IDLE_MS))
-    )
+        raise SessionRefused("This account cannot sign in now.", fix="Try again later, or ask an administrator.")
+    connection.execute(delete(session).where((session.c.expires_at <= now) | (session.c.seen_at <= now - IDLE_MS)))
     connection.execute(
         insert(session).values(
             token_digest=bytes.fromhex(args["token_digest"]),
@@ -175,9 +176,7 @@ def reveal(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
     if row is None:
         raise SessionRefused("The session has ended.", fix="Sign in again.")
     if len(reason) < REASON_LENGTH:
-        raise SessionRefused(
-            "A reason is needed to see patient data.", expected=f"at least {REASON_LENGTH} letters"
-        )
+        raise SessionRefused("A reason is needed to see patient data.", expected=f"at least {REASON_LENGTH} letters")
     until = real_ms() + REVEAL_MS
     connection.execute(
         update(session)

@@ -37,11 +37,9 @@ _BASE = frozenset({"status.view", "messages.view", "claims.view", "remittances.v
 #: What each role may do. A person's permissions are those of all their roles.
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _BASE,
-    "operator": _BASE
-    | {"messages.replay", "channels.operate", "queues.work", "patients.search", "patients.reveal"},
+    "operator": _BASE | {"messages.replay", "channels.operate", "queues.work", "patients.search", "patients.reveal"},
     "engineer": _BASE | {"messages.replay", "channels.operate"},
-    "biller": _BASE
-    | {"accounts.view", "claims.approve", "queues.work", "patients.search", "patients.reveal"},
+    "biller": _BASE | {"accounts.view", "claims.approve", "queues.work", "patients.search", "patients.reveal"},
     "manager": _BASE | {"accounts.view", "claims.approve", "queues.work", "patients.search"},
     "auditor": _BASE | {"audit.view"},
     "admin": frozenset({"status.view", "audit.view", "users.manage"}),
@@ -176,9 +174,7 @@ def set_password(connection: Connection, args: dict[str, Any]) -> dict[str, Any]
     )
     others = session.c.token_digest != bytes.fromhex(args.get("keep", ""))
     connection.execute(delete(session).where(session.c.user_name == name, others))
-    audit.record(
-        connection, actor=args["actor"], action="password change", object_type="user", object_id=name
-    )
+    audit.record(connection, actor=args["actor"], action="password change", object_type="user", object_id=name)
     return {"name": name}
 
 

@@ -27,9 +27,10 @@ The EHR writes
     a credit carried by an acknowledged message: ``transaction``, ``credits`` (the charge's transaction),
     ``account``, ``amount_cents`` (positive), ``when`` (``before`` or ``after``), ``control``.
 ``notification``
-    a FHIR notification that was accepted: ``event``, ``encounter``, ``account``, ``payload``
-    (``full-resource``, ``id-only``), ``status`` (HTTP), ``attempts``, ``fault`` (empty, ``repeated`` or
-    ``out_of_order``).
+    a FHIR notification that was accepted: ``event`` (its event number), ``encounter`` (visit number),
+    ``account``, ``payload`` (``full-resource``, ``id-only``), ``status`` (HTTP), ``attempts``, ``fault``
+    (empty, ``repeated`` or ``out_of_order``), ``repeat`` (the second sending of the same bytes: its
+    charges are booked once, with the first).
 ``result``
     a message that came back over MLLP and was booked: ``control``, ``type``, ``account``, ``status``
     (PV1-41), ``lines`` (each ``transaction`` FT1-31, ``own`` FT1-2, ``line_type`` FT1-6, ``code`` FT1-7,

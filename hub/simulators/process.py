@@ -33,7 +33,8 @@ def _log_warnings() -> None:
     """Write warnings and worse to standard error; the zope interfaces of the parts are unknown to mypy."""
     predicate: Any = logger.LogLevelFilterPredicate(defaultLogLevel=logger.LogLevel.warn)
     # Conch calls it an error when a client says goodbye.
-    predicate.setLogLevelForNamespace("twisted.conch", logger.LogLevel.critical)
+    for namespace in ("twisted.conch", "hub.simulators.sftp_server"):
+        predicate.setLogLevelForNamespace(namespace, logger.LogLevel.critical)
     text: Any = logger.textFileLogObserver(sys.stderr)
     observer: Any = logger.FilteringLogObserver(text, [predicate])
     logger.globalLogBeginner.beginLoggingTo([observer])
@@ -47,10 +48,19 @@ def run(build: Callable[[dict[str, Any]], Simulator]) -> None:
     config: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
     simulator = build(config)
 
+    failures: list[Exception] = []
+
     def begin() -> None:
-        ready = simulator.start()
+        try:
+            ready = simulator.start()
+        except Exception as problem:  # without this the reactor would run on with nothing to do
+            failures.append(problem)
+            reactor.stop()
+            return
+        reactor.addSystemEventTrigger("before", "shutdown", simulator.stop)
         write_atomically(Path(config["ready"]), json.dumps(ready))
 
-    reactor.addSystemEventTrigger("before", "shutdown", simulator.stop)
     reactor.callWhenRunning(begin)
     reactor.run()
+    if failures:
+        raise SystemExit(f"{build.__module__}: {failures[0]}")

@@ -10,6 +10,7 @@ from hub.simulators.adjudication import Adjustment, Decision, PaidLine
 from hub.simulators.world import PAYERS, PRACTICE_NAME, PRACTICE_NPI, PRACTICE_TAX_ID, SUBMITTER, Payer
 from hub.simulators.x12 import Segment, money, write_interchange
 
+PAIRS_IN_PLB = 6
 FILING = {"CI": "12", "MB": "MB", "MC": "MC"}
 
 
@@ -73,9 +74,12 @@ def write_835(remittance: Remittance, sender: str, control: int, when: datetime,
     for decision in remittance.decisions:
         body += _claim(decision, payer, day, skew)
         skew = 0
-    for each in remittance.provider_adjustments:
-        code = f"{each.reason}:{each.reference}" if each.reference else each.reason
-        body.append(["PLB", PRACTICE_NPI, f"{when:%Y}1231", code, money(each.amount)])
+    pairs = remittance.provider_adjustments
+    for start in range(0, len(pairs), PAIRS_IN_PLB):
+        plb = ["PLB", PRACTICE_NPI, f"{when:%Y}1231"]
+        for each in pairs[start : start + PAIRS_IN_PLB]:
+            plb += [f"{each.reason}:{each.reference}" if each.reference else each.reason, money(each.amount)]
+        body.append(plb)
     return write_interchange(
         body,
         sender=sender,

@@ -47,7 +47,7 @@ def read_billing(
             continue
         if settings is not None and partner.environment != settings.environment:
             sentence = f"This partner is for {partner.environment}, this site is {settings.environment}."
-            findings.append(file.finding(("environment",), "H302", sentence, "The two never mix."))
+            findings.append(file.finding(("environment",), "H506", sentence, "The two never mix."))
         if partner.name in partners:
             findings.append(file.finding(("name",), "H503", f'Partner "{partner.name}" stands twice.'))
         partners[partner.name] = partner

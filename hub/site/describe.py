@@ -164,19 +164,6 @@ def _parameter(status: Event | None, name: str) -> str:
     return ""
 
 
-def focuses(event: Event) -> list[str]:
-    """The references that a FHIR notification is about, in order."""
-    found = []
-    for status in event.resources("Parameters"):
-        for parameter in status.each("parameter"):
-            found += [
-                part["valueReference.reference"] for part in parameter.each("part") if part["name"] == "focus"
-            ]
-    for status in event.resources("SubscriptionStatus"):
-        found += status.all("notificationEvent[*].focus.reference")
-    return [reference for reference in found if reference]
-
-
 def _values(resource: Event | None) -> list[str]:
     return resource.all("identifier[*].value") if resource else []
 

@@ -28,7 +28,7 @@ from hub.site.settings import HubSettings
 class SiteError(HubError):
     """A site cannot be used as it is."""
 
-    code = "H600"
+    code = "H215"
 
 
 @dataclass(frozen=True)

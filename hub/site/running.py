@@ -119,7 +119,7 @@ def _floor(store: Engine) -> int:
 
 def _first_work(site: Site) -> list[dict[str, Any]]:
     assert site.billing is not None
-    return list(initial_work(site.billing))
+    return initial_work(site.billing, site.clock.now_ms())
 
 
 def _workers(reactor: Any, site: Site, ids: IdMaker, log: Log) -> WorkerPools:

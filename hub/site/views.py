@@ -178,6 +178,33 @@ class Event:
         """The value of the FHIR identifier of *system* among those at *path*; ``""`` when there is none."""
         return next((text for text in self._matching(path, system, "value")), "")
 
+    def required_identifier(self, system: str, path: str = "identifier") -> str:
+        """As :meth:`identifier`. Raises `FieldMissing` when there is none."""
+        text = self.identifier(system, path)
+        if not text:
+            raise FieldMissing(
+                "This resource lacks an identifier that the mapping requires.",
+                where=self._where(path),
+                expected=f"one of system {system}",
+            )
+        return text
+
+    def focuses(self) -> list[str]:
+        """The references that a FHIR notification is about (``Encounter/17``), in order.
+
+        They stand in a Parameters resource in R4, in a SubscriptionStatus since R4B. Source: Subscriptions R5 Backport guide.
+        """
+        parts = [
+            part
+            for status in list.__iter__(self.resources("Parameters"))
+            for part in _flat(status._values("parameter.part"))
+            if isinstance(part, dict) and part.get("name") == "focus"
+        ]
+        found = [text for part in parts for text in Event(part).all("valueReference.reference")]
+        for status in list.__iter__(self.resources("SubscriptionStatus")):
+            found += status.all("notificationEvent.focus.reference")
+        return found
+
     def codes(self, path: str, system: str) -> list[str]:
         """Every code of *system* in the FHIR CodeableConcept (or concepts) at *path*, in order."""
         return [

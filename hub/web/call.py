@@ -16,10 +16,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.core.vault import Vault
-from hub.security.sessions import Session
+from hub.security.sessions import Session, find_session_by_digest
 from hub.security.users import permissions_of
 from hub.store.database import reading
-from hub.web.control import Control, EngineUnreachable
+from hub.web.control import Control, EngineAwayError
 from hub.web.masking import Piece
 from hub.web.queries import queues, status
 from hub.web.settings import WebSettings
@@ -70,11 +70,12 @@ class Call:
     @property
     def revealed(self) -> bool:
         """Whether patient data is shown: revealed with a reason, not yet over, and the look could be recorded."""
-        return (
-            not self._concealed
-            and self.session.revealed_until_at > real_ms()
-            and self.may("patients.reveal")
-        )
+        return not self._concealed and self.session.revealed_until_at > real_ms() and self.may("patients.reveal")
+
+    def still_signed_in(self) -> bool:
+        """Whether the session is still live; a long answer asks again and again."""
+        with self.reading() as connection:
+            return find_session_by_digest(connection, self.session.token_digest) is not None
 
     def path_id(self, name: str = "id") -> int:
         """The id in the path. Raises :class:`NotFound` when it is no number that an id can be."""
@@ -95,7 +96,10 @@ class Call:
             yield connection
 
     def look(self, object_type: str, object_id: object, patient_id: int | None = None, action: str = "view") -> None:
-        """Record that the person looks at something of a patient. When that cannot be recorded nothing is revealed on this page."""
+        """Record that the person looks at something of a patient.
+
+        When that cannot be recorded nothing is revealed on this page.
+        """
         try:
             self.site.control.write(
                 "audit",
@@ -110,7 +114,7 @@ class Call:
                 },
                 self.actor,
             )
-        except EngineUnreachable as error:
+        except EngineAwayError as error:
             self.engine_problem = error.what
             self._concealed = True
 

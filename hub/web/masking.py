@@ -28,18 +28,118 @@ _HL7_FIELDS: dict[str, frozenset[int] | None] = {
     "TXA": frozenset({12, 16}),
 }
 _HL7_HARMLESS = frozenset(
-    ["MSH", "EVN", "MSA", "ERR", "PV2", "FT1", "DG1", "PR1", "IN3", "SCH", "RGS", "AIS", "AIL", "AIP", "AIG", "ROL", "SFT", "BHS", "FHS", "BTS", "FTS", "PD1", "PID", "PV1", "IN1", "OBR", "ORC"]
+    [
+        "MSH",
+        "EVN",
+        "MSA",
+        "ERR",
+        "PV2",
+        "FT1",
+        "DG1",
+        "PR1",
+        "IN3",
+        "SCH",
+        "RGS",
+        "AIS",
+        "AIL",
+        "AIP",
+        "AIG",
+        "ROL",
+        "SFT",
+        "BHS",
+        "FHS",
+        "BTS",
+        "FTS",
+        "PD1",
+        "PID",
+        "PV1",
+        "IN1",
+        "OBR",
+        "ORC",
+    ]
 )
 
 #: NM101 codes of parties that are people or firms of the field, not patients.
 _X12_PUBLIC = frozenset(
-    ["40", "41", "45", "71", "72",  "77", "82", "85", "87", "DK", "DN", "DQ", "P3", "PE", "PR", "PW", "QB", "TT", "TU", "FA", "ZZ", "1P", "2B", "AY", "ACV", "36", "1I", "80"]
+    [
+        "40",
+        "41",
+        "45",
+        "71",
+        "72",
+        "77",
+        "82",
+        "85",
+        "87",
+        "DK",
+        "DN",
+        "DQ",
+        "P3",
+        "PE",
+        "PR",
+        "PW",
+        "QB",
+        "TT",
+        "TU",
+        "FA",
+        "ZZ",
+        "1P",
+        "2B",
+        "AY",
+        "ACV",
+        "36",
+        "1I",
+        "80",
+    ]
 )
 _X12_REFERENCES = frozenset({"SY", "1W", "EA", "IG", "23", "0F", "1L", "6P", "GH", "HJ", "Y4", "3H"})
 
 #: JSON keys whose values (and all below them) name, reach or identify a person.
 _JSON_KEYS = frozenset(
-    ["name", "family", "given", "middle", "suffix", "insured_name", "insured_birth_date", "insured_address", "birth_date", "birthDate", "telecom", "phone", "email", "address", "line", "line2", "city", "postal_code", "postalCode", "identifier", "mrn", "retired_mrn", "account", "visit_number", "member_id", "memberId", "subscriberId", "subscriber", "group_number", "display", "text", "div", "reference", "contact", "photo", "patient_name", "subject_name", "valueString", "deceasedDateTime", "note", "comment", "url"]
+    [
+        "name",
+        "family",
+        "given",
+        "middle",
+        "suffix",
+        "insured_name",
+        "insured_birth_date",
+        "insured_address",
+        "birth_date",
+        "birthDate",
+        "telecom",
+        "phone",
+        "email",
+        "address",
+        "line",
+        "line2",
+        "city",
+        "postal_code",
+        "postalCode",
+        "identifier",
+        "mrn",
+        "retired_mrn",
+        "account",
+        "visit_number",
+        "member_id",
+        "memberId",
+        "subscriberId",
+        "subscriber",
+        "group_number",
+        "display",
+        "text",
+        "div",
+        "reference",
+        "contact",
+        "photo",
+        "patient_name",
+        "subject_name",
+        "valueString",
+        "deceasedDateTime",
+        "note",
+        "comment",
+        "url",
+    ]
 )
 
 

@@ -114,9 +114,9 @@ def mark(state: str | Sign, tag: bool = False) -> Markup:
 
 def masked(what: str) -> Markup:
     """Dots of a fixed length; a screen reader hears what is behind them."""
-    return Markup('<span class="mask"><span class="vh">{}, masked</span><span aria-hidden="true">{}</span></span>').format(
-        what, DOTS
-    )
+    return Markup(
+        '<span class="mask"><span class="vh">{}, masked</span><span aria-hidden="true">{}</span></span>'
+    ).format(what, DOTS)
 
 
 def pieces(parts: tuple[Piece, ...], revealed: bool) -> Markup:
@@ -133,7 +133,10 @@ def pieces(parts: tuple[Piece, ...], revealed: bool) -> Markup:
 
 
 def spark(values: tuple[int, ...], label: str, tone: str = "") -> Markup:
-    """A line over the last 60 minutes, with its numbers as a sentence. Five-minute means keep single messages from looking like noise."""
+    """A line over the last 60 minutes, with its numbers as a sentence.
+
+    Five-minute means keep single messages from looking like noise.
+    """
     width, height, top = 108.0, 24.0, 3.0
     smooth = [sum(values[max(0, i - 4) : i + 1]) / len(values[max(0, i - 4) : i + 1]) for i in range(len(values))]
     highest = max(smooth, default=0) or 1

@@ -34,8 +34,9 @@ class ChannelInfo:
 class WebSettings:
     """Everything that pages need to know of the site.
 
-    *environment* is ``production`` or ``test``. *secure* means that browsers reach the pages over TLS:
-    cookies are then sent over nothing else. *payers* maps payer ids to the names billers use.
+    *environment* is ``production`` or ``test``. *secure* means that browsers reach the pages over TLS: cookies are then
+    sent over nothing else. *authorities* are who gives out the record numbers of patients. *payers* maps payer ids to
+    the names billers use.
     """
 
     title: str
@@ -48,5 +49,6 @@ class WebSettings:
     version: str = ""
     channels: tuple[ChannelInfo, ...] = ()
     payers: dict[str, str] = field(default_factory=dict)
+    authorities: tuple[str, ...] = ("",)
     secure: bool = False
     live_seconds: float = 2.0

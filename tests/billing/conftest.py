@@ -24,7 +24,8 @@ from hub.billing.config import (
     Practice,
     Provider,
 )
-from hub.billing.decide import decide, initial_work
+from hub.billing.batches import initial_work
+from hub.billing.decide import decide
 from hub.billing.values import Address, BillingValue, Charge, Coverage, Name, PartnerFile, Patient, Visit
 from hub.core.clock import BusinessClock, at, real_ms
 from hub.core.codec import to_plain
@@ -85,9 +86,7 @@ def billing_config(**policy: Any) -> BillingConfig:
             npi="1999000015",
             tax_id="371990001",
             taxonomy="207Q00000X",
-            address=PostalAddress(
-                line="214 ALDER STREET", city="SPRINGFIELD", state="IL", postal_code="627014410"
-            ),
+            address=PostalAddress(line="214 ALDER STREET", city="SPRINGFIELD", state="IL", postal_code="627014410"),
             phone="2175550142",
             time_zone="America/Chicago",
             provider=(
@@ -169,9 +168,7 @@ class World:
 
     # ------------------------------------------------------------ deciding
 
-    def decide_values(
-        self, values: list[BillingValue], *, raw: bytes = b"", channel: str = "ehr_visits"
-    ) -> int:
+    def decide_values(self, values: list[BillingValue], *, raw: bytes = b"", channel: str = "ehr_visits") -> int:
         """Have billing take the values of one message, whose raw bytes are *raw*. Returns the message's id."""
         message_id = self.add_message(channel=channel, kind="message", raw=raw)
         plain = json.dumps([[type(value).__name__, to_plain(value)] for value in values]).encode()
@@ -187,16 +184,14 @@ class World:
 
     def decide_file(self, raw: bytes, partner: str = "clearway", kinds: tuple[str, ...] = ()) -> int:
         """Have billing read an X12 file of *partner*. Returns the message's id."""
-        return self.decide_values(
-            [PartnerFile(partner=partner, kinds=kinds)], raw=raw, channel="responses_in"
-        )
+        return self.decide_values([PartnerFile(partner=partner, kinds=kinds)], raw=raw, channel="responses_in")
 
     def command(self, name: str, actor: str = "biller", **args: Any) -> dict[str, Any]:
         """Run a command and return its answer."""
         return self._decide({"work": "command", "name": name, "args": args, "actor": actor})["answer"]
 
     def run_due(self, *kinds: str) -> int:
-        """Do everything that is due by now (of *kinds*, where given), as often as new things come due. Returns how many."""
+        """Do everything that is due by now (of *kinds*, where given), and what comes due by it. Returns how many."""
         ran = 0
         seen: set[tuple[int, int]] = set()
         while True:
@@ -219,7 +214,7 @@ class World:
         """Insert what the engine inserts when it starts."""
         known = {row["due_key"] for row in self.rows(tables.due)}
         with self.writing() as connection:
-            for row in initial_work(self.config, self.clock.now_ms()):
+            for row in initial_work(self.config):
                 if row["due_key"] not in known:
                     connection.execute(insert(tables.due).values(id=self.ids.next(), version=1, **row))
 
@@ -295,9 +290,7 @@ class World:
 
     def items(self, queue: str = "") -> list[dict[str, Any]]:
         """The open work items (of *queue*)."""
-        return [
-            row for row in self.rows(tables.work_item, state="open") if not queue or row["queue"] == queue
-        ]
+        return [row for row in self.rows(tables.work_item, state="open") if not queue or row["queue"] == queue]
 
     def open(self, table: Any, row: dict[str, Any]) -> Any:
         """The sealed body of *row*."""

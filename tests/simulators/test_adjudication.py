@@ -54,13 +54,14 @@ def test_every_decision_its_reversal_and_its_correction_balance(found, payer_id,
             if decision.status != "22":
                 assert line.paid >= 0
                 assert all(each.amount > 0 for each in line.adjustments if line.charge)
-    taken = data.draw(st.integers(-5000, 5000))
-    remittance = Remittance(payer, "TRACE1", tuple(decisions), (ProviderAdjustment("CS", "", taken),))
+    taken = data.draw(st.lists(st.integers(-5000, 5000), max_size=8))
+    adjustments = tuple(ProviderAdjustment("WO", "ICN1", amount) for amount in taken)
+    remittance = Remittance(payer, "TRACE1", tuple(decisions), adjustments)
     text = write_835(remittance, "CLEARWAY01", 1, WHEN)
     interchange = read_interchange(text)
     segments = interchange.transactions[0].segments
     paid = sum(cents(each[4]) for each in segments if each[0] == "CLP")
-    plb = sum(cents(each[4]) for each in segments if each[0] == "PLB")
+    plb = sum(cents(amount) for each in segments if each[0] == "PLB" for amount in each[4::2])
     assert paid - plb == sum(cents(each[2]) for each in segments if each[0] == "BPR")
 
 

@@ -294,6 +294,24 @@ def test_faults_repeat_spoil_halve_and_invent_files_and_the_money_that_counts_st
     tools.wait_for(let_in_again).close()
 
 
+def test_a_transaction_refused_by_999_goes_no_further_and_may_come_again(pair, hub_key, tmp_path, tools):
+    clearinghouse, payer = pair(reject_group=True)
+    client = connect(clearinghouse, hub_key)
+    sftp = client.open_sftp()
+    for control in (51, 52):
+        text = tools.file_837(control, [{"pcn": "GGG1"}]).encode()
+        sftp.putfo(io.BytesIO(text), f"/inbound/{control}.837")
+        count = control - 50
+        tools.wait_for(lambda count=count: len(clearinghouse.entries("file_in")) == count)
+    client.close()
+    files = tools.wait_for(lambda: len(found := outbound(tmp_path, "*.999")) == 2 and found)
+    answers = [[each for each in segments(path.read_text()) if each[0] == "AK9"][0] for path in files]
+    assert answers == [["AK9", "R", "1", "1", "0"], ["AK9", "A", "1", "1", "1"]]
+    assert [entry["outcome"] for entry in clearinghouse.entries("file_in")] == ["rejected_999", "accepted"]
+    tools.wait_for(lambda: payer.summary()["received"])
+    assert [entry["isa13"] for entry in clearinghouse.entries("claim")] == ["000000052"]
+
+
 def test_a_stranger_s_key_is_refused(pair, tmp_path, tools):
     clearinghouse, _ = pair()
     path = tools.write_key(tmp_path / "other")

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from fhir.resources.R4B.bundle import Bundle
 
 
 def ack(message, code="AA"):
@@ -210,6 +211,7 @@ def test_one_visit_in_eight_comes_as_a_notification_half_of_them_without_resourc
     for _, body in hook.bodies:
         kinds = [entry["resource"]["resourceType"] for entry in body["entry"]]
         assert kinds[0] == "Parameters"
+        assert Bundle.model_validate(body).type == "history"
         assert kinds == ["Parameters"] or {"Patient", "Encounter", "ChargeItem"} <= set(kinds)
 
     base = simulator.ready["fhir_base"]

@@ -19,6 +19,16 @@ class Problem:
     expected: str = ""
     found: str = ""
 
+    @property
+    def segment(self) -> str:
+        """The segment at fault, ``SE`` for example."""
+        return self.code[:-2] if self.element else self.code
+
+    @property
+    def element(self) -> str:
+        """The number of the element at fault, ``01`` for example; empty when it is the whole segment."""
+        return self.code[-2:] if len(self.code) > 3 and self.code[-2:].isdigit() else ""
+
 
 @dataclass(frozen=True, slots=True)
 class InterchangeHeader:

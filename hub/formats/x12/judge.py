@@ -1,8 +1,8 @@
 """A second opinion on an interchange before it leaves: pyx12 checks it against the guides' maps.
 
 It finds syntax, lengths, types, required and unexpected segments, hierarchy and some code values (SNIP
-levels 1 and 2); what it cannot see (balances, pointers, identifiers) is the work of the edits. It takes 5 ms
-and more per claim and belongs in a worker. Maps take up to half a second to load and are kept.
+levels 1 and 2); what it cannot see (balances, pointers, identifiers) is the work of the edits. It takes a
+millisecond or more per claim and belongs in a worker. Maps take up to half a second to load and are kept.
 """
 
 from __future__ import annotations
@@ -61,11 +61,10 @@ def judge(data: bytes) -> Verdict:
     except X12Error as error:
         return Verdict(False, (Finding("", "ISA", 0, "", "ISA", error.what),))
     own = tuple(
-        Finding("", problem.code[:3].rstrip("0"), 0, problem.code[-2:] if problem.code[-1].isdigit() else "",
-                problem.code, problem.message)
+        Finding("", problem.segment, 0, problem.element, problem.code, problem.message)
         for interchange in interchanges
         for problem in interchange.problems
-    )  # fmt: skip
+    )
     try:
         ok, found = _run(text)
     except Exception as error:

@@ -51,10 +51,9 @@ V = TypeVar("V")
 def write_837p(envelope: Envelope, batch: ClaimBatch) -> bytes:
     """The interchange that carries *batch*, one transaction set.
 
-    Claims are gathered by billing provider, then subscriber and payer, then patient, each in the order of
-    its first claim. Raises :class:`UnwritableError` for an empty batch, a claim without
-    lines or diagnoses, and an envelope that cannot be written. Whether the content is right is for the judge
-    and the edits to say.
+    Claims are gathered by billing provider, then subscriber and payer, then patient, each in the order of its
+    first claim. Raises :class:`UnwritableError` for an empty batch, a claim without lines or diagnoses, and an
+    envelope that cannot be written. Whether the content is right is for the judge and the edits to say.
     """
     if not batch.claims:
         raise UnwritableError("A batch needs at least one claim.", where="837P")
@@ -70,10 +69,10 @@ def write_837p(envelope: Envelope, batch: ClaimBatch) -> bytes:
 def read_837p(data: bytes) -> list[Claim]:
     """Every claim in the 837P transactions of *data*, in the order of the file.
 
-    Reads back what :func:`write_837p` wrote as equal values, and of other senders' files what a
-    :class:`Claim` can hold. Raises :class:`WrongTransactionError`
-    when there is another kind of transaction, :class:`WrongValueError` for elements that
-    are no amounts, quantities or dates, and what :func:`read_interchanges` raises.
+    Reads back what :func:`write_837p` wrote as equal values, and of other senders' files what a :class:`Claim`
+    can hold. Raises :class:`WrongTransactionError` when there is another kind of transaction,
+    :class:`WrongValueError` for elements that are no amounts, quantities or dates, and what
+    :func:`read_interchanges` raises.
     """
     claims: list[Claim] = []
     for transaction in read_transactions(data):

@@ -14,7 +14,11 @@ def listing(call: Call) -> Response:
     text = call.query.get("q", "").strip()[:100]
     call.look("accounts", "", action="search" if text else "list")
     with call.reading() as connection:
-        rows = accounts.find(connection, call.site.vault, text) if text else accounts.recent(connection)
+        rows = (
+            accounts.find(connection, call.site.vault, text, call.site.settings.authorities)
+            if text
+            else accounts.recent(connection)
+        )
         found = [(row, person(call, row), accounts.balance(connection, row.patient_id)) for row in rows]
     return call.page("accounts.html", title="Accounts", text=text, found=found)
 
@@ -42,7 +46,10 @@ def show(call: Call) -> Response:
         charges=charges,
         claims=claims,
         numbers={claim.id: claim.control_number for claim in claims},
-        coverages=[(c, call.shown(str(call.unseal("coverage", c.sealed).get("member_id") or ""), "member number")) for c in coverages],
+        coverages=[
+            (c, call.shown(str(call.unseal("coverage", c.sealed).get("member_id") or ""), "member number"))
+            for c in coverages
+        ],
         ledger=ledger,
         last=ledger[-1] if ledger else None,
         payers=call.site.settings.payers,

@@ -16,6 +16,4 @@ def listing(call: Call) -> Response:
         rows, older = audit.page(connection, actor, call.number("patient"), call.number("before"))
         checked = call.query.get("verify") == "1"
         broken = verify(connection) if checked else None
-    return call.page(
-        "audit.html", title="Audit", rows=rows, older=older, actor=actor, checked=checked, broken=broken
-    )
+    return call.page("audit.html", title="Audit", rows=rows, older=older, actor=actor, checked=checked, broken=broken)

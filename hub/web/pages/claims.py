@@ -30,9 +30,7 @@ def listing(call: Call) -> Response:
     with call.reading() as connection:
         rows, older = claims.find(connection, search)
         stages = {stage.state: stage for stage in status.claims_by_state(connection)}
-    return call.page(
-        "claims.html", title="Claims", search=search, rows=rows, older=older, stages=stages, states=STATES
-    )
+    return call.page("claims.html", title="Claims", search=search, rows=rows, older=older, stages=stages, states=STATES)
 
 
 def show(call: Call) -> Response:
@@ -42,9 +40,9 @@ def show(call: Call) -> Response:
 
 def approve(call: Call) -> Response:
     """Release a claim that waits for a person."""
-    claim_id = call.path_id()
+    claim_id, version = call.path_id(), str(call.form.get("version", ""))
     try:
-        call.site.control.billing("approve", {"claim_id": claim_id}, call.actor)
+        call.site.control.billing("approve_claim", {"claim_id": claim_id, "version": version}, call.actor)
     except HubError as error:
         return _page(call, f"{error.what} {error.fix}".strip())
     return call.back(f"/claims/{claim_id}", "approved")

@@ -52,17 +52,13 @@ def preferences(call: Call) -> Response:
     for name, field in (("hub_theme", "theme"), ("hub_keys", "keys")):
         value = str(call.form.get(field, ""))
         value = value if value in {"light", "dark", "off"} else ""
-        response.set_cookie(
-            name, value, max_age=_YEAR, httponly=True, samesite="lax", secure=call.site.settings.secure
-        )
+        response.set_cookie(name, value, max_age=_YEAR, httponly=True, samesite="lax", secure=call.site.settings.secure)
     return response
 
 
 def reveal_form(call: Call) -> Response:
     """The reason for seeing patient data."""
-    return call.page(
-        "reveal.html", title="Reveal", back=local_path(call.query.get("next", "/")), errors={}, reason=""
-    )
+    return call.page("reveal.html", title="Reveal", back=local_path(call.query.get("next", "/")), errors={}, reason="")
 
 
 def reveal(call: Call) -> Response:
@@ -73,15 +69,18 @@ def reveal(call: Call) -> Response:
         problem = f"Say why you need to see it, at least {REASON_LENGTH} letters."
     else:
         path = back.split("?")[0]
-        args = {"token_digest": call.session.token_digest.hex(), "reason": reason, "object_type": "page", "object_id": path[:64]}
+        args = {
+            "token_digest": call.session.token_digest.hex(),
+            "reason": reason,
+            "object_type": "page",
+            "object_id": path[:64],
+        }
         try:
             call.site.control.write("reveal", args, call.actor)
         except HubError as error:
             problem = error.what
     if problem:
-        return call.page(
-            "reveal.html", code=422, title="Reveal", back=back, errors={"reason": problem}, reason=reason
-        )
+        return call.page("reveal.html", code=422, title="Reveal", back=back, errors={"reason": problem}, reason=reason)
     return RedirectResponse(back, status_code=303)
 
 

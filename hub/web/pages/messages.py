@@ -16,6 +16,7 @@ from hub.web.call import Call, NotFound
 from hub.web.content import ParsedView, RawView, mapped_rows, parsed_view, raw_view
 from hub.web.masking import Piece, json_facts
 from hub.web.queries import claims, messages
+from hub.web.words import sign
 
 PERIODS = {
     "hour": ("Last hour", 3_600_000),
@@ -125,15 +126,20 @@ def show(call: Call) -> Response:
     detail, deliveries, context = _load(call)
     call.look("message", detail.id)
     with call.reading() as connection:
-        values: dict[str, Any] = {
-            "": lambda: {"moments": _timeline(detail, deliveries)},
-            "raw": lambda: {"raw": raw_view(_content(call, connection, detail.raw_id))},
-            "parsed": lambda: {"parsed": parsed_view(_content(call, connection, detail.raw_id))},
-            "mapped": lambda: {"mapped": _mapped(call, connection, detail)},
-            "outgoing": lambda: {"parts": _outgoing(call, connection, deliveries)},
-            "answer": lambda: {"parts": _answers(call, connection, detail, deliveries)},
-            "log": dict,
-        }[tab]()
+        values: dict[str, Any] = {}
+        match tab:
+            case "":
+                values["moments"] = _timeline(detail, deliveries)
+            case "raw":
+                values["raw"] = raw_view(_content(call, connection, detail.raw_id))
+            case "parsed":
+                values["parsed"] = parsed_view(_content(call, connection, detail.raw_id))
+            case "mapped":
+                values["mapped"] = _mapped(call, connection, detail)
+            case "outgoing":
+                values["parts"] = _outgoing(call, connection, deliveries)
+            case "answer":
+                values["parts"] = _answers(call, connection, detail, deliveries)
     return call.page("message.html", tab=tab, tabs=TABS, **context, **values)
 
 
@@ -147,22 +153,18 @@ def replay(call: Call) -> Response:
     detail, deliveries, _ = _load(call)
     chosen = str(call.form.get("stage", ""))
     reason = str(call.form.get("reason", "")).strip()
-    destinations = [str(d) for d in call.form.getlist("destination")]  # type: ignore[attr-defined]
     delivery = next((d for d in deliveries if str(d.id) == chosen), None)
     errors = {}
     if chosen != "raw" and delivery is None:
         errors["stage"] = "Choose what is sent."
     if len(reason) < REASON_LENGTH:
         errors["reason"] = f"Say why it should be sent again, at least {REASON_LENGTH} letters."
-    if chosen == "raw" and deliveries and not destinations:
-        errors["destination"] = "Tick at least one destination."
     if errors:
-        return _replay_page(call, errors, {"stage": chosen, "reason": reason, "destination": destinations})
+        return _replay_page(call, errors, {"stage": chosen, "reason": reason})
     args = {
         "message_id": detail.id,
         "from": "raw" if delivery is None else "delivery",
         "delivery_id": delivery.id if delivery else None,
-        "destinations": destinations or None if delivery is None else [delivery.destination],
         "reason": reason,
         "token": str(call.form.get("token", "")),
     }
@@ -170,7 +172,7 @@ def replay(call: Call) -> Response:
         call.site.control.ask("replay", args, call.actor)
     except HubError as error:
         errors = {"stage": f"{error.what} {error.fix}".strip()}
-        return _replay_page(call, errors, {"stage": chosen, "reason": reason, "destination": destinations})
+        return _replay_page(call, errors, {"stage": chosen, "reason": reason})
     return call.back(f"/messages/{detail.id}", "replayed")
 
 
@@ -185,12 +187,12 @@ def close_delivery(call: Call) -> Response:
     call.request.path_params["id"] = str(message_id)
     if len(reason) < REASON_LENGTH:
         error = {"reason": f"Say how you know that it arrived, at least {REASON_LENGTH} letters."}
-        return _replay_page(call, error, {"stage": str(delivery_id), "reason": reason, "destination": []})
+        return _replay_page(call, error, {"stage": str(delivery_id), "reason": reason})
     try:
         call.site.control.ask("close_delivery", {"delivery_id": delivery_id, "reason": reason}, call.actor)
     except HubError as error:
         problem = {"reason": f"{error.what} {error.fix}".strip()}
-        return _replay_page(call, problem, {"stage": str(delivery_id), "reason": reason, "destination": []})
+        return _replay_page(call, problem, {"stage": str(delivery_id), "reason": reason})
     return call.back(f"/messages/{message_id}", "closed")
 
 
@@ -214,7 +216,7 @@ def _load(call: Call) -> tuple[messages.MessageDetail, list[messages.Delivery], 
     return detail, deliveries, context
 
 
-def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, Any]) -> Response:
+def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, str]) -> Response:
     detail, deliveries, context = _load(call)
     call.look("message", detail.id, action="replay form")
     ambiguous = next((d for d in deliveries if d.state == "ambiguous"), None)
@@ -275,7 +277,7 @@ def _outgoing(call: Call, connection: Any, deliveries: list[messages.Delivery]) 
 
 
 def _values_as_json(body: bytes) -> bytes:
-    """Billing values, stored as pairs of type and plain fields, as one JSON object each, so that keys say what is masked."""
+    """Billing values, stored as pairs of type and fields, as objects, so that their keys say what is masked."""
     values = json.loads(body)
     return json.dumps([{str(kind): plain} for kind, plain in values]).encode()
 
@@ -303,9 +305,7 @@ def _timeline(detail: messages.MessageDetail, deliveries: list[messages.Delivery
     if detail.answer == "delivered":
         moments.append(Moment(detail.received_at, "done", "ok", "Answered", "the answer is on its own tab"))
     for delivery in deliveries:
-        moments.append(
-            Moment(delivery.created_at, "queued", "", f"Queued for {delivery.destination}", delivery.kind)
-        )
+        moments.append(Moment(delivery.created_at, "queued", "", f"Queued for {delivery.destination}", delivery.kind))
         for attempt in delivery.tries:
             took = f", {attempt.ended_at - attempt.started_at:,} ms" if attempt.ended_at else ""
             by = f", by {attempt.actor}" if attempt.actor != "hub" else ""
@@ -321,12 +321,8 @@ def _timeline(detail: messages.MessageDetail, deliveries: list[messages.Delivery
                 evidence = f"{attempt.reason} ({evidence})"
             moments.append(Moment(attempt.started_at, shape, tone, sentence, evidence))
         if delivery.state == "closed" and delivery.finished_at:
-            moments.append(
-                Moment(delivery.finished_at, "closed", "ok", "Closed without sending", delivery.reason)
-            )
+            moments.append(Moment(delivery.finished_at, "closed", "ok", "Closed without sending", delivery.reason))
     if detail.finished_at is not None:
-        shape = {"done": ("done", "ok"), "filtered": ("filtered", ""), "held": ("held", "warn")}.get(
-            detail.onward, ("failed" if detail.onward == "errored" else "rejected", "bad")
-        )
-        moments.append(Moment(detail.finished_at, *shape, detail.onward.capitalize(), detail.reason))
+        end = sign(detail.onward)
+        moments.append(Moment(detail.finished_at, end.shape, end.tone, end.word, detail.reason))
     return sorted(moments, key=lambda moment: moment.at)

@@ -64,12 +64,12 @@ def comment(call: Call) -> Response:
     text = str(call.form.get("text", "")).strip()
     if len(text) < COMMENT_LENGTH:
         return _page(call, None, call.path_id(), {"text": "Write a comment first."}, {})
-    return _act(call, "comment", {"text": text}, "commented")
+    return _act(call, "comment_item", {"comment": text}, "commented")
 
 
 def assign(call: Call) -> Response:
     """Give an item to somebody, or to nobody."""
-    return _act(call, "assign", {"assignee": str(call.form.get("assignee", "")) or None}, "assigned")
+    return _act(call, "assign_item", {"assignee": str(call.form.get("assignee", "")).strip()}, "assigned")
 
 
 def resolve(call: Call) -> Response:
@@ -78,7 +78,7 @@ def resolve(call: Call) -> Response:
     text = str(call.form.get("note", "")).strip()
     if not resolution:
         return _page(call, None, call.path_id(), {"resolution": "Choose what was done."}, {"note": text})
-    return _act(call, "resolve", {"resolution": resolution, "text": text}, "resolved")
+    return _act(call, "resolve_item", {"resolution": resolution, "comment": text}, "resolved")
 
 
 def slug(queue: str) -> str:
@@ -94,7 +94,7 @@ def _act(call: Call, name: str, args: dict[str, Any], said: str) -> Response:
         call.site.control.billing(name, given, call.actor)
     except HubError as error:
         return _page(call, None, item_id, {"act": f"{error.what} {error.fix}".strip()}, args)
-    if name != "resolve":
+    if name != "resolve_item":
         return call.back(f"/queues/items/{item_id}", said)
     with call.reading() as connection:
         item = queues.get(connection, item_id)
@@ -155,5 +155,3 @@ def _words(call: Call, sealed: bytes) -> str:
     body = call.unseal("work_event", sealed)
     parts = [str(body[key]) for key in ("resolution", "assignee", "text", "comment", "reason", "note") if body.get(key)]
     return ": ".join(parts)
-
-

@@ -20,9 +20,7 @@ def listing(call: Call) -> Response:
             rows, older = remittances.by_trace(connection, text), False
         else:
             rows, older = remittances.page(connection, state, call.number("before"))
-    return call.page(
-        "remittances.html", title="Money", rows=rows, older=older, state=state, text=text, states=STATES
-    )
+    return call.page("remittances.html", title="Money", rows=rows, older=older, state=state, text=text, states=STATES)
 
 
 def show(call: Call) -> Response:
@@ -47,8 +45,6 @@ def show(call: Call) -> Response:
         adjusted=sum(claim.adjusted_cents for claim in claims),
         posted=posted,
         facts=json_facts({key: value for key, value in body.items() if not isinstance(value, list)}),
-        adjustments=[
-            json_facts(entry) for entry in body.get("provider_adjustments", []) if isinstance(entry, dict)
-        ],
+        adjustments=[json_facts(entry) for entry in body.get("provider_adjustments", []) if isinstance(entry, dict)],
         outcome=vocabulary.claim_outcome,
     )

@@ -274,7 +274,7 @@ def _channel(
         for destination in infos
     )
     pause = next((p for p in pauses if not p.destination), None)
-    state, detail, tone, why = _state(pause, sources, destinations, waits, str(engine.get("state", "")), problem)
+    state, detail, tone, why = _state(pause, sources, destinations, waits, "", problem)
     return ChannelView(
         info=info,
         state=state,
@@ -302,7 +302,12 @@ def _state(
 ) -> tuple[str, str, str, str]:
     """State, a few words beside it, the tone of the reason row, and its sentence."""
     if pause:
-        return "paused", f"by {pause.actor}", "info", f"\N{LEFT DOUBLE QUOTATION MARK}{pause.reason}\N{RIGHT DOUBLE QUOTATION MARK}"
+        return (
+            "paused",
+            f"by {pause.actor}",
+            "info",
+            f"\N{LEFT DOUBLE QUOTATION MARK}{pause.reason}\N{RIGHT DOUBLE QUOTATION MARK}",
+        )
     if problem:
         return "unknown", "the engine is not running", "", ""
     for place, endpoints in [("source", sources), *((d.info.name, d.endpoints) for d in destinations)]:
@@ -312,8 +317,10 @@ def _state(
                 return "failed", place, "bad", why
     ambiguous = sum(w.ambiguous for w in waits)
     if ambiguous:
-        sentence = "1 send may have arrived; it waits for a decision." if ambiguous == 1 else (
-            f"{ambiguous} sends may have arrived; they wait for a decision."
+        sentence = (
+            "1 send may have arrived; it waits for a decision."
+            if ambiguous == 1
+            else (f"{ambiguous} sends may have arrived; they wait for a decision.")
         )
         return "ambiguous", f"{ambiguous} to decide", "ask", f"{sentence} Others of the channel go on."
     for destination in destinations:

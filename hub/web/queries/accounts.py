@@ -109,8 +109,8 @@ def recent(connection: Connection) -> list[AccountRow]:
     ]
 
 
-def find(connection: Connection, vault: Vault, text: str) -> list[AccountRow]:
-    """The patients whose account, record number or name is *text*."""
+def find(connection: Connection, vault: Vault, text: str, authorities: tuple[str, ...]) -> list[AccountRow]:
+    """The patients whose account, record number (with any of *authorities*) or name is *text*."""
     names = {text.strip(), " ".join(text.replace(",", " ").split()), text.replace(",", "^").replace(" ", "")}
     ids = set(
         connection.execute(
@@ -124,7 +124,9 @@ def find(connection: Connection, vault: Vault, text: str) -> list[AccountRow]:
     )
     ids.update(
         connection.execute(
-            select(patient_alias.c.patient_id).where(patient_alias.c.digest == vault.digest("mrn", text))
+            select(patient_alias.c.patient_id).where(
+                patient_alias.c.digest.in_([vault.digest("mrn", f"{a}|{text.strip()}") for a in authorities])
+            )
         ).scalars()
     )
     return [

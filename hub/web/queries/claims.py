@@ -85,6 +85,7 @@ class ClaimDetail:
     batch_reference: str
     batch_message_id: int | None
     interchange_number: int | None
+    version: int
     sealed: bytes
 
 
@@ -224,6 +225,7 @@ def get(connection: Connection, claim_id: int) -> ClaimDetail | None:
         batch_reference=row.reference or "",
         batch_message_id=row.batch_message_id,
         interchange_number=row.interchange_number,
+        version=row.version,
         sealed=row.body,
     )
 

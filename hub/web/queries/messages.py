@@ -303,9 +303,7 @@ def _row(row: Any) -> MessageRow:
 def ambiguous(connection: Connection, channel: str) -> list[tuple[int, int, str, str, str]]:
     """Sends of *channel* that may have arrived: message id, delivery id, destination, name, reason; oldest first."""
     rows = connection.execute(
-        select(
-            delivery.c.message_id, delivery.c.id, delivery.c.destination, delivery.c.name, delivery.c.reason
-        )
+        select(delivery.c.message_id, delivery.c.id, delivery.c.destination, delivery.c.name, delivery.c.reason)
         .where(delivery.c.state == "ambiguous", delivery.c.channel == channel)
         .order_by(delivery.c.sequence)
         .limit(50)

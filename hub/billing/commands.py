@@ -1,0 +1,275 @@
+"""What people decide: approvals, holds, releases, write-offs, and the work items themselves.
+
+A command names the version of what its user saw; when that has changed since, nothing is done and the
+answer says so. Who did it stands on every event, entry and item.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import func, select
+
+from hub.billing import claims, ledger
+from hub.billing.charges import SENTENCES, settle
+from hub.billing.decision import Decision
+from hub.billing.events import UNSENT, OpenClaim
+from hub.billing.ledger import PATIENT, PAYER, WRITE_OFF, Posting
+from hub.billing.open_charge import arm_bill, opened
+from hub.core.errors import HubError
+from hub.core.money import from_cents, money, shown, to_cents
+from hub.store.changes import Changes, Row
+from hub.store.tables import ledger_posting
+
+Args = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class CommandError(HubError):
+    """A command cannot be done as it was asked; its user is told why and nothing is changed."""
+
+    code = "H612"
+
+
+def run(decision: Decision, name: str, args: Args) -> Answer:
+    """Do the command *name*; answers ``{"ok": True, ...}``, or ``{"ok": False, "error": {...}}`` without any change."""
+    try:
+        command = _COMMANDS.get(name)
+        if command is None:
+            raise CommandError("Billing knows no such command.", found=name)
+        return {"ok": True, **command(decision, args)}
+    except HubError as error:
+        decision.changes = Changes()
+        said = {field: getattr(error, field) for field in ("code", "what", "where", "expected", "found", "fix")}
+        return {"ok": False, "error": said}
+
+
+def approve_claim(decision: Decision, args: Args) -> Answer:
+    """``claim_id``, ``version``: let a held claim go with the next batch."""
+    claim = _claim(decision, args)
+    if claim.state != "held":
+        raise CommandError(f"Only a held claim can be approved; this one is {claim.state}.")
+    claim.record("approved", f"approved/{args['version']}")
+    decision.update("claim", claim.row, approved_by=decision.actor)
+    decision.close_items("approved", claim_id=claim.row["id"], queue="approval")
+    return {"state": claim.state}
+
+
+def hold_claim(decision: Decision, args: Args) -> Answer:
+    """``claim_id``, ``version``, ``reason``: keep a claim that was not sent from going, until somebody approves it."""
+    claim, reason = _claim(decision, args), _text(args, "reason")
+    if claim.state not in {"ready", "held"}:
+        raise CommandError(f"Only a ready claim can be held; this one is {claim.state}.")
+    claim.record("hold", f"hold/{args['version']}")
+    decision.open_item(
+        queue="approval",
+        key=f"claim/{claim.row['id']}/hold/{args['version']}",
+        kind="held by a person",
+        sentence="Somebody held this claim; it goes on when it is approved.",
+        money_cents=claim.row["total_cents"],
+        claim_id=claim.row["id"],
+        patient_id=claim.row["patient_id"],
+        evidence={"reason": reason},
+    )
+    return {"state": claim.state}
+
+
+def rebill_claim(decision: Decision, args: Args) -> Answer:
+    """``claim_id``, ``version``, ``reason``: void a claim that no payer has on file, and bill its charges anew."""
+    claim, reason = _claim(decision, args), _text(args, "reason")
+    if claim.state not in {*UNSENT, "rejected"} and not _stays_here(decision, claim):
+        raise CommandError(
+            f"This claim is {claim.state}: the payer may have it.",
+            expected="a claim that was not sent, or was rejected",
+        )
+    claims.withdraw(decision, claim.row["id"], reason)
+    return {"state": claim.state}
+
+
+def release_charge(decision: Decision, args: Args) -> Answer:
+    """``charge_id``, ``version``, ``comment``: let a held charge go on, and bill it now.
+
+    What the person vouches for is that it is no duplicate; any other obstacle must have gone.
+    """
+    charge = opened(decision, _row(decision, "charge", args))
+    if charge.row["state"] != "held":
+        raise CommandError(f"Only a held charge can be released; this one is {charge.row['state']}.")
+    if charge.held_for == "duplicate":
+        charge.body["cleared"] = ["duplicate"]
+    obstacle = settle(decision, charge)
+    if obstacle:
+        raise CommandError(SENTENCES[obstacle], fix="Correct it in the EHR; the charge then goes on by itself.")
+    arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)
+    return {"state": charge.row["state"]}
+
+
+def void_charge(decision: Decision, args: Args) -> Answer:
+    """``charge_id``, ``version``, ``reason``: take back a charge that should not have been made and is on no claim."""
+    charge, reason = opened(decision, _row(decision, "charge", args)), _text(args, "reason")
+    if charge.row["state"] not in {"held", "open"}:
+        raise CommandError(f"This charge is {charge.row['state']} and cannot be taken back here.")
+    decision.close_items(reason, charge_id=charge.id, queue="charge review")
+    charge.body["void_reason"] = reason
+    charge.void()
+    return {"state": charge.row["state"]}
+
+
+def write_off(decision: Decision, args: Args) -> Answer:
+    """Give up what a payer or the patient still owes.
+
+    ``account`` is ``payer`` or ``patient``; ``charge_id`` or ``claim_id`` with its ``version`` says of
+    what; ``reason`` is required, ``amount`` (of one charge) is the whole balance when left out.
+    """
+    account = {"payer": PAYER, "patient": PATIENT}.get(str(args.get("account")))
+    if account is None:
+        raise CommandError("It must be said who owes it.", expected="payer or patient")
+    reason = _text(args, "reason")
+    subject = "charge" if "charge_id" in args else "claim"
+    row = _row(decision, subject, args)
+    charges = [row["id"]] if subject == "charge" else [c.id for c in claims.charges_of(decision, row["id"])]
+    balances = _balances(decision, account, charges)
+    if args.get("amount"):
+        wanted = to_cents(money(str(args["amount"])))
+        if len(charges) != 1 or not 0 < wanted <= balances.get(charges[0], 0):
+            owed = shown(from_cents(sum(balances.values())))
+            raise CommandError("This much is not owed.", expected=f"one charge and at most {owed}")
+        balances = {charges[0]: wanted}
+    total = sum(balances.values())
+    if total <= 0:
+        raise CommandError("Nothing is owed here that could be written off.")
+    postings: list[Posting] = []
+    for charge_id, cents in balances.items():
+        charge = _one(decision, "charge", charge_id)
+        about: dict[str, Any] = {
+            "charge_id": charge_id,
+            "claim_id": charge["claim_id"],
+            "patient_id": charge["patient_id"],
+        }
+        postings.append(Posting(account=WRITE_OFF, amount_cents=cents, **about))
+        postings.append(Posting(account=account, amount_cents=-cents, **about))
+    ledger.post(
+        decision,
+        key=f"write-off/{subject}/{row['id']}/{row['version']}",
+        kind="write-off",
+        postings=postings,
+        claim_id=row["id"] if subject == "claim" else row["claim_id"],
+        memo=reason,
+    )
+    decision.update(subject, row)  # so that the same version cannot be written off twice
+    return {"amount": f"{from_cents(total):f}"}
+
+
+def match_payment(decision: Decision, args: Args) -> Answer:
+    """``remittance_claim_id``, ``claim_id``: say which claim a payment is for that none was found for, and post it."""
+    from hub.billing import posting
+
+    outcome = posting.match_by_hand(decision, int(args["remittance_claim_id"]), int(args["claim_id"]))
+    return {"state": outcome.state}
+
+
+def resolve_item(decision: Decision, args: Args) -> Answer:
+    """``item_id``, ``version``, ``resolution``, ``comment``: the work of an item is done."""
+    item, resolution = _row(decision, "work_item", args, "item_id"), _text(args, "resolution")
+    if item["state"] != "open":
+        raise CommandError("This item is resolved already.")
+    decision.update("work_item", item, state="resolved", resolution=resolution[:48])
+    said = {"resolution": resolution, "comment": str(args.get("comment", ""))}
+    decision.note_item(item["id"], "resolved", said)
+    return {"state": item["state"]}
+
+
+def reopen_item(decision: Decision, args: Args) -> Answer:
+    """``item_id``, ``version``, ``comment``: the work of an item was not done after all."""
+    item = _row(decision, "work_item", args, "item_id")
+    if item["state"] != "resolved":
+        raise CommandError("This item is open already.")
+    decision.update("work_item", item, state="open", resolution="")
+    decision.note_item(item["id"], "reopened", {"comment": str(args.get("comment", ""))})
+    return {"state": item["state"]}
+
+
+def comment_item(decision: Decision, args: Args) -> Answer:
+    """``item_id``, ``comment``: add a remark to an item. It collides with nobody's work, so it asks for no version."""
+    item = _one(decision, "work_item", int(args["item_id"]))
+    decision.note_item(item["id"], "comment", {"comment": _text(args, "comment")})
+    return {"state": item["state"]}
+
+
+def assign_item(decision: Decision, args: Args) -> Answer:
+    """``item_id``, ``version``, ``assignee``: give an item to somebody, or (empty) to nobody."""
+    item = _row(decision, "work_item", args, "item_id")
+    assignee = str(args.get("assignee") or "").strip()[:64]
+    decision.update("work_item", item, assignee=assignee or None)
+    decision.note_item(item["id"], "assigned", {"assignee": assignee})
+    return {"assignee": assignee}
+
+
+_COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
+    command.__name__: command
+    for command in (
+        approve_claim,
+        hold_claim,
+        rebill_claim,
+        release_charge,
+        void_charge,
+        write_off,
+        match_payment,
+        resolve_item,
+        reopen_item,
+        comment_item,
+        assign_item,
+    )
+}
+
+
+def _one(decision: Decision, table: str, row_id: int) -> Row:
+    row = decision.row(table, id=row_id)
+    if row is None:
+        raise CommandError("There is no such entry.", where=table, found=str(row_id))
+    return row
+
+
+def _row(decision: Decision, table: str, args: Args, name: str = "") -> Row:
+    """The row that *args* name, provided that it still has the version that the user saw."""
+    name = name or f"{table}_id"
+    if name not in args or "version" not in args:
+        raise CommandError("The command does not say what it is about.", expected=f"{name} and version")
+    row = _one(decision, table, int(args[name]))
+    if row["version"] != int(args["version"]):
+        raise CommandError(
+            "Somebody changed this since you opened it.",
+            expected=f"version {row['version']}",
+            found=f"version {args['version']}",
+            fix="Load it again and look before you decide.",
+        )
+    return row
+
+
+def _claim(decision: Decision, args: Args) -> OpenClaim:
+    return OpenClaim(decision, _row(decision, "claim", args))
+
+
+def _stays_here(decision: Decision, claim: OpenClaim) -> bool:
+    """Whether the claim's batch was refused by its receiver, or closed by a person, before it was ever taken."""
+    events = decision.rows("claim_event", claim_id=claim.row["id"], kind="undelivered")
+    outcomes = {json.loads(event["detail"])["outcome"] for event in events}
+    return claim.state == "batched" and bool(outcomes & {"refused", "closed"})
+
+
+def _text(args: Args, name: str) -> str:
+    text = str(args.get(name) or "").strip()
+    if not text:
+        raise CommandError(f"A {name} is required.")
+    return text
+
+
+def _balances(decision: Decision, account: str, charges: list[int]) -> dict[int, int]:
+    """What is still owed on *account* for each of *charges* (cents), as far as it is anything."""
+    found = decision.connection.execute(
+        select(ledger_posting.c.charge_id, func.sum(ledger_posting.c.amount_cents))
+        .where(ledger_posting.c.charge_id.in_(charges), ledger_posting.c.account == account)
+        .group_by(ledger_posting.c.charge_id)
+    )
+    return {int(charge_id): int(cents) for charge_id, cents in found if cents > 0}

@@ -1,0 +1,188 @@
+"""Everything that can be known of a site without running it: wiring, scripts, paths, secrets, samples.
+
+All findings at once, in the order in which they are best mended: files, wiring, scripts, paths, secrets, samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import BaseModel
+
+from hub.core.errors import HubError
+from hub.core.secret import SecretName, site_secrets
+from hub.formats.hl7v2.check import check_path
+from hub.scripting import Declaration, Outgoing, Read
+from hub.site.channels import BILLING, Channel, DestinationPlan, Step
+from hub.site.findings import Finding, Level, did_you_mean
+from hub.site.load import Site
+from hub.site.mapping import FETCH
+from hub.site.samples import cases
+from hub.site.scripts import ScriptError, field_paths, impurities, mappings_of
+
+
+def check_site(site: Site) -> list[Finding]:
+    """Every finding about *site*, those of :func:`hub.site.load.load_site` first. Its scripts are loaded."""
+    findings = list(site.findings)
+    for channel in site.channels.values():
+        findings += _wiring(site, channel)
+    findings += _billing_kinds(site)
+    findings += _scripts(site)
+    findings += _secrets(site)
+    findings += _samples(site)
+    return findings
+
+
+def _wiring(site: Site, channel: Channel) -> Iterator[Finding]:
+    file = channel.file
+    fed = channel.accepts or channel.billing_kinds
+    if not channel.steps:
+        yield file.finding(("source",), "H207", "This channel has no step: every message would be filtered.")
+    for kind in sorted(fed):
+        if channel.steps and not any(step.takes(kind) for step in channel.steps):
+            sentence = f"{kind} is accepted and no step takes it: it would be filtered."
+            yield file.finding(("source", "accepts"), "H211", sentence, warning=True)
+    declarations: list[Declaration] = []
+    for number, step in enumerate(channel.steps):
+        for pattern in step.on:
+            if fed and not any(fnmatchcase(kind, pattern) for kind in fed):
+                sentence = f'Step "{step.name}": the channel accepts no {pattern}.'
+                fix = did_you_mean(pattern, fed) or "Add it to accepts."
+                yield file.finding(("step", number, "on"), "H207", sentence, fix)
+        declaration, found = _declaration(site, channel, step, number)
+        yield from found
+        if declaration:
+            declarations.append(declaration)
+    if len(declarations) == len(channel.steps):
+        yield from _ends_meet(channel, declarations)
+
+
+def _declaration(
+    site: Site, channel: Channel, step: Step, number: int
+) -> tuple[Declaration | None, list[Finding]]:
+    """What the step's function declares, or why it cannot be used."""
+    key = ("step", number, "run")
+    try:
+        _, declaration = site.scripts.function(step.module, step.function)
+    except ScriptError as error:
+        fix = error.fix
+        if error.code == "H204":
+            fix = did_you_mean(step.function, mappings_of(site.scripts.module(step.module))) or error.expected
+        elif not site.scripts.path(step.module).is_file():
+            fix = did_you_mean(step.module, site.scripts.names())
+        sentence = f'Step "{step.name}": {error.what} ({error.where})'
+        return None, [channel.file.finding(key, error.code, sentence, fix)]
+    refused = [
+        pattern
+        for pattern in step.on
+        if not any(fnmatchcase(pattern, accepted) or fnmatchcase(accepted, pattern) for accepted in declaration.accepts)
+    ]
+    if refused:
+        sentence = f'Step "{step.name}": {step.run} does not accept {", ".join(refused)}.'
+        fix = f"It accepts {', '.join(declaration.accepts)}."
+        return declaration, [channel.file.finding(("step", number, "on"), "H207", sentence, fix)]
+    return declaration, []
+
+
+def _ends_meet(channel: Channel, declarations: list[Declaration]) -> Iterator[Finding]:
+    """Whether each destination gets something, and everything that steps return has a destination."""
+    returned = {kind for declaration in declarations for kind in declaration.returns}
+    plans = channel.destinations.values()
+    for plan in plans:
+        if not any(_can_take(plan, kind) for kind in returned):
+            sentence = f'Nothing reaches the destination "{plan.name}".'
+            fix = "Remove it, or have a step return what it takes."
+            yield channel.file.finding(("destination", plan.name), "H208", sentence, fix)
+    for number, declaration in enumerate(declarations):
+        for kind in declaration.returns:
+            if not any(_can_take(plan, kind) for plan in plans):
+                sentence = f'Step "{channel.steps[number].name}" returns {kind.__name__}, which no destination takes.'
+                yield channel.file.finding(("step", number), "H209", sentence)
+
+
+def _can_take(plan: DestinationPlan, kind: type) -> bool:
+    if kind is Read:
+        return plan.connector == FETCH
+    if kind is Outgoing:
+        return plan.connector not in {BILLING, FETCH}
+    return plan.connector == BILLING and (not plan.takes or kind.__name__ in plan.takes)
+
+
+def _billing_kinds(site: Site) -> Iterator[Finding]:
+    """Two channels that take the same kind from billing would both send it."""
+    takers: dict[str, str] = {}
+    for channel in site.channels.values():
+        for kind in sorted(channel.billing_kinds):
+            if kind in takers:
+                sentence = f'"{kind}" is also taken by {takers[kind]}: it would be sent twice.'
+                yield channel.file.finding(("source", "takes"), "H214", sentence, warning=True)
+            takers.setdefault(kind, channel.name)
+
+
+def _scripts(site: Site) -> Iterator[Finding]:
+    for name in site.scripts.names():
+        path = site.scripts.path(name)
+        shown = site.scripts.shown(path)
+        source = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            impure = list(impurities(source))
+            paths = list(field_paths(source))
+        except SyntaxError as error:
+            place = (error.lineno or 0, error.offset or 0)
+            yield Finding(shown, *place, "H401", "error", f"This is not Python: {error.msg}.")
+            continue
+        for found in impure:
+            yield Finding(shown, found.line, found.column, found.code, "error", found.sentence, found.fix)
+        for text, line, column in paths:
+            finding = check_path(text)
+            if finding is not None:
+                level: Level = "error" if finding.severity == "error" else "warning"
+                yield Finding(shown, line, column, "H405", level, f"{text}: {finding.what}", finding.suggestion)
+
+
+def _secrets(site: Site) -> Iterator[Finding]:
+    secrets = site_secrets(site.var)
+    for channel in site.channels.values():
+        ends: list[tuple[tuple[str, ...], Any]] = [(("source",), settings) for _, settings in channel.sources]
+        ends += [(("destination", plan.name), plan.settings) for plan in channel.destinations.values()]
+        for key, settings in ends:
+            for name, secret in secret_names(settings):
+                if not secrets.is_set(secret):
+                    yield channel.file.finding(
+                        (*key, name),
+                        "H310",
+                        f'Secret "{secret.name}" is not set (looked in: files, environment).',
+                        f"Write var/secrets/{secret.name}, or set HUB_SECRET_{secret.name.upper()}.",
+                        warning=True,
+                    )
+
+
+def secret_names(settings: Any) -> Iterator[tuple[str, SecretName]]:
+    """The secrets that *settings* (a connector's model) name, each with the setting that names it."""
+    names = list(type(settings).model_fields) if isinstance(settings, BaseModel) else []
+    if is_dataclass(settings) and not isinstance(settings, type):
+        names = list(settings.__dataclass_fields__)
+    for name in names:
+        value = getattr(settings, name)
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(item, SecretName):
+                yield name, item
+            elif isinstance(item, BaseModel):
+                yield from ((name, secret) for _, secret in secret_names(item))
+
+
+def _samples(site: Site) -> Iterator[Finding]:
+    for channel in site.channels.values():
+        try:
+            found = cases(site.folder, channel.name)
+        except HubError as error:
+            yield Finding(error.where, 0, 0, error.code, "error", error.what, error.fix)
+            continue
+        if not found:
+            folder = f"tests/channels/{channel.name}"
+            sentence = f"{folder} has no sample: nothing shows that this channel does what is meant."
+            fix = "Put a message into a folder there as in.hl7 (or .json, .x12) and run hub test --update."
+            yield channel.file.finding(("name",), "H440", sentence, fix, warning=True)

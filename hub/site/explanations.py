@@ -1,0 +1,177 @@
+"""What every code means and what to do about it, for ``hub explain CODE`` and the pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """*what* happened, in a sentence or two, and the *fix*."""
+
+    what: str
+    fix: str
+
+
+_E = Explanation
+EXPLANATIONS: dict[str, Explanation] = {
+    # core, store and engine
+    "H000": _E("Something failed that has no code of its own.", "The sentence beside it says what."),
+    "H110": _E(
+        "A text that should be an amount of money is not one, or has fractions of a cent.",
+        "Correct the sender, or the path in the mapping: amounts are digits with at most one point.",
+    ),
+    "H120": _E(
+        "Something sealed cannot be opened, or the key file is missing or damaged.",
+        "Restore the key file that belongs to this store from the backup.",
+    ),
+    "H130": _E(
+        "A decision was made from rows that had changed meanwhile. Nothing of it was applied; it is made anew.",
+        "Nothing. Only when it never ends is something wrong.",
+    ),
+    "H140": _E(
+        "The store could not be written. What was not committed was not acknowledged either.",
+        "Look at the disk: space, permissions, health. The hub goes on by itself once it can write.",
+    ),
+    "H151": _E(
+        "A worker process died or took too long. The message that did it is held.",
+        "Run the message with `hub try`; look for a loop that never ends or a very large value.",
+    ),
+    "H152": _E("A worker could not do what it was asked.", "The sentence beside it says what."),
+    "H160": _E("The running hub refused a command.", "The sentence beside it says why."),
+    # the site's files and wiring
+    "H200": _E(
+        "A configuration file is not valid TOML.",
+        "Mend the line. Codes are texts: \"00100\", \"02134\" and \"22:30\" need their quotes.",
+    ),
+    "H201": _E(
+        "A file has a key that is not a setting at that place.",
+        "Correct its spelling (the finding suggests one), or move it to the table that it belongs to.",
+    ),
+    "H202": _E(
+        "A setting is missing, or its value is not of the kind that it should be.",
+        "Durations are texts with a unit (\"15m\"), codes are texts, secrets are { secret = \"name\" }.",
+    ),
+    "H203": _E("A file or folder that every site has is missing.", "`hub init DIR` writes a whole site to compare with."),
+    "H204": _E(
+        "A step's `run` names a function that its script does not have.",
+        "Correct the name after the colon, or write the function.",
+    ),
+    "H205": _E(
+        "A step's `run` names a function that is not declared as a mapping.",
+        "Decorate it with @mapping(accepts=..., returns=...).",
+    ),
+    "H206": _E("A source or destination has a `type` that is no connector.", "`hub docs` lists the connectors."),
+    "H207": _E(
+        "A step that nothing feeds, or a channel without steps.",
+        "Compare the step's `on` with the source's `accepts` and with what the mapping accepts.",
+    ),
+    "H208": _E(
+        "A destination that nothing reaches: no step returns what it takes.",
+        "Remove the destination, or change its `takes` or what a step's mapping returns.",
+    ),
+    "H209": _E(
+        "A step returns something that no destination of its channel takes.",
+        "Add a destination: type billing for billing's values, fhir_read for Read, another for Outgoing.",
+    ),
+    "H210": _E("A channel's name is not that of its file.", "Rename one of them."),
+    "H211": _E(
+        "A kind is accepted and no step takes it, so it is acknowledged and then filtered.",
+        "Add a step for it, or take it out of `accepts` so that the reader sees what the channel does.",
+    ),
+    "H212": _E("config/local.toml overrides a setting on this machine.", "Nothing; remove the entry to undo it."),
+    "H213": _E(
+        "An entry of config/local.toml names no file of the site.",
+        "Begin with channels.NAME, partners.NAME, payers.ID, hub, practice or billing.",
+    ),
+    "H214": _E("Two channels take the same kind from billing: it would be sent twice.", "Keep one of them."),
+    "H215": _E("The site has errors and cannot run.", "`hub check` shows every finding with its fix."),
+    "H216": _E("This folder is no site.", "Go to one, name one with --site DIR, or make one with `hub init DIR`."),
+    "H217": _E("The folder for a new site is not empty.", "Choose another; `hub init` never writes over anything."),
+    "H218": _E("The site has no channel of that name.", "`hub check` lists the channels."),
+    "H219": _E("That is neither a code nor a path.", "Try `hub explain H204` or `hub explain FT1-25`."),
+    # messages
+    "H220": _E(
+        "These bytes are not an HL7 v2 message: MSH is missing, or its delimiters cannot be used.",
+        "Look at the first line. It must begin with MSH and its delimiters, such as MSH|^~\\&.",
+    ),
+    "H221": _E(
+        "A text that should be a path is not one.",
+        "A segment, a dash, a field, perhaps a component: PID-3.1, PID-3[MR].1, FT1-26[*].1.",
+    ),
+    "H222": _E(
+        "The message lacks a value that the mapping requires.",
+        "Ask the sender for it, or use line[...] instead of .required(...) and hold the line.",
+    ),
+    "H223": _E(
+        "A value is there, but it is not what the mapping says it is: no date, number, NPI or amount.",
+        "The shape that was found stands beside it. Correct the sender or the path.",
+    ),
+    "H224": _E("A segment cannot be written as asked.", "Correct the position or the value in the script."),
+    "H225": _E("The message is not a JSON object.", "Look at its first bytes: compressed, XML or an error page?"),
+    "H226": _E("The message is not what its channel's format says.", "Compare `format` with what the peer sends."),
+    "H227": _E("The bytes do not follow the MLLP framing.", "The block is 0x0B, the message, 0x1C 0x0D."),
+    "H228": _E("A value cannot be written with these delimiters.", "Use the usual ones: |^~\\&."),
+    "H300": _E("An X12 file cannot be read.", "The sentence beside it names the segment."),
+    "H301": _E("The data is not an X12 interchange.", "It must begin with ISA."),
+    "H302": _E("An X12 segment is broken.", "Look at the place; the file may have been cut short."),
+    "H303": _E("Something cannot be written as X12.", "The sentence beside it names the element."),
+    "H304": _E("A claim lacks something that the guide requires.", "The sentence beside it names the element."),
+    "H305": _E("A record that the hub stored cannot be read back.", "Report it with the place; it is our mistake."),
+    "H306": _E("An X12 validator could not work.", "Report it; the interchange was not sent."),
+    "H310": _E(
+        "A secret that a setting names is not set.",
+        "Write its value to var/secrets/NAME, or set HUB_SECRET_NAME. Values never stand in files of the site.",
+    ),
+    # scripts
+    "H401": _E("A mapping script cannot be loaded.", "Mend the line that the finding names."),
+    "H402": _E(
+        "A mapping script imports something that a pure function does not need.",
+        "Import from hub.scripting, from a neighbour (from .people import patient) or pure parts of the library.",
+    ),
+    "H403": _E(
+        "A mapping script asks for the time, a file or input.",
+        "Take the time from the message; read code tables with table() at the top of the script.",
+    ),
+    "H404": _E("A code table cannot be used.", "Mend the CSV file: one heading, the key column, no key twice."),
+    "H405": _E(
+        "A path in a mapping is not in the standard, or only in another version.",
+        "`hub explain PATH` shows what stands there. Senders may fill it all the same.",
+    ),
+    "H410": _E("A listener could not open its port.", "Choose another port, or stop the program that holds it."),
+    "H411": _E("A certificate or private key cannot be used.", "Check file, format and permissions."),
+    "H420": _E(
+        "A mapping stopped with an exception that is not one of the hub's own.",
+        "The script's line stands beside it; run the message with `hub try` to see the values there.",
+    ),
+    "H421": _E("A mapping returned a type that it does not declare.", "Name the type in @mapping(returns=...)."),
+    "H422": _E(
+        "A field of a value that a mapping returned is missing or of another type.",
+        "Use a converter (| date, | money, | number), or hold the line where the message has no such value.",
+    ),
+    "H423": _E("Nothing in the channel takes what a mapping returned.", "Add it to a destination's `takes`."),
+    "H430": _E(
+        "A mapping reached for the network, a file or another program and was refused.",
+        "Mappings are pure. Have billing or a destination do it.",
+    ),
+    "H440": _E("A channel has no sample.", "Put a message into tests/channels/CHANNEL/CASE/in.hl7."),
+    "H441": _E("A sample folder cannot be used.", "It holds one message: in.hl7, in.json or in.x12."),
+    # billing's configuration
+    "H501": _E("A payer names a partner that does not exist.", "Write config/partners/NAME.toml or correct the name."),
+    "H502": _E("The fee schedule cannot be read.", "Two columns, code and fee, one line per code."),
+    "H503": _E("A payer or partner stands in two files.", "Remove one of them."),
+    "H505": _E("The check digit of an NPI is wrong.", "Look the number up in NPPES."),
+    "H506": _E(
+        "A partner is configured for production in a test site, or the other way round.",
+        "Test and production never mix: ISA15 is bound to the environment.",
+    ),
+    "H600": _E("The ledger refused an entry: its debits and credits differ.", "Report it; nothing was posted."),
+    "H610": _E("The work cannot be done in the state that things are in.", "The sentence beside it says why."),
+    "H611": _E("A claim cannot do what was asked.", "The sentence beside it says why."),
+    "H612": _E("A billing command was refused.", "The sentence beside it says why."),
+    "H710": _E("A user account cannot be changed as asked.", "The sentence beside it says why."),
+    "H720": _E("A session is not valid.", "Log in again."),
+    "H730": _E("The engine does not answer.", "Is it running? `hub run` starts it."),
+    "H731": _E("The engine refused a command.", "The sentence beside it says why."),
+    "H740": _E("A page asked for something that cannot be.", "Go back and reload."),
+}

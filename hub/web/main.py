@@ -1,0 +1,92 @@
+"""The web process: ``python -m hub.web.main --site DIR``, started and watched by ``hub run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import Engine
+
+from hub.core.errors import HubError
+from hub.core.vault import Vault, open_vault
+from hub.site.load import Site, load_site
+from hub.site.places import control_socket, key_file, store_url
+from hub.store.database import open_store
+from hub.web.app import create_app
+from hub.web.settings import ChannelInfo, DestinationInfo, WebSettings
+
+
+def load(folder: Path) -> tuple[Engine, Vault, WebSettings, str]:
+    """What the pages of the site in *folder* stand on: store, vault, settings; and where they listen.
+
+    Raises `HubError` when the site has errors or its keys are missing.
+    """
+    site = load_site(folder).require_sound()
+    assert site.settings is not None
+    return (
+        open_store(store_url(site)),
+        open_vault(key_file(site)),
+        web_settings(site),
+        site.settings.web.listen.removeprefix("tcp:"),
+    )
+
+
+def web_settings(site: Site) -> WebSettings:
+    """What pages say of a sound *site*."""
+    assert site.settings is not None
+    assert site.billing is not None
+    return WebSettings(
+        title=site.settings.title,
+        organisation=site.organisation,
+        environment=site.settings.environment,
+        zone=str(site.zone),
+        control_socket=control_socket(site),
+        clock=site.clock,
+        bundle=site.bundle,
+        channels=tuple(
+            ChannelInfo(
+                name=channel.name,
+                title=channel.title,
+                owner=channel.owner,
+                source=", ".join(kind for kind, _ in channel.sources),
+                destinations=tuple(
+                    DestinationInfo(plan.name, plan.connector, order=plan.order, ambiguous=plan.ambiguous)
+                    for plan in channel.destinations.values()
+                ),
+            )
+            for channel in site.channels.values()
+        ),
+        payers={payer.payer_id: payer.name for payer in site.billing.payers.values()},
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until told to stop.
+
+    No access lines: they would say who looked at what, which is the audit log's to keep.
+    """
+    parser = argparse.ArgumentParser(prog="hub.web.main", description="The pages of one site.")
+    parser.add_argument("--site", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    try:
+        store, vault, settings, listen = load(options.site)
+    except HubError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    host, _, port = listen.rpartition(":")
+    uvicorn.run(
+        create_app(store, vault, settings),
+        host=host or "127.0.0.1",
+        port=int(port),
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""For machines: whether the hub lives, whether it is ready, and its figures for Prometheus.
+
+No patient data, no names of people.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import PlainTextResponse, Response
+
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.store.database import reading
+from hub.web.call import Site
+from hub.web.queries import status
+
+
+def healthz(_site: Site) -> Response:
+    """Say that the process answers."""
+    return PlainTextResponse("ok\n")
+
+
+def readyz(site: Site) -> Response:
+    """The store can be read and the engine answers; 503 with the reason otherwise."""
+    try:
+        with reading(site.store) as connection:
+            connection.execute(text("SELECT 1"))
+        site.control.ask("status", {}, "hub")
+    except SQLAlchemyError:
+        return PlainTextResponse("the store cannot be read\n", status_code=503)
+    except HubError as error:
+        return PlainTextResponse(f"{error.what}\n", status_code=503)
+    return PlainTextResponse("ready\n")
+
+
+def metrics(site: Site) -> Response:
+    """Counters and gauges in Prometheus' text format."""
+    now = real_ms()
+    with reading(site.store) as connection:
+        counts = status.counts_by_channel(connection, "")
+        waits = status.waiting(connection)
+        stages = status.claims_by_state(connection)
+        items = status.open_items(connection)
+    lines = ["# HELP hub_messages_received_total Messages received.", "# TYPE hub_messages_received_total counter"]
+    lines += [f'hub_messages_received_total{{channel="{name}"}} {c["received"]}' for name, c in counts.items()]
+    lines += ["# HELP hub_messages Messages by outcome.", "# TYPE hub_messages gauge"]
+    lines += [
+        f'hub_messages{{channel="{name}",outcome="{outcome}"}} {c[outcome]}'
+        for name, c in counts.items()
+        for outcome in status.OUTCOMES
+    ]
+    lines += [
+        "# HELP hub_balance_difference Received minus the outcomes; not 0 is an alert.",
+        "# TYPE hub_balance_difference gauge",
+    ]
+    lines += [f'hub_balance_difference{{channel="{name}"}} {c.difference}' for name, c in counts.items()]
+    lines += ["# HELP hub_waiting Deliveries that wait.", "# TYPE hub_waiting gauge"]
+    places = [f'channel="{w.channel}",destination="{w.destination}"' for w in waits]
+    lines += [f"hub_waiting{{{place}}} {wait.count}" for place, wait in zip(places, waits, strict=True)]
+    lines += [
+        "# HELP hub_waiting_oldest_seconds Age of the oldest waiting delivery.",
+        "# TYPE hub_waiting_oldest_seconds gauge",
+    ]
+    lines += [
+        f"hub_waiting_oldest_seconds{{{place}}} {max(0, now - wait.oldest_at) / 1000:.0f}"
+        for place, wait in zip(places, waits, strict=True)
+    ]
+    lines += ["# HELP hub_claims Claims by state.", "# TYPE hub_claims gauge"]
+    lines += [f'hub_claims{{state="{stage.state}"}} {stage.claims}' for stage in stages]
+    lines += ["# HELP hub_work_items_open Open work items.", "# TYPE hub_work_items_open gauge"]
+    lines += [f'hub_work_items_open{{queue="{queue}"}} {number}' for queue, number, _, _ in items]
+    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

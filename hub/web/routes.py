@@ -1,0 +1,82 @@
+"""Every address, who may use it and what answers: the one table that the application serves and the tests walk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from hub.web.call import Call
+from hub.web.pages import (
+    accounts,
+    audit,
+    channels,
+    claims,
+    live,
+    login,
+    me,
+    messages,
+    queues,
+    remittances,
+    status,
+)
+
+#: What a route needs of everybody who is signed in.
+SIGNED_IN = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One route of signed-in people: method, path, the permission it needs, its handler."""
+
+    method: str
+    path: str
+    permission: str
+    handler: Callable[[Call], Response]
+
+
+ROUTES: tuple[Entry, ...] = (
+    Entry("GET", "/", "status.view", status.show),
+    Entry("GET", "/status.json", "status.view", status.as_json),
+    Entry("GET", "/live/status", "status.view", live.status_values),
+    Entry("GET", "/live/messages", "messages.view", live.newer_messages),
+    Entry("GET", "/channels", "status.view", channels.listing),
+    Entry("GET", "/channels/{name}", "status.view", channels.show),
+    Entry("POST", "/channels/{name}/pause", "channels.operate", channels.pause),
+    Entry("POST", "/channels/{name}/resume", "channels.operate", channels.resume),
+    Entry("GET", "/messages", "messages.view", messages.listing),
+    Entry("GET", "/messages/{id}", "messages.view", messages.show),
+    Entry("GET", "/messages/{id}/replay", "messages.replay", messages.replay_form),
+    Entry("POST", "/messages/{id}/replay", "messages.replay", messages.replay),
+    Entry("GET", "/messages/{id}/{tab}", "messages.view", messages.show),
+    Entry("POST", "/deliveries/{id}/close", "messages.replay", messages.close_delivery),
+    Entry("GET", "/claims", "claims.view", claims.listing),
+    Entry("GET", "/claims/{id}", "claims.view", claims.show),
+    Entry("GET", "/claims/{id}/837", "claims.view", claims.outgoing),
+    Entry("POST", "/claims/{id}/approve", "claims.approve", claims.approve),
+    Entry("GET", "/queues", "queues.view", queues.listing),
+    Entry("GET", "/queues/{queue}", "queues.view", queues.show),
+    Entry("GET", "/queues/items/{id}", "queues.view", queues.show_item),
+    Entry("POST", "/queues/items/{id}/comment", "queues.work", queues.comment),
+    Entry("POST", "/queues/items/{id}/assign", "queues.work", queues.assign),
+    Entry("POST", "/queues/items/{id}/resolve", "queues.work", queues.resolve),
+    Entry("GET", "/accounts", "accounts.view", accounts.listing),
+    Entry("GET", "/accounts/{id}", "accounts.view", accounts.show),
+    Entry("GET", "/remittances", "remittances.view", remittances.listing),
+    Entry("GET", "/remittances/{id}", "remittances.view", remittances.show),
+    Entry("GET", "/reveal", "patients.reveal", me.reveal_form),
+    Entry("POST", "/reveal", "patients.reveal", me.reveal),
+    Entry("POST", "/hide", SIGNED_IN, me.hide),
+    Entry("GET", "/audit", "audit.view", audit.listing),
+    Entry("GET", "/users", "users.manage", me.users),
+    Entry("POST", "/users", "users.manage", me.add_user),
+    Entry("POST", "/users/{name}", "users.manage", me.disable_user),
+    Entry("GET", "/me", SIGNED_IN, me.show),
+    Entry("POST", "/me/password", SIGNED_IN, me.password),
+    Entry("POST", "/me/preferences", SIGNED_IN, me.preferences),
+    Entry("POST", "/logout", SIGNED_IN, login.sign_out),
+)
+
+#: What somebody may use before they have chosen a password of their own.
+BEFORE_PASSWORD = frozenset({"/me", "/me/password", "/me/preferences", "/logout"})
