@@ -12,8 +12,8 @@ A mapping is a plain function from one message to values::
                 continue
             yield Charge(...)
 
-It is pure: no network, files or clock. The same message and tables give the same values, which is what makes preview, tests
-and replay trustworthy. The runtime notes which line each value came from.
+It is pure: no network, files or clock. The same message and tables give the same values, which is what makes preview,
+tests and replay trustworthy. The runtime notes which line each value came from.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ Line = Message | Segment | Event | X12File
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """This line is left out on purpose. It is counted as filtered, with the reason (no patient data in it)."""
+    """A line that is left out on purpose. It is counted as filtered, with the reason (no patient data in it)."""
 
     line: Line
     reason: str
@@ -89,7 +89,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The sender must correct the message: nothing of it goes on, and where the channel answers late it is answered AE."""
+    """The sender must correct the message: nothing of it goes on."""
 
     reason: str
 
@@ -98,9 +98,9 @@ class Reject:
 class Outgoing:
     """A rendered message for a destination of the channel.
 
-    *kind* is what destinations take by (``837P``, ``DFT^P03``), *name* is how the peer knows it (a control id, a file name).
-    *to* names one destination; without it every destination that takes *kind* gets the message. A mapping as *body* is
-    written as JSON, decimals with the places that they have.
+    *kind* is what destinations take by (``837P``, ``DFT^P03``), *name* is how the peer knows it (a control id, a file
+    name). *to* names one destination; without it every destination that takes *kind* gets the message. A mapping as
+    *body* is written as JSON, decimals with the places that they have.
     """
 
     kind: str
@@ -111,7 +111,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Resources to fetch from a FHIR server: relative references (``Encounter/17``) and searches (``Coverage?patient=Patient/3``).
+    """Resources to fetch from a FHIR server.
+
+    *reads* are relative references (``Encounter/17``), *searches* go beneath the base (``Coverage?patient=Patient/3``).
 
     What comes back is a new message of the same channel, linked to this one.
     """

@@ -148,7 +148,7 @@ def claim_money(connection: Connection, claim_id: int) -> ClaimMoney:
         claim_id=claim_id,
         money=summed([each.money for each in charges]),
         charges=charges,
-        entries=entries(connection, ledger_posting.c.claim_id == claim_id),
+        entries=entries(connection, ledger_entry.c.claim_id == claim_id),
     )
 
 
@@ -220,10 +220,7 @@ def summed(parts: list[Money]) -> Money:
 
 
 def entries(connection: Connection, condition: ColumnElement[bool]) -> tuple[Entry, ...]:
-    """The entries, in order, that have a posting which *condition* (on `ledger_posting`) selects.
-
-    Those postings only.
-    """
+    """The entries, in order, with those of their postings that *condition* (on entry or posting) selects."""
     rows = connection.execute(
         select(ledger_entry, ledger_posting, remittance.c.trace)
         .join(ledger_posting, ledger_posting.c.entry_id == ledger_entry.c.id)

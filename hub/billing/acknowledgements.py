@@ -19,7 +19,7 @@ from hub.core.money import from_cents, shown
 from hub.formats.x12 import vocabulary
 from hub.formats.x12.acks import TransactionAcknowledgement, read_999, read_ta1
 from hub.formats.x12.claim_status import BatchStatus, ClaimStatus, Status, read_277ca
-from hub.formats.x12.envelope import Transaction, read_interchanges
+from hub.formats.x12.envelope import Interchange, Transaction, read_interchanges
 from hub.formats.x12.errors import X12Error
 from hub.store.changes import Row
 from hub.store.contents import read_content
@@ -44,6 +44,8 @@ def read_file(decision: Decision, file: PartnerFile) -> None:
     has_money = False
     try:
         for interchange in read_interchanges(raw):
+            if not _is_for_us(decision, interchange):
+                continue
             for segment in interchange.acknowledgements:
                 ta1 = read_ta1(segment)
                 _take_ta1(decision, file.partner, ta1.control_number, ta1.code, ta1.note)
@@ -59,6 +61,26 @@ def read_file(decision: Decision, file: PartnerFile) -> None:
         from hub.billing import remittances
 
         remittances.continue_posting(decision)
+
+
+def _is_for_us(decision: Decision, interchange: Interchange) -> bool:
+    """Whether the interchange's answers may be taken in: tests and production never mix.
+
+    What does not add up in an envelope is told; its answers are taken all the same. Payments are judged by
+    the money side, by stricter rules.
+    """
+    if any(transaction.st.id == "835" for transaction in interchange.transactions):
+        return True
+    control_number = interchange.isa.control_number
+    if (interchange.isa.usage == "P") != (decision.config.environment == "production"):
+        said = "production" if interchange.isa.usage == "P" else "test"
+        sentence = f"A partner's file is marked as {said} and this site is not. Nothing in it was taken in."
+        _anomaly(decision, "wrong environment", sentence, f"usage/{control_number}")
+        return False
+    if interchange.problems:
+        sentence = " ".join(dict.fromkeys(problem.message for problem in interchange.problems))
+        _anomaly(decision, "damaged file", f"A partner's file is damaged: {sentence}", f"damage/{control_number}")
+    return True
 
 
 def _take(decision: Decision, partner: str, transaction: Transaction, ordinal: int) -> None:
@@ -109,8 +131,8 @@ def _reasons_of_999(said: TransactionAcknowledgement) -> str:
     for error in said.errors:
         sentences = [vocabulary.element_error(element.code) for element in error.elements]
         where = f"{error.loop} {error.segment}".strip()
-        for sentence in sentences or [vocabulary.segment_error(error.code)]:
-            reasons.append(f"At {where}: {sentence}")
+        sentences = sentences or [vocabulary.segment_error(error.code)]
+        reasons.extend(f"At {where}: {sentence}" for sentence in sentences)
     return " ".join(dict.fromkeys(reasons))
 
 

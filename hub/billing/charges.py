@@ -62,7 +62,7 @@ def _enter(decision: Decision, said: Charge) -> None:
         patient_id=known["id"] if known else visit["patient_id"],
         state="held",
         message_id=decision.message_id,
-        source_path=said.source_path,
+        source_path=said.source_path[:64],
         source_channel=decision.channel,
         body=decision.seal("charge", body),
         **columns(said),
@@ -144,7 +144,7 @@ def _credited(decision: Decision, said: Charge) -> OpenCharge | None:
     fitting = [
         row
         for row in decision.rows(
-            "charge", visit_id=visit["id"], service_on=said.service_date.isoformat(), code=said.code
+            "charge", visit_id=visit["id"], service_on=said.service_date.isoformat(), code=said.code[:16]
         )
         if row["state"] != "void"
         and row["amount_cents"] == to_cents(said.amount)
@@ -165,7 +165,7 @@ def _credit_item(decision: Decision, said: Charge, kind: str, sentence: str, cha
         charge_id=charge.id if charge else None,
         claim_id=charge.row["claim_id"] if charge else None,
         patient_id=charge.row["patient_id"] if charge else None,
-        source_path=said.source_path,
+        source_path=said.source_path[:64],
     )
 
 
@@ -226,6 +226,7 @@ def _tell(decision: Decision, charge: OpenCharge, reason: str) -> None:
         charge_id=charge.id,
         patient_id=charge.row["patient_id"],
         message_id=charge.row["message_id"],
+        again=True,
         source_path=charge.row["source_path"],
     )
 
@@ -345,7 +346,7 @@ def _expect_visit(decision: Decision, said: Charge) -> Row:
         patient_id=patient["id"],
         account_digest=decision.vault.digest("account", said.account),
         visit_on=said.service_date.isoformat(),
-        department=said.department,
+        department=said.department[:32],
         state="expected",
         source_channel=decision.channel,
         updated_at=decision.real_ms,

@@ -165,7 +165,15 @@ def match_payment(decision: Decision, args: Args) -> Answer:
     """``remittance_claim_id``, ``claim_id``: say which claim a payment is for that none was found for, and post it."""
     from hub.billing import posting
 
-    outcome = posting.match_by_hand(decision, int(args["remittance_claim_id"]), int(args["claim_id"]))
+    for name in ("remittance_claim_id", "claim_id"):
+        if name not in args:
+            raise CommandError("The command does not say what it is about.", expected=name)
+    try:
+        outcome = posting.match_by_hand(decision, int(args["remittance_claim_id"]), int(args["claim_id"]))
+    except LookupError:
+        raise CommandError("There is no such payment or claim.") from None
+    if outcome.state not in {"posted", "closed"}:
+        raise CommandError(outcome.reason or "This payment cannot be posted to this claim.")
     return {"state": outcome.state}
 
 
@@ -174,10 +182,26 @@ def resolve_item(decision: Decision, args: Args) -> Answer:
     item, resolution = _row(decision, "work_item", args, "item_id"), _text(args, "resolution")
     if item["state"] != "open":
         raise CommandError("This item is resolved already.")
+    _check_done(decision, item)
     decision.update("work_item", item, state="resolved", resolution=resolution[:48])
     said = {"resolution": resolution, "comment": str(args.get("comment", ""))}
     decision.note_item(item["id"], "resolved", said)
     return {"state": item["state"]}
+
+
+def _check_done(decision: Decision, item: Row) -> None:
+    """An item whose charge or claim still waits is not resolved by saying so: nothing else would bring it up again."""
+    charge = decision.row("charge", id=item["charge_id"]) if item["kind"].startswith("charge held") else None
+    if charge is not None and charge["state"] == "held":
+        raise CommandError(
+            "The charge is still held.", fix="Release it or take it back; the item then resolves itself."
+        )
+    claim = decision.row("claim", id=item["claim_id"]) if item["queue"] in {"claim edits", "approval"} else None
+    if claim is not None and claim["state"] in {"held", "needs fix"}:
+        raise CommandError(
+            f"The claim is still {'held' if claim['state'] == 'held' else 'in need of a correction'}.",
+            fix="Approve it or bill it anew; the item then resolves itself.",
+        )
 
 
 def reopen_item(decision: Decision, args: Args) -> Answer:

@@ -66,21 +66,19 @@ def _people(claim: Claim, today: date) -> Iterator[Finding]:
     if not isinstance(subscriber.person, Person) or not subscriber.person.last or not subscriber.person.first:
         yield Finding("subscriber name", "The insured person's first or last name is missing.")
     if patient is None:
-        who = "patient"
         born, sex, address = subscriber.birth_date, subscriber.sex, subscriber.address
     else:
-        who = "patient"
         born, sex, address = patient.birth_date, patient.sex, patient.address
         if not patient.person.last or not patient.person.first:
             yield Finding("patient name", "The patient's first or last name is missing.")
     if born is None or not today - _LONGEST_LIFE <= born <= today:
-        yield Finding("birth date", f"The {who}'s birth date is missing or cannot be.")
+        yield Finding("birth date", "The patient's birth date is missing or cannot be.")
     elif any(line.service_date < born for line in claim.lines):
         yield Finding("birth date", "A service is dated before the patient was born.")
     if sex not in {"F", "M", "U"}:
-        yield Finding("sex", f"The {who}'s sex is missing.")
+        yield Finding("sex", "The patient's sex is missing.")
     if address is None or not _is_whole(address):
-        yield Finding("address", f"The {who}'s address is missing or incomplete.")
+        yield Finding("address", "The patient's address is missing or incomplete.")
 
 
 def _is_whole(address: Address) -> bool:

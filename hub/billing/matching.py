@@ -23,6 +23,7 @@ from hub.store.tables import claim, claim_line, coverage
 SHORTEST_PREFIX = 5
 MOST_CANDIDATES = 50
 SHOWN_CANDIDATES = 5
+_LAST = "Z" * 20  # sorts after whatever may follow in a control number, in every collation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

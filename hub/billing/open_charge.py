@@ -101,15 +101,18 @@ def opened(decision: Decision, row: Row) -> OpenCharge:
 
 
 def columns(said: Charge) -> dict[str, Any]:
-    """The columns of `charge` that follow from what its source said."""
+    """The columns of `charge` that follow from what its source said.
+
+    Codes are cut to what a column holds: a longer one is none, and the edits or the review find it.
+    """
     return {
         "service_on": said.service_date.isoformat(),
-        "code": said.code,
-        "modifiers": " ".join(said.modifiers),
+        "code": said.code[:16],
+        "modifiers": " ".join(said.modifiers)[:16],
         "units_milli": int(said.units * 1000),
         "amount_cents": to_cents(said.amount),
-        "performing_npi": said.performing_npi,
-        "department": said.department,
+        "performing_npi": said.performing_npi[:10],
+        "department": said.department[:32],
     }
 
 

@@ -104,7 +104,7 @@ def cover(decision: Decision, patient: Row, coverages: tuple[Coverage, ...]) -> 
             id=decision.ids.next(),
             patient_id=patient["id"],
             priority=coverage.priority,
-            payer_id=coverage.payer_id,
+            payer_id=coverage.payer_id[:32],
             member_digest=decision.vault.digest("member", coverage.member_id),
             active=True,
             effective_on=coverage.effective.isoformat() if coverage.effective else "",

@@ -21,7 +21,9 @@ from hub.billing import events, ledger, results
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
 from hub.billing.matching import BilledClaim, BilledLine, Match, Remitted, billed_claim, find_claim, match_line
+from hub.core.errors import HubError
 from hub.core.money import from_cents, shown, to_cents
+from hub.formats.x12 import records
 from hub.formats.x12.claim import Adjustment
 from hub.formats.x12.remittance import RemittanceClaim
 from hub.formats.x12.vocabulary import adjustment_reason
@@ -37,6 +39,12 @@ REVERSAL = "22"
 PREDETERMINATION = "25"
 FORWARDED = frozenset({"19", "20", "21"})
 SECONDARY = frozenset({"2", "3", "20", "21"})
+
+
+class PaymentError(HubError):
+    """A payment cannot be posted as a person asked; nothing is changed."""
+
+    code = "H620"
 
 
 @dataclass(slots=True)
@@ -190,22 +198,21 @@ def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
 
 
 def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -> Outcome:
-    """Post an unmatched payment to the claim that a person (the decision's actor) names. Raises `LookupError`.
+    """Post an unmatched payment to the claim that a person (the decision's actor) names.
 
-    A payment that is posted already, or that this claim cannot take, stays as it is: the outcome's reason
-    says why.
+    Raises :class:`PaymentError` when there is no such payment, when it is posted already, or when this claim
+    cannot take it, and :class:`~hub.billing.events.UnknownClaimError`.
     """
-    from hub.formats.x12 import records
-
     row = decision.connection.execute(
         select(remittance_claim, remittance.c.trace, remittance.c.payer_id, remittance.c.payer_name)
         .join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
         .where(remittance_claim.c.id == remittance_claim_id)
     ).one_or_none()
     if row is None:
-        raise LookupError(remittance_claim_id)
+        raise PaymentError("There is no such payment.", found=str(remittance_claim_id))
     if row.state not in {"unmatched", "held"}:
-        return Outcome(state=row.state, reason=f"This payment is {row.state} already.")
+        raise PaymentError(f"This payment is {row.state} already.")
+    events.open_claim(decision, claim_id)
     remitted = Remitted(
         id=row.id,
         version=row.version,
@@ -217,21 +224,18 @@ def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -
     )
     match = Match(claim=billed_claim(decision, claim_id), rule=f"by hand: {decision.actor}"[:48])
     outcome = post_claim(decision, remitted, match)
-    if outcome.state == "posted":
-        store_outcome(decision, remitted, outcome)
-        held = decision.connection.execute(
-            select(remittance.c.version, remittance.c.claims_held, remittance.c.claims_posted).where(
-                remittance.c.id == row.remittance_id
-            )
-        ).one()
-        decision.changes.update(
-            "remittance",
-            {"id": row.remittance_id},
-            held.version,
-            claims_held=held.claims_held - 1,
-            claims_posted=held.claims_posted + 1,
-        )
-        resolve_items(decision, "matched by hand", remittance_claim_id=row.id)
+    if outcome.state != "posted":
+        raise PaymentError(outcome.reason or "This claim cannot take the payment.")
+    store_outcome(decision, remitted, outcome)
+    whole = decision.row("remittance", id=row.remittance_id)
+    assert whole is not None
+    decision.update(
+        "remittance",
+        whole,
+        claims_held=whole["claims_held"] - 1,
+        claims_posted=whole["claims_posted"] + 1,
+    )
+    decision.close_item(f"payment:{row.id}", "matched by hand")
     return outcome
 
 
@@ -247,12 +251,6 @@ def store_outcome(decision: Decision, remitted: Remitted, outcome: Outcome) -> N
         reason=outcome.reason,
         reverses_id=outcome.reverses_id,
     )
-
-
-def resolve_items(decision: Decision, resolution: str, remittance_claim_id: int) -> None:
-    """Resolve every open work item about one claim of a remittance, because its cause is gone."""
-    for item in decision.rows("work_item", remittance_claim_id=remittance_claim_id):
-        decision.close_item(item["item_key"], resolution)
 
 
 # ---------------------------------------------------------------- paying
@@ -284,6 +282,7 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     denied = left > 0 and not remitted.paid_cents and not to_patient
     outcome = "denied" if denied else "partly paid" if left > 0 else "paid"
     opened = events.open_claim(decision, ours.id)
+    decision.update("claim", opened.row)  # its version guards the balance that was read here
     opened.record(
         "correction" if opened.state == "reversed" else "remit",
         f"remit:{remitted.id}",
@@ -437,10 +436,10 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
         reason = "No posted payment of this claim has these amounts, so there is nothing to take back."
         _open_payment_item(decision, remitted, "reversal without payment", reason, claim_id=ours.id)
         return Outcome(state="held", claim_id=ours.id, matched_by=rule, reason=reason)
-    for entry in _standing_entries(decision, original):
+    for entry in _standing_entries(decision, ours, original):
         ledger.post(
             decision,
-            key=f"reversal:{remitted.id}:{entry}",
+            key=f"reversal:{entry}",  # an entry is taken back once, whoever decides it at the same time
             kind="reversal",
             postings=ledger.mirrored(ledger.postings_of(decision.connection, entry)),
             claim_id=ours.id,
@@ -449,7 +448,7 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
             reverses_id=entry,
             rule="mirror",
         )
-    resolve_items(decision, "the payer took the payment back", remittance_claim_id=original)
+    decision.close_items("the payer took the payment back", claim_id=ours.id, remittance_claim_id=original)
     events.open_claim(decision, ours.id).record(
         "reversal", f"reversal:{remitted.id}", trace=remitted.trace, paid=str(remitted.claim.paid)
     )
@@ -480,13 +479,14 @@ def _payment_taken_back(decision: Decision, remitted: Remitted, ours: BilledClai
     return int(chosen[0].id) if chosen else None
 
 
-def _standing_entries(decision: Decision, remittance_claim_id: int) -> list[int]:
+def _standing_entries(decision: Decision, ours: BilledClaim, remittance_claim_id: int) -> list[int]:
     mirror = ledger_entry.alias("mirror")
     rows = decision.connection.execute(
         select(ledger_entry.c.id)
         .where(
+            ledger_entry.c.claim_id == ours.id,
             ledger_entry.c.remittance_claim_id == remittance_claim_id,
-            ~exists().where(mirror.c.reverses_id == ledger_entry.c.id),
+            ~exists().where(mirror.c.claim_id == ours.id, mirror.c.reverses_id == ledger_entry.c.id),
             ledger_entry.c.kind != "reversal",
         )
         .order_by(ledger_entry.c.id)
@@ -497,7 +497,11 @@ def _standing_entries(decision: Decision, remittance_claim_id: int) -> list[int]
 def _is_reversed() -> ColumnElement[bool]:
     """The condition that a later, posted reversal names the row of `remittance_claim` at hand."""
     later = remittance_claim.alias("later")
-    return exists().where(later.c.reverses_id == remittance_claim.c.id, later.c.state == "posted")
+    return exists().where(
+        later.c.claim_id == remittance_claim.c.claim_id,  # the index that makes this a short look
+        later.c.reverses_id == remittance_claim.c.id,
+        later.c.state == "posted",
+    )
 
 
 # ---------------------------------------------------------------- what cannot be posted

@@ -40,21 +40,17 @@ def post_all(
         account = ledger.INTEREST if each.reason == INTEREST else ledger.PROVIDER_LEVEL
         reference = each.reference[:80]
 
-        def posting(account: str, cents: int, claim_id: int | None = None) -> ledger.Posting:
-            return ledger.Posting(
-                account=account,
-                amount_cents=cents,
-                claim_id=claim_id,
-                payer_id=payer_id,
-                code=each.reason,  # noqa: B023 - called in this very turn of the loop
-                reference=reference,  # noqa: B023
-            )
-
+        sides = ((account, cents), (ledger.CLEARING, -cents))
         ledger.post(
             decision,
             key=f"plb:{remittance_id}:{number}",
             kind="provider adjustment",
-            postings=[posting(account, cents, claim_id), posting(ledger.CLEARING, -cents)],
+            postings=[
+                ledger.Posting(
+                    account=side, amount_cents=amount, payer_id=payer_id, code=each.reason, reference=reference
+                )
+                for side, amount in sides
+            ],
             claim_id=claim_id,
             remittance_id=remittance_id,
             rule=each.reason,

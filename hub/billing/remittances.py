@@ -34,9 +34,9 @@ from hub.formats.x12.remittance import (
 from hub.store.changes import Row
 from hub.store.tables import remittance_claim as claim_table
 
-CLAIMS_STAGED_AT_ONCE = 200
-CLAIMS_POSTED_AT_ONCE = 50
-LINES_POSTED_AT_ONCE = 300
+CLAIMS_STAGED_AT_ONCE = 100
+CLAIMS_POSTED_AT_ONCE = 10
+LINES_POSTED_AT_ONCE = 100
 QUEUE = "unbalanced remittances"
 _TAKEN = ("staged", "posting", "posted")
 
@@ -204,7 +204,7 @@ def _fault(decision: Decision, transaction: Transaction, remittance: Remittance,
         return _Fault("unbalanced remittance" if found.imbalances else "damaged remittance", _unbalanced(about, found))
     if header.handling == "P":
         return _Fault("test payment", f"{about} only announces a test of the bank account; no money moves.")
-    if header.method == "NON" and header.amount:
+    if header.amount and (header.method == "NON" or header.handling == "H"):
         return _Fault("no payment", f"{about} says that no payment is made, and yet states an amount.")
     if header.amount and _trace_is_used(decision, payer_id, header.trace[:50]):
         return _Fault(
@@ -228,8 +228,8 @@ def _unbalanced(about: str, found: Balance) -> str:
         rest = f" {more} more figures do not agree." if more > 1 else " One more figure does not agree." if more else ""
         return f"{about} does not add up. {first}{rest}"
     problem, more = found.problems[0], len(found.problems) - 1
-    rest = f" ({more} more places.)" if more else ""
-    return f"{about} is damaged: {problem.message} At {problem.where}.{rest}"
+    rest = f", and {more} more" if more else ""
+    return f"{about} is damaged ({problem.where}{rest}): {problem.message}"
 
 
 def _trace_is_used(decision: Decision, payer_id: str, trace: str) -> bool:
@@ -264,14 +264,18 @@ def _release_held(decision: Decision, payer_id: str, trace: str) -> None:
 
 
 def _deposit(decision: Decision, row: Row, header: RemittanceHeader) -> None:
-    """Debit what the payment brings to ``cash``; ``clearing`` owes it to claims and provider adjustments."""
+    """Debit what the payment brings to ``cash``; ``clearing`` owes it to claims and provider adjustments.
+
+    The entry's key is the payment, so that of two copies that are decided at the same time only one is applied.
+    """
     cents = to_cents(header.amount)
     if not cents:
         return
+    payment = decision.vault.digest("deposit", f"{row['payer_id']}|{row['trace']}")
     sides = ((ledger.CASH, cents), (ledger.CLEARING, -cents))
     ledger.post(
         decision,
-        key=f"deposit:{row['id']}",
+        key=f"deposit:{payment.hex()}",
         kind="deposit",
         postings=[
             ledger.Posting(account=account, amount_cents=amount, payer_id=row["payer_id"], reference=row["trace"])

@@ -69,7 +69,7 @@ def _columns(decision: Decision, said: Visit, patient: Row, as_of: str) -> dict[
     return {
         "patient_id": patient["id"],
         "visit_on": said.visit_date.isoformat() if said.visit_date else "",
-        "department": said.department,
+        "department": said.department[:32],
         "state": "void" if said.cancelled else "open",
         "updated_at": decision.real_ms,
         "body": decision.seal("visit", {**body, "as_of": as_of}),

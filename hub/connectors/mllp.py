@@ -176,10 +176,10 @@ def _admit(header: Header, description: Description, settings: MllpSourceSetting
 def _answer(header: Header | None, verdict: _Verdict, context: SourceContext) -> bytes | None:
     """The acknowledgement, or None when the sender wants none.
 
-    In enhanced mode a sender that wants no accept acknowledgement but an application acknowledgement gets that
-    one, as soon as the message is stored: what the hub does afterwards is its own affair, not the sender's.
-    Conditions that table 0155 does not know (dates and codes stand there by mistake) say nothing: the sender
-    waits for an answer.
+    In enhanced mode a sender that wants no accept acknowledgement but an application acknowledgement gets
+    that one, as soon as the message is stored: what the hub does afterwards is its own affair, not the
+    sender's. Conditions that table 0155 does not know (dates and codes stand there by mistake) say nothing:
+    the sender waits for an answer.
     """
     mode: Literal["A", "C"] = "A"
     if header is not None and {header.accept_ack, header.application_ack} & CONDITIONS:

@@ -45,5 +45,5 @@ def masked(value: str) -> str:
     The shape is what an engineer needs to see (a date written with dashes, a missing digit); the content
     is not ours to show.
     """
-    shape = "".join("9" if c.isdigit() else "x" if c.isalpha() else c for c in value[:24])
+    shape = "".join("x" if c.isalpha() else "9" if c.isalnum() else c for c in value[:24])
     return f"{shape}…" if len(value) > 24 else shape

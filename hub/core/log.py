@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -50,5 +51,6 @@ class Log:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"at": stamp, "level": level, "event": event, **self._fields, **fields})
         stream = self._stream or sys.stderr
-        stream.write(line + "\n")
-        stream.flush()
+        with suppress(OSError):  # a closed terminal or a full disk must not stop what was being done
+            stream.write(line + "\n")
+            stream.flush()

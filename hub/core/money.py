@@ -61,4 +61,4 @@ def plain(amount: Decimal) -> str:
 
 def shown(amount: Decimal) -> str:
     """*amount* as people read it: ``1,284,310.00``, with U+2212 as the minus sign."""
-    return f"{amount.quantize(CENT):,.2f}".replace("-", MINUS)
+    return f"{amount.quantize(CENT) + 0:,.2f}".replace("-", MINUS)  # no minus before zero

@@ -77,7 +77,7 @@ class Vault:
             )
         try:
             body = cipher.decrypt(nonce, sealed[_HEADER + _NONCE :], header + context.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short for its nonce
             raise VaultError("This sealed value was altered or belongs elsewhere.", where=context) from None
         return zlib.decompress(body) if header[2] & _COMPRESSED else body
 
@@ -125,5 +125,5 @@ def open_vault(path: Path) -> Vault:
             where=str(path),
             fix="Restore it from the backup, or run `hub init` for a new site.",
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise VaultError("The key file is damaged.", where=str(path), fix="Restore it from the backup.") from None

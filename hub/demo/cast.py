@@ -37,12 +37,13 @@ class _Actor(ProcessProtocol):
 
 
 class Cast:
-    """The running simulators."""
+    """The running simulators. What they print goes to the file descriptor *output*."""
 
-    def __init__(self, reactor: Any, configurations: dict[str, dict[str, Any]], folder: Path) -> None:
+    def __init__(self, reactor: Any, configurations: dict[str, dict[str, Any]], folder: Path, output: int) -> None:
         self._reactor = reactor
         self._configurations = configurations
         self._folder = folder
+        self._output = output
         self._actors: dict[str, _Actor] = {}
         self._processes: dict[str, Any] = {}
 
@@ -56,7 +57,7 @@ class Cast:
             command = [sys.executable, "-m", f"hub.simulators.{name}", str(file)]
             self._actors[name] = _Actor()
             self._processes[name] = self._reactor.spawnProcess(
-                self._actors[name], command[0], command, env=None, childFDs={0: "w", 1: 1, 2: 2}
+                self._actors[name], command[0], command, env=None, childFDs={0: "w", 1: self._output, 2: self._output}
             )
         ready = {}
         for name, configuration in self._configurations.items():

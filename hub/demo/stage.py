@@ -1,4 +1,4 @@
-"""The stage of the demonstration: a working copy of the repository's site, with keys, ports and a fast clock of its own."""
+"""The stage of the demonstration: a copy of the repository's site with keys, ports and a fast clock of its own."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Stage:
 
 
 def set_stage(folder: Path) -> Stage:
-    """Copy the site into *folder* and make its keys and secrets. Raises :class:`StageError` without the repository's site."""
+    """Copy the repository's site into *folder*; make keys and secrets. Raises :class:`StageError` where there is none."""
     source = Path(__file__).resolve().parent.parent.parent
     if not (source / "channels").is_dir():
         raise StageError(
@@ -158,11 +158,11 @@ def write_overlay(stage: Stage, play: Play, ready: dict[str, dict[str, Any]]) ->
         "channels.ehr_fhir.destination.fetch.base": ehr["fhir_base"],
         "channels.results_to_ehr.destination.ehr.endpoint": f"tcp:127.0.0.1:{ehr['mllp_port']}",
         "channels.results_to_ehr.destination.ehr.answer_within": "2500ms",
-        "channels.results_to_ehr.destination.ehr_fhir.url": f"{ehr['fhir_base']}/ClaimResponse",
+        "channels.results_to_ehr.destination.ehr_fhir.base": ehr["fhir_base"],
         "partners.clearway.batch_every": "4h",
         "partners.granite.batch_every": "4h",
     }
-    for number, door in enumerate((clearway, granite)):
+    for number in range(2):
         source = f"channels.responses_in.source[{number}]"
         values[f"{source}.poll"] = "500ms"
         values[f"{source}.settle"] = "2s"  # partners that pause in the middle of a file

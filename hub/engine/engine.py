@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -361,7 +362,12 @@ class HubEngine:
             arrival = self._intake.store(
                 connection,
                 Received(
-                    row.channel, raw, plan.describe(raw), f"replay by {actor}", parent_id=row.id, relation="replayed"
+                    row.channel,
+                    raw,
+                    replace(plan.describe(raw), duplicate_basis=None),  # this repeat is meant
+                    f"replay by {actor}",
+                    parent_id=row.id,
+                    relation="replayed",
                 ),
             )
             self._audit(connection, actor, "replay", "message", str(message_id), reason)

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hub.core.errors import HubError
 from hub.core.ids import IdBlock
@@ -19,15 +19,20 @@ def limit_memory(most_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
 
 
-def serve(tasks: Mapping[str, Task], site: WorkerSite) -> None:
-    """Serve standard input until it ends.
+def serve(tasks: Mapping[str, Task], site: WorkerSite, lock: Callable[[], None] | None = None) -> None:
+    """Serve standard input until it ends. *lock* is run when nothing more needs to be opened.
 
-    The way to the engine is moved off file descriptor 1, so that nothing a script prints can be taken for a reply.
+    The way to the engine is moved off file descriptor 1, so that nothing a script prints can be taken for a reply. The
+    first frame says that the worker is ready; one that dies before it is not blamed on a message.
     """
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - stays open for the life of the process
+    if lock is not None:
+        lock()
+    replies.write(pack({"ready": True}))
+    replies.flush()
     while (frame := read_frame(requests)) is not None:
         header, parts = frame
         replies.write(_run(tasks, site, header, parts))

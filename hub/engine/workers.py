@@ -77,6 +77,9 @@ class _Worker(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:  # noqa: N802
         for header, parts in self._frames.feed(data):
+            if header.get("ready"):
+                self._pool.idle(self)
+                continue
             call = self._take_call()
             if call is None:
                 continue
@@ -211,8 +214,6 @@ class WorkerPool:
         worker = _Worker(self, number)
         self._workers.add(worker)
         self.reactor.spawnProcess(worker, self._command[0], self._command, env=None)
-        self._idle.append(worker)
-        self._dispatch()
 
     def _dispatch(self) -> None:
         while self._idle and self._waiting:

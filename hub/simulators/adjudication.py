@@ -168,9 +168,9 @@ class Adjudicator:
         allowed = fee * units * self.payer.allowed_percent // 100 if fee else line.charge * UNLISTED_PERCENT // 100
         units_paid = line.units
         adjustments = []
-        if units > 2:  # more than two of anything is one too many
+        cut = line.charge // units if units > 2 else 0  # more than two of anything is one too many
+        if cut:
             units_paid = str(units - 1)
-            cut = line.charge // units
             allowed = min(allowed * (units - 1) // units, line.charge - cut)
             adjustments.append(Adjustment("CO", "151", cut))
             contract = line.charge - cut - allowed

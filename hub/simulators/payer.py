@@ -35,6 +35,7 @@ RUN_HOUR = 18
 ACKNOWLEDGE_AFTER = timedelta(hours=20)
 GOOD_COPY_AFTER = timedelta(hours=20)
 REJECT_PERCENT = 2
+REJECTIONS = (("A3:33", "SUBSCRIBER NOT FOUND"), ("A7:164:IL", "MEMBER ID DOES NOT MATCH THE SUBSCRIBER"))
 REVERSE_PERCENT = 4
 INTEREST_PERCENT = 5
 DAMAGE_PERCENT = 6
@@ -155,7 +156,8 @@ class PayerHouse:
             if not self._knows(desk, claim.original_icn):
                 verdict = Verdict(claim, "A7:464", False, "ORIGINAL CLAIM NUMBER NOT FOUND")
         elif rng.random() * 100 < REJECT_PERCENT:
-            verdict = Verdict(claim, "A3:33", False, "SUBSCRIBER NOT FOUND")
+            status, text = rng.choice(REJECTIONS)
+            verdict = Verdict(claim, status, False, text)
         self._books.record(
             "received",
             pcn=claim.pcn,

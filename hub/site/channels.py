@@ -76,9 +76,7 @@ class DestinationFile(_Table):
         description="What to do when a delivery may have arrived: send again, or ask a person."
     )
     takes: tuple[str, ...] = Field(default=(), description="Kinds of output. Empty: all that its type can take.")
-    max_attempts: int | None = Field(
-        default=None, ge=1, description="Refuse after so many; without it, try for ever."
-    )
+    max_attempts: int | None = Field(default=None, ge=1, description="Refuse after so many; without it, try for ever.")
     backoff: Duration = Field(default=5.0, description="Wait after the first failure; it doubles.")
     backoff_max: Duration = Field(default=300.0, description="The longest wait.")
     shadow: bool = Field(default=False, description="Build and keep, never send.")
@@ -177,6 +175,11 @@ class Channel:
     destinations: dict[str, DestinationPlan]
     alerts: Alerts
     describe: Callable[[bytes], Description] = field(default=_undescribed)
+
+    @property
+    def encoding(self) -> str | None:
+        """How to read HL7 messages that do not say it themselves, where a source's settings know."""
+        return next((found for _, settings in self.sources if (found := getattr(settings, "encoding", ""))), None)
 
     @property
     def billing_kinds(self) -> frozenset[str]:
@@ -286,9 +289,7 @@ def _end(
     settings_model = _settings_model(name, known, side)
     if settings_model is None:
         if isinstance(name, str):
-            able = sorted(
-                n for n in (*known, BILLING) if _settings_model(n, known, side)
-            )
+            able = sorted(n for n in (*known, BILLING) if _settings_model(n, known, side))
             what = side.partition("_")[0]
             fix = did_you_mean(name, able) or f"known: {', '.join(able)}"
             findings.append(file.finding((*key, "type"), "H206", f'No connector "{name}" can be a {what}.', fix))

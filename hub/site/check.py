@@ -17,6 +17,7 @@ from hub.core.secret import SecretName, site_secrets
 from hub.formats.hl7v2.check import check_path
 from hub.scripting import Declaration, Outgoing, Read
 from hub.site.channels import BILLING, Channel, DestinationPlan, Step
+from hub.site.files import Key
 from hub.site.findings import Finding, Level, did_you_mean
 from hub.site.load import Site
 from hub.site.mapping import FETCH
@@ -60,9 +61,7 @@ def _wiring(site: Site, channel: Channel) -> Iterator[Finding]:
         yield from _ends_meet(channel, declarations)
 
 
-def _declaration(
-    site: Site, channel: Channel, step: Step, number: int
-) -> tuple[Declaration | None, list[Finding]]:
+def _declaration(site: Site, channel: Channel, step: Step, number: int) -> tuple[Declaration | None, list[Finding]]:
     """What the step's function declares, or why it cannot be used."""
     key = ("step", number, "run")
     try:
@@ -146,7 +145,11 @@ def _scripts(site: Site) -> Iterator[Finding]:
 def _secrets(site: Site) -> Iterator[Finding]:
     secrets = site_secrets(site.var)
     for channel in site.channels.values():
-        ends: list[tuple[tuple[str, ...], Any]] = [(("source",), settings) for _, settings in channel.sources]
+        several = isinstance(channel.file.data["source"], list)
+        ends: list[tuple[Key, Any]] = [
+            (("source", number) if several else ("source",), settings)
+            for number, (_, settings) in enumerate(channel.sources)
+        ]
         ends += [(("destination", plan.name), plan.settings) for plan in channel.destinations.values()]
         for key, settings in ends:
             for name, secret in secret_names(settings):

@@ -48,10 +48,10 @@ def _wrong(kind: Any, value: Any, path: str) -> Iterator[tuple[str, str, Any]]:
         for number, item in enumerate(value):
             yield from _wrong(arguments[0], item, f"{path}[{number}]")
     elif dataclasses.is_dataclass(kind):
-        if not isinstance(value, typing.cast(type, kind)):
+        if not isinstance(value, typing.cast("type", kind)):
             yield path, getattr(kind, "__name__", "a value"), value
             return
-        for name, hint in _hints(typing.cast(type, kind)).items():
+        for name, hint in _hints(typing.cast("type", kind)).items():
             yield from _wrong(hint, getattr(value, name), f"{path}.{name}")
     elif kind is date:
         if not isinstance(value, date) or isinstance(value, datetime):

@@ -85,7 +85,7 @@ def _practice_findings(practice: Practice, file: TomlFile) -> list[Finding]:
     findings = []
     try:
         ZoneInfo(practice.time_zone)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         fix = 'A name of the time zone database, such as "America/Chicago".'
         findings.append(file.finding(("time_zone",), "H202", "This is not a time zone.", fix))
     numbers = [("npi", practice.npi)]

@@ -1,7 +1,7 @@
 """What intake must know of a message, read from its bytes by the channel's format.
 
-This runs where messages come in, so it reads no more than it needs: an HL7 view is lazy, of an X12 file only the head is
-looked at.
+This runs where messages come in, so it reads no more than it needs: an HL7 view is lazy, of an X12 file only the head
+is looked at.
 """
 
 from __future__ import annotations
@@ -9,30 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from hub.core.errors import HubError
 from hub.engine.contracts import Description
 from hub.formats.hl7v2.header import content_without_timestamp
 from hub.formats.hl7v2.message import Message
 from hub.site.views import Event
 
 _HEAD = 1 << 14
-_NOTIFICATIONS = {"history", "subscription-notification"}
 
 
-class UnreadableError(HubError):
-    """A message is not what its channel's format says."""
+def describer(message_format: str, lane: str, encoding: str | None = None) -> Callable[[bytes], Description]:
+    """The function that describes messages of *message_format* for a channel that keeps order by *lane*.
 
-    code = "H226"
-
-
-def describer(message_format: str, lane: str) -> Callable[[bytes], Description]:
-    """The function that describes messages of *message_format* for a channel that keeps order by *lane*."""
-    describe = {"hl7v2": _hl7v2, "x12": _x12, "fhir": _fhir, "json": _json}[message_format]
+    It raises `HubError` with the place when the bytes cannot be read. *encoding* is for HL7 senders that declare none.
+    """
+    if message_format == "hl7v2":
+        return lambda raw: _hl7v2(raw, lane, encoding)
+    describe = {"x12": _x12, "fhir": _fhir, "json": _json}[message_format]
     return lambda raw: describe(raw, lane)
 
 
-def _hl7v2(raw: bytes, lane: str) -> Description:
-    message = Message(raw)
+def _hl7v2(raw: bytes, lane: str, encoding: str | None) -> Description:
+    message = Message(raw, encoding=encoding)
     identifiers = [
         ("mrn", _identifier(message, "PID-3", "MR")),
         ("mrn", _identifier(message, "MRG-1", "MR")),
@@ -99,73 +96,17 @@ def _x12(raw: bytes, lane: str) -> Description:
 
 
 def _fhir(raw: bytes, lane: str) -> Description:
-    event = Event.parse(raw)
-    resource = event["resourceType"]
-    if not resource:
-        raise UnreadableError("This JSON is not a FHIR resource.", where="resourceType", expected="Bundle")
-    status = event.resource("Parameters") or event.resource("SubscriptionStatus")
-    notification = resource == "Bundle" and event["type"] in _NOTIFICATIONS and status is not None
-    kind = _notification_kind(event, status) if notification and status else _resource_kind(event)
-    encounter = event.resource("Encounter")
-    focus = _parameter(status, "focus") if status else ""
-    place = f"Encounter/{encounter['id']}" if encounter else focus
-    number = _parameter(status, "event-number") if status else ""
-    control_id = "/".join(part for part in (_parameter(status, "subscription"), number) if part) if status else ""
-    patient = event.resource("Patient")
-    identifiers = [("visit", v) for v in _values(encounter)] + [("mrn", v) for v in _values(patient)]
-    if patient:
-        family, given = patient["name[0].family"], patient["name[0].given[0]"]
-        identifiers += [("name", family), ("name", f"{family} {given}".strip())]
+    from hub.formats.fhir.notification import summary
+
+    told = summary(raw)
     return Description(
-        kind=kind,
-        control_id=control_id or event["id"],
-        sender=_parameter(status, "subscription") if status else "",
-        lane="strict" if lane == "strict" else place if place and lane != "any" else _unique(raw),
-        duplicate_basis=raw,
-        identifiers=_distinct(identifiers),
+        kind=told.kind,
+        control_id=told.control_id,
+        sender=told.sender,
+        lane="strict" if lane == "strict" else told.lane if told.lane and lane != "any" else _unique(raw),
+        duplicate_basis=told.duplicate_basis,
+        identifiers=told.identifiers,
     )
-
-
-def _resource_kind(event: Event) -> str:
-    return f"Bundle {event['type']}".strip() if event["resourceType"] == "Bundle" else event["resourceType"]
-
-
-def _notification_kind(event: Event, status: Event) -> str:
-    """``notification`` with its resources, ``notification id-only`` without, ``heartbeat`` and ``handshake``."""
-    kind = _parameter(status, "type")
-    if kind in {"heartbeat", "handshake"}:
-        return kind
-    carried = [entry for entry in event.each("entry") if entry.get("resource.resourceType")]
-    return "notification" if len(carried) > 1 else "notification id-only"
-
-
-def _parameter(status: Event | None, name: str) -> str:
-    """A value of a notification's status, in the R4 backport's spelling (Parameters) or in R5's (SubscriptionStatus).
-
-    Source: Subscriptions R5 Backport implementation guide, section 3.4.
-    """
-    if status is None:
-        return ""
-    r5 = {
-        "type": "type",
-        "subscription": "subscription.reference",
-        "event-number": "notificationEvent[0].eventNumber",
-        "focus": "notificationEvent[0].focus.reference",
-    }
-    if status["resourceType"] == "SubscriptionStatus":
-        return status[r5[name]]
-    parameters = status.each("parameter")
-    nested = [part for parameter in parameters for part in parameter.each("part")]
-    for parameter in [*parameters, *nested]:
-        if parameter["name"] == name:
-            for value in ("valueCode", "valueString", "valueReference.reference", "valueUri", "valueInteger64"):
-                if text := parameter[value]:
-                    return text
-    return ""
-
-
-def _values(resource: Event | None) -> list[str]:
-    return resource.all("identifier[*].value") if resource else []
 
 
 def _json(raw: bytes, lane: str) -> Description:

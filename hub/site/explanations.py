@@ -37,12 +37,18 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A worker process died or took too long. The message that did it is held.",
         "Run the message with `hub try`; look for a loop that never ends or a very large value.",
     ),
-    "H152": _E("A worker could not do what it was asked.", "The sentence beside it says what."),
-    "H160": _E("The running hub refused a command.", "The sentence beside it says why."),
+    "H152": _E(
+        "A task in a worker failed.",
+        "Its own code and sentence stand beside it.",
+    ),
+    "H160": _E(
+        "The engine does not answer on its control socket.",
+        "Is it running? `hub run` starts it.",
+    ),
     # the site's files and wiring
     "H200": _E(
         "A configuration file is not valid TOML.",
-        "Mend the line. Codes are texts: \"00100\", \"02134\" and \"22:30\" need their quotes.",
+        'Mend the line. Codes are texts: "00100", "02134" and "22:30" need their quotes.',
     ),
     "H201": _E(
         "A file has a key that is not a setting at that place.",
@@ -50,9 +56,11 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H202": _E(
         "A setting is missing, or its value is not of the kind that it should be.",
-        "Durations are texts with a unit (\"15m\"), codes are texts, secrets are { secret = \"name\" }.",
+        'Durations are texts with a unit ("15m"), codes are texts, secrets are { secret = "name" }.',
     ),
-    "H203": _E("A file or folder that every site has is missing.", "`hub init DIR` writes a whole site to compare with."),
+    "H203": _E(
+        "A file or folder that every site has is missing.", "`hub init DIR` writes a whole site to compare with."
+    ),
     "H204": _E(
         "A step's `run` names a function that its script does not have.",
         "Correct the name after the colon, or write the function.",
@@ -109,16 +117,31 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H224": _E("A segment cannot be written as asked.", "Correct the position or the value in the script."),
     "H225": _E("The message is not a JSON object.", "Look at its first bytes: compressed, XML or an error page?"),
-    "H226": _E("The message is not what its channel's format says.", "Compare `format` with what the peer sends."),
     "H227": _E("The bytes do not follow the MLLP framing.", "The block is 0x0B, the message, 0x1C 0x0D."),
     "H228": _E("A value cannot be written with these delimiters.", "Use the usual ones: |^~\\&."),
+    "H240": _E("The bytes are not a FHIR resource.", "The sentence beside it names the place; ask the sender."),
     "H300": _E("An X12 file cannot be read.", "The sentence beside it names the segment."),
     "H301": _E("The data is not an X12 interchange.", "It must begin with ISA."),
-    "H302": _E("An X12 segment is broken.", "Look at the place; the file may have been cut short."),
-    "H303": _E("Something cannot be written as X12.", "The sentence beside it names the element."),
-    "H304": _E("A claim lacks something that the guide requires.", "The sentence beside it names the element."),
-    "H305": _E("A record that the hub stored cannot be read back.", "Report it with the place; it is our mistake."),
-    "H306": _E("An X12 validator could not work.", "Report it; the interchange was not sent."),
+    "H302": _E(
+        "An X12 segment runs past any sensible length: its terminator is missing or wrong.",
+        "Look at the place; the file may have been cut short.",
+    ),
+    "H303": _E(
+        "A value cannot be written into an interchange as the guide wants it.",
+        "The sentence beside it names the element.",
+    ),
+    "H304": _E(
+        "A reader was given a transaction of another kind.",
+        "Look at ST01 and ST03 of the file.",
+    ),
+    "H305": _E(
+        "A stored claim does not have the fields that a claim has.",
+        "Report it with the place; it is our mistake.",
+    ),
+    "H306": _E(
+        "An X12 element that must be an amount, a quantity or a date is not one.",
+        "Ask the partner; the file is kept as it came.",
+    ),
     "H310": _E(
         "A secret that a setting names is not set.",
         "Write its value to var/secrets/NAME, or set HUB_SECRET_NAME. Values never stand in files of the site.",
@@ -140,7 +163,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H410": _E("A listener could not open its port.", "Choose another port, or stop the program that holds it."),
     "H411": _E("A certificate or private key cannot be used.", "Check file, format and permissions."),
-    "H420": _E(
+    "H420": _E("A login failed, or a server is not the one that it should be.", "Check user, key and host key."),
+    "H424": _E(
         "A mapping stopped with an exception that is not one of the hub's own.",
         "The script's line stands beside it; run the message with `hub try` to see the values there.",
     ),
@@ -166,12 +190,43 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Test and production never mix: ISA15 is bound to the environment.",
     ),
     "H600": _E("The ledger refused an entry: its debits and credits differ.", "Report it; nothing was posted."),
-    "H610": _E("The work cannot be done in the state that things are in.", "The sentence beside it says why."),
-    "H611": _E("A claim cannot do what was asked.", "The sentence beside it says why."),
+    "H601": _E(
+        "Another engine works on this site.",
+        "Stop it first: one node works on a store at a time.",
+    ),
+    "H610": _E(
+        "The engine asked for work that billing does not do.",
+        "Report it; it is our mistake, never the data's.",
+    ),
+    "H611": _E(
+        "The store does not hold that claim.",
+        "Look the claim up by its account or control number.",
+    ),
     "H612": _E("A billing command was refused.", "The sentence beside it says why."),
+    # commands and the demonstration
+    "H650": _E("Nothing can be sent as asked.", "`hub send --help` shows the forms of a target."),
+    "H651": _E(
+        "A replay may do something twice, and nobody said that it should go on.",
+        "Answer the question, or give --yes in a script.",
+    ),
+    "H700": _E(
+        "The demonstration cannot be set up here.",
+        "The sentence beside it names what is missing: a folder, a port, a package.",
+    ),
+    "H701": _E(
+        "A simulator of the demonstration ended when it should not.", "Its log stands in the demonstration's folder."
+    ),
+    "H702": _E("The demonstration could not be played to its end.", "The sentence beside it says what it waited for."),
+    # people and pages
     "H710": _E("A user account cannot be changed as asked.", "The sentence beside it says why."),
-    "H720": _E("A session is not valid.", "Log in again."),
+    "H720": _E(
+        "Nobody is signed in: the account is locked or disabled, or the session has ended.",
+        "Sign in again, or ask an administrator.",
+    ),
     "H730": _E("The engine does not answer.", "Is it running? `hub run` starts it."),
     "H731": _E("The engine refused a command.", "The sentence beside it says why."),
-    "H740": _E("A page asked for something that cannot be.", "Go back and reload."),
+    "H740": _E(
+        "There is no such thing, or not any more.",
+        "Go back and reload.",
+    ),
 }

@@ -1,7 +1,7 @@
 """TOML files with the line and column of every key.
 
-`tomllib` says nothing of places, so a small scanner walks the same text once more. It reads only documents that `tomllib`
-has accepted, which is why it may be simple.
+`tomllib` says nothing of places, so a small scanner walks the same text once more. It reads only documents that
+`tomllib` has accepted, which is why it may be simple.
 """
 
 from __future__ import annotations

@@ -33,7 +33,10 @@ class SiteError(HubError):
 
 @dataclass(frozen=True)
 class Site:
-    """A site. *settings* and *billing* are None, and channels are left out, where their files are too wrong: see *findings*."""
+    """A site.
+
+    *settings* and *billing* are None, and channels are left out, where their files are too wrong: see *findings*.
+    """
 
     folder: Path
     bundle: str
@@ -57,7 +60,7 @@ class Site:
         """The practice's time zone; UTC where that cannot be read."""
         try:
             return ZoneInfo(self.billing.practice.time_zone if self.billing else "UTC")
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             return ZoneInfo("UTC")
 
     @cached_property
@@ -84,7 +87,7 @@ class Site:
         return tuple(finding for finding in self.findings if finding.level == "error")
 
     def require_sound(self) -> Site:
-        """This site. Raises :class:`SiteError` with the first error when it has one."""
+        """Return the site. Raises :class:`SiteError` with the first error when it has one."""
         if self.errors:
             first = self.errors[0]
             more = f" There are {len(self.errors)} errors." if len(self.errors) > 1 else ""
@@ -119,7 +122,10 @@ def load_site(folder: Path, known: Mapping[str, Connector] | None = None) -> Sit
 
 
 def map_messages(site: Site) -> Task:
-    """The ``map`` task of *site*, with every script that a step names loaded. Raises `ScriptError` when one cannot be."""
+    """The ``map`` task of *site*, with every script that a step names loaded.
+
+    Raises `ScriptError` when one cannot be.
+    """
     for channel in site.channels.values():
         for step in channel.steps:
             site.scripts.function(step.module, step.function)
@@ -148,12 +154,10 @@ def _channels(
     return channels, findings
 
 
-def _channel(
-    file: TomlFile, overlay: Overlay, known: Mapping[str, Connector]
-) -> tuple[Channel | None, list[Finding]]:
+def _channel(file: TomlFile, overlay: Overlay, known: Mapping[str, Connector]) -> tuple[Channel | None, list[Finding]]:
     stem = file.name.rpartition("/")[2].removesuffix(".toml")
     overlay.lay_over(("channels", stem), file.data)
     channel, findings = read_channel(file, known)
     if channel is None:
         return None, findings
-    return replace(channel, describe=describer(channel.format, channel.lane)), findings
+    return replace(channel, describe=describer(channel.format, channel.lane, channel.encoding)), findings

@@ -1,7 +1,7 @@
 """The ``map`` task: a channel's steps over stored messages, as values, outcomes and rendered deliveries.
 
-A message never fails the task: whatever its script does wrong becomes that message's ``error``, with the script's line and the
-message's path, and without anything that the message says.
+A message never fails the task: whatever its script does wrong becomes that message's ``error``, with the script's
+line and the message's path, and without anything that the message says.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LINE_KINDS = ("FT1", "ChargeItem")
 class MappingError(HubError):
     """A script did something that no message can excuse."""
 
-    code = "H420"
+    code = "H424"
 
 
 class UndeclaredError(MappingError):
@@ -52,12 +52,16 @@ class NoDestinationError(MappingError):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One thing that a step returned: *path* is the line it came from, *script* the ``file:line`` that made it."""
+    """One thing that a step returned.
+
+    *path* is the line it came from, *script* the ``file:line`` that made it, *plain* its fields as JSON values.
+    """
 
     thing: Any
     step: str
     path: str
     script: str
+    plain: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -85,7 +89,7 @@ class Rendered:
 
 
 def map_messages(channels: Mapping[str, Channel], scripts: Scripts, zone: ZoneInfo) -> Task:
-    """The task for the site's *channels*, with *scripts* loaded from its bundle and times without offset read in *zone*."""
+    """The task for *channels*, with *scripts* of the same bundle; times without offset are read in *zone*."""
 
     def run(call: TaskCall) -> Reply:
         channel = channels[call.header["channel"]]
@@ -99,9 +103,7 @@ def map_messages(channels: Mapping[str, Channel], scripts: Scripts, zone: ZoneIn
     return run
 
 
-def run_steps(
-    channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping[str, Any], raw: bytes
-) -> Mapped:
+def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping[str, Any], raw: bytes) -> Mapped:
     """Run the steps that take ``about["kind"]`` over *raw*. Never raises; what went wrong is in ``error``."""
     mapped = Mapped()
     for step in channel.steps:
@@ -109,27 +111,28 @@ def run_steps(
             continue
         try:
             # Each step has a view of its own: what one leaves half read cannot confuse the next.
-            view = view_of(channel.format, raw, zone, str(about.get("received_on", "")))
+            view = view_of(channel, raw, zone, str(about.get("received_on", "")))
             mapped.view = view
             mapped.steps += 1
             function, declaration = scripts.function(step.module, step.function)
+            file = scripts.shown(scripts.path(step.module))
             for thing, line in _outcomes(function, view):
                 path = line_path(thing.line) if isinstance(thing, Skip | Hold) else view.cursor.place
-                script = f"{scripts.shown(scripts.path(step.module))}:{line}"
-                made = Made(_with_path(thing, path), step.name, path, script)
-                _require_declared(made, declaration.returns)
-                mapped.made.append(made)
-        except Exception as error:
+                script = f"{file}:{line}"
+                value = _with_path(thing, path)
+                _require_declared(value, path, script, declaration.returns)
+                mapped.made.append(Made(value, step.name, path, script, _plain_fields(value)))
+        except (Exception, SystemExit) as error:
             mapped.error = _error(error, scripts, channel, step)
             break
     return mapped
 
 
-def view_of(message_format: str, raw: bytes, zone: ZoneInfo, received_on: str = "") -> View:
-    """What scripts see of *raw*. Raises `HubError` when it is not of that format."""
-    if message_format == "hl7v2":
-        return MappedMessage(raw, zone=zone)
-    if message_format == "x12":
+def view_of(channel: Channel, raw: bytes, zone: ZoneInfo, received_on: str = "") -> View:
+    """What scripts see of *raw*. Raises `HubError` when it is not of the channel's format."""
+    if channel.format == "hl7v2":
+        return MappedMessage(raw, zone=zone, encoding=channel.encoding)
+    if channel.format == "x12":
         return X12File(raw)
     event = Event.parse(raw)
     event.received = _moment(received_on, zone)
@@ -145,8 +148,8 @@ def render(channel: Channel, mapped: Mapped, about: Mapping[str, Any]) -> list[R
     for plan in plans:
         taken = [m for m in values if _takes_value(plan, m.thing)]
         if taken:
-            body = [[type(made.thing).__name__, to_plain(made.thing)] for made in taken]
-            rendered.append(Rendered(plan.name, kind, name, json_bytes(body)))
+            body = [[type(made.thing).__name__, made.plain] for made in taken]
+            rendered.append(Rendered(plan.name, kind, name, _plain_json(body)))
     for made in values:
         if not any(_takes_value(plan, made.thing) for plan in plans):
             raise _no_destination(made, type(made.thing).__name__)
@@ -154,7 +157,7 @@ def render(channel: Channel, mapped: Mapped, about: Mapping[str, Any]) -> list[R
         fetches = [plan for plan in plans if plan.connector == FETCH]
         if not fetches:
             raise _no_destination(made, "Read")
-        body_of_read = json_bytes({"reads": list(made.thing.reads), "searches": list(made.thing.searches)})
+        body_of_read = _plain_json({"reads": list(made.thing.reads), "searches": list(made.thing.searches)})
         rendered += [Rendered(plan.name, "read", f"{name}-{number}", body_of_read) for plan in fetches]
     for made in mapped.of(Outgoing):
         outgoing: Outgoing = made.thing
@@ -169,6 +172,10 @@ def render(channel: Channel, mapped: Mapped, about: Mapping[str, Any]) -> list[R
 def json_bytes(value: Any) -> bytes:
     """*value* as compact JSON, decimals as numbers with the places that they have."""
     return "".join(_json(value)).encode()
+
+
+def _plain_json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def line_path(line: Line) -> str:
@@ -190,7 +197,7 @@ def _outcomes(function: Callable[..., Any], view: View) -> Iterator[tuple[Any, i
             frame = returned.gi_frame
             yield thing, frame.f_lineno if frame else 0
         return
-    line = inspect.unwrap(function).__code__.co_firstlineno
+    line = _first_line(function)
     if returned is None:
         return
     several = isinstance(returned, Iterable) and not isinstance(returned, Message | Event)
@@ -198,26 +205,30 @@ def _outcomes(function: Callable[..., Any], view: View) -> Iterator[tuple[Any, i
         yield thing, line
 
 
+def _first_line(function: Callable[..., Any]) -> int:
+    """The first line of the function's body: where a short mapping returns what it makes."""
+    code = inspect.unwrap(function).__code__
+    lines: Iterator[int] = (n for _, _, n in code.co_lines() if n is not None and n > code.co_firstlineno)
+    return min(lines, default=code.co_firstlineno)
+
+
 def _with_path(thing: Any, path: str) -> Any:
     """A billing value with the line that it came from, its lists as the tuples that its type promises."""
     if not isinstance(thing, _BILLING_TYPES):
         return thing
     changes: dict[str, Any] = {
-        item.name: tuple(value)
-        for item in fields(thing)
-        if isinstance(value := getattr(thing, item.name), list)
+        item.name: tuple(value) for item in fields(thing) if isinstance(value := getattr(thing, item.name), list)
     }
     if path and not thing.source_path:
         changes["source_path"] = path
     return replace(thing, **changes) if changes else thing
 
 
-def _require_declared(made: Made, declared: tuple[type, ...]) -> None:
-    thing = made.thing
+def _require_declared(thing: Any, path: str, script: str, declared: tuple[type, ...]) -> None:
     if not isinstance(thing, (Skip, Hold, Reject, *declared)):
         raise UndeclaredError(
             "A mapping returned something that it does not declare.",
-            where=made.script,
+            where=script,
             expected=", ".join(kind.__name__ for kind in declared),
             found=type(thing).__name__,
             fix="Name the type in @mapping(returns=...).",
@@ -226,7 +237,7 @@ def _require_declared(made: Made, declared: tuple[type, ...]) -> None:
         try:
             require_typed(thing)
         except HubError as error:
-            error.where = f"{made.script}, {made.path}" if made.path else made.script
+            error.where = f"{script}, {path}" if path else script
             raise
 
 
@@ -261,19 +272,17 @@ def _result(channel: Channel, mapped: Mapped, about: Mapping[str, Any], parts: l
         )
         parts.append(each.body)
     result["skipped"] = [{"reason": m.thing.reason, "path": m.path} for m in mapped.of(Skip)]
-    result["held"] = [
-        {"queue": m.thing.queue, "reason": m.thing.reason, "path": m.path} for m in mapped.of(Hold)
-    ]
+    result["held"] = [{"queue": m.thing.queue, "reason": m.thing.reason, "path": m.path} for m in mapped.of(Hold)]
     if not any((result["deliveries"], result["skipped"], result["held"])):
         result["skipped"].append({"reason": "the mapping made nothing of it", "path": ""})
     result["lines"] = line_balance(mapped)
     result["mapped"] = len(parts)
-    parts.append(json_bytes(plain_made(mapped)))
+    parts.append(_plain_json(plain_made(mapped)))
     return result
 
 
 def line_balance(mapped: Mapped) -> dict[str, int]:
-    """How many charge lines the message has, and how many were mapped, filtered and held: each is counted, none subtracted."""
+    """How many charge lines there are, and how many were mapped, filtered and held: each counted, none subtracted."""
     places = _charge_lines(mapped.view)
     charged = {m.path for m in mapped.of(Charge)} & places
     held = _spread({m.path for m in mapped.of(Hold)}, places) - charged
@@ -304,7 +313,7 @@ def plain_made(mapped: Mapped) -> list[dict[str, Any]]:
             "path": made.path,
             "step": made.step,
             "script": made.script,
-            "fields": _plain_fields(made.thing),
+            "fields": made.plain,
         }
         for made in mapped.made
     ]
@@ -389,7 +398,7 @@ def _no_destination(made: Made, kind: str) -> NoDestinationError:
     )
 
 
-def _error(error: Exception, scripts: Scripts, channel: Channel, step: Step) -> dict[str, str]:
+def _error(error: BaseException, scripts: Scripts, channel: Channel, step: Step) -> dict[str, str]:
     """What a script did wrong, in words that hold nothing of the message."""
     script = scripts.place(error)
     if not isinstance(error, HubError):

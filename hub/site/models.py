@@ -23,9 +23,11 @@ def check_model(
     try:
         return model.model_validate(data), []
     except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        # An unknown key comes first: it is most often why another one is missing.
+        found.sort(key=lambda details: details["type"] != "extra_forbidden")
         return None, [
-            _finding(model, details["type"], details["msg"], details["loc"], file, key, tuple(also))
-            for details in error.errors(include_url=False, include_context=False, include_input=False)
+            _finding(model, details["type"], details["msg"], details["loc"], file, key, tuple(also)) for details in found
         ]
 
 

@@ -6,7 +6,8 @@ Each entry is a dotted path and a value::
     "channels.responses_in.source[1].poll" = "2s"
     "hub.clock.day_seconds" = 30.0
 
-The first part names the file: ``channels.NAME``, ``partners.NAME``, ``payers.ID``, ``hub``, ``practice`` or ``billing``.
+The first part names the file: ``channels.NAME``, ``partners.NAME``, ``payers.ID``, ``hub``, ``practice`` or
+``billing``.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ class PurityError(HubError):
 def lock_down(transforms: Path) -> None:
     """Refuse, from now on and for the life of this process, everything that a pure mapping does not need.
 
-    Python itself and the scripts below *transforms* may still be read, because modules are imported late. Raises nothing; what
-    is refused raises :class:`PurityError` where it is tried.
+    Python itself and the scripts below *transforms* may still be read, because modules are imported late. Raises
+    nothing; what is refused raises :class:`PurityError` where it is tried.
     """
     readable = tuple(
         f"{os.path.realpath(folder)}{os.sep}"

@@ -19,6 +19,7 @@ from hub.core.ids import IdMaker
 from hub.core.log import Log
 from hub.core.parent import stop_with_parent
 from hub.core.secret import site_secrets
+from hub.core.twisted_log import watch_twisted
 from hub.core.vault import open_vault
 from hub.engine.control import ControlFactory
 from hub.engine.engine import HubEngine, highest_id
@@ -34,7 +35,7 @@ from hub.store.schema import upgrade
 class AlreadyRunningError(HubError):
     """Another engine works on this site."""
 
-    code = "H610"
+    code = "H601"
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log = Log(part="engine")
     stop_with_parent()
+    watch_twisted(log)
     try:
         site = load_site(arguments.site).require_sound()
         lock = _lock(site)
@@ -119,7 +121,7 @@ def _floor(store: Engine) -> int:
 
 def _first_work(site: Site) -> list[dict[str, Any]]:
     assert site.billing is not None
-    return initial_work(site.billing, site.clock.now_ms())
+    return initial_work(site.billing)
 
 
 def _workers(reactor: Any, site: Site, ids: IdMaker, log: Log) -> WorkerPools:

@@ -1,7 +1,7 @@
 """Sample folders: ``tests/channels/CHANNEL/CASE/`` holds a message and what the channel is expected to make of it.
 
-``in.*`` is the message (``.hl7`` may have line feeds for segment ends). ``expected.json`` lists every value and outcome, and
-``out_N_KIND.*`` is each rendered message. ``note.md`` says why the case exists.
+``in.*`` is the message (``.hl7`` may have line feeds for segment ends). ``expected.json`` lists every value and
+outcome, and ``out_N_KIND.*`` is each rendered message. ``note.md`` says why the case exists.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field that is not as expected; *place* is ``expected.json [0].fields.amount`` or ``out_1.hl7 FT1[2]-11.1``."""
+    """One field that is not as expected; *place* names the file and the field in it."""
 
     place: str
     expected: str
@@ -56,7 +56,10 @@ class Difference:
 
 
 def cases(folder: Path, channel: str) -> list[Case]:
-    """The sample folders of *channel* in the site at *folder*. Raises :class:`SampleError` for one without a message."""
+    """The sample folders of *channel* in the site at *folder*.
+
+    Raises :class:`SampleError` for one without a message.
+    """
     found = []
     for case in sorted((folder / FOLDER / channel).glob("*/")):
         messages = sorted(case.glob("in.*"))

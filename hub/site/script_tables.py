@@ -22,7 +22,10 @@ class TableError(HubError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a table. ``row["column"]`` is its text; asking for a column that the table lacks raises :class:`TableError`."""
+    """One row of a table.
+
+    ``row["column"]`` is its text; asking for a column that the table lacks raises :class:`TableError`.
+    """
 
     table: str
     line: int
@@ -77,8 +80,8 @@ def tables_from(folder: Path) -> Iterator[None]:
 def table(path: str, *, key: str) -> Table:
     """The CSV table at *path*, relative to ``transforms/``, by its column *key*.
 
-    For the top level of a script; inside a mapping there are no files. Raises :class:`TableError` when the file is absent, has
-    no such column, or has a key twice.
+    For the top level of a script; inside a mapping there are no files. Raises :class:`TableError` when the file is
+    absent, has no such column, or has a key twice.
     """
     folder = _FOLDER.get(None)
     if folder is None:

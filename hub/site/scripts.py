@@ -1,7 +1,7 @@
 """The mapping scripts of a site: loaded by path, judged by reading, never reloaded.
 
-Each load gets a package name of its own, so that two bundles can live in one process and nothing outside of the scripts can
-import them.
+Each load gets a package name of its own, so that two bundles can live in one process and nothing outside of the
+scripts can import them.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Scripts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
+        self._functions: dict[tuple[str, str], tuple[Callable[..., Any], Declaration]] = {}
         self._package = f"hub_site_{next(_NUMBERS)}"
         package = types.ModuleType(self._package)
         package.__path__ = [str(self.folder)]
@@ -88,14 +89,15 @@ class Scripts:
             raise ScriptError(f"This is not Python: {error.msg}.", where=where) from None
         except Exception as error:
             where = self.place(error) or self.shown(self.path(name))
-            raise ScriptError(
-                f"The script cannot be loaded: {type(error).__name__}: {error}.", where=where
-            ) from error
+            raise ScriptError(f"The script cannot be loaded: {type(error).__name__}: {error}.", where=where) from error
         finally:
             sys.dont_write_bytecode = wrote
 
     def function(self, module: str, name: str) -> tuple[Callable[..., Any], Declaration]:
         """The mapping *name* of the script *module*, and its declaration. Raises :class:`ScriptError`."""
+        known = self._functions.get((module, name))
+        if known is not None:
+            return known
         loaded = self.module(module)
         function = getattr(loaded, name, None)
         if function is None:
@@ -107,9 +109,10 @@ class Scripts:
         if not isinstance(declaration, Declaration):
             raise NotAMappingError(
                 f"{module}:{name} is not declared as a mapping.",
-                where=f"{self.shown(self.path(module))}:{function.__code__.co_firstlineno}",
+                where=self.shown(self.path(module)),
                 fix="Decorate it: @mapping(accepts=..., returns=...).",
             )
+        self._functions[module, name] = function, declaration
         return function, declaration
 
     def shown(self, path: Path) -> str:
@@ -174,7 +177,8 @@ def _call(node: ast.Call) -> Iterator[Impurity]:
 def field_paths(source: str) -> Iterator[tuple[str, int, int]]:
     """Every text in the script that is meant as an HL7 path, with its line and column. Raises `SyntaxError`.
 
-    A path is the subscript of a view (``line["FT1-6"]``), the first argument of its methods, or a value of a field table.
+    A path is the subscript of a view (``line["FT1-6"]``), the first argument of its methods, or a value of a field
+    table.
     """
     for node in ast.walk(ast.parse(source)):
         found: list[ast.expr] = []

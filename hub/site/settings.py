@@ -37,12 +37,8 @@ class WebSettings(_Table):
 class ClockSettings(_Table):
     """``[clock]``: business time that runs fast, for demonstrations and tests. Refused in production."""
 
-    day_seconds: float = Field(
-        default=86_400.0, gt=0, le=86_400, description="Real seconds that a business day takes."
-    )
-    business_epoch: datetime | None = Field(
-        default=None, description="Business time at *real_epoch*, with offset."
-    )
+    day_seconds: float = Field(default=86_400.0, gt=0, le=86_400, description="Real seconds that a business day takes.")
+    business_epoch: datetime | None = Field(default=None, description="Business time at *real_epoch*, with offset.")
     real_epoch: datetime | None = Field(
         default=None, description="Real time at which *business_epoch* was, with offset."
     )
@@ -75,9 +71,7 @@ class HubSettings(_Table):
 
     schema_: Literal[1] = Field(alias="schema")
     title: str = Field(examples=["Alder Street Family Clinic"])
-    environment: Literal["production", "test"] = Field(
-        description="Bound to MSH-11 and ISA15: the two never mix."
-    )
+    environment: Literal["production", "test"] = Field(description="Bound to MSH-11 and ISA15: the two never mix.")
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     clock: ClockSettings | None = None

@@ -31,13 +31,14 @@ class _Child(ProcessProtocol):
 class Supervisor:
     """Keeps the processes of the site at *folder* running until :meth:`stop`.
 
-    *gave_up* fires when the engine refuses to start: a second try would end the same.
+    What they write goes to the file descriptor *output*. *gave_up* fires when the engine refuses to start: a second try would end the same.
     """
 
-    def __init__(self, folder: Path, reactor: Any, log: Log) -> None:
+    def __init__(self, folder: Path, reactor: Any, log: Log, output: int = 2) -> None:
         self._folder = folder
         self._reactor = reactor
         self._log = log
+        self._output = output
         self._children: dict[str, Any] = {}
         self._deaths: dict[str, int] = {}
         self._stopping = False
@@ -86,5 +87,5 @@ class Supervisor:
 
         command = [sys.executable, "-m", module, "--site", str(self._folder)]
         self._children[name] = self._reactor.spawnProcess(
-            _Child(ended), command[0], command, env=None, childFDs={0: "w", 1: 1, 2: 2}
+            _Child(ended), command[0], command, env=None, childFDs={0: "w", 1: self._output, 2: self._output}
         )

@@ -102,9 +102,7 @@ class Event:
             data = json.loads(raw, parse_float=Decimal)
         except ValueError as error:
             line = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "its encoding"
-            raise EventError(
-                "This message is not JSON.", where=line, expected="a JSON object in UTF-8"
-            ) from None
+            raise EventError("This message is not JSON.", where=line, expected="a JSON object in UTF-8") from None
         if not isinstance(data, dict):
             raise EventError("This message is not a JSON object.", expected="{", found=type(data).__name__)
         return cls(data)
@@ -157,17 +155,15 @@ class Event:
     def fields(self, table: Mapping[str, str]) -> dict[str, object]:
         """The values that *table* names, as an HL7 segment's: ``{"units": "quantity.value | number"}``.
 
-        A path with ``[*]`` gives a list. The converters are those of HL7 field tables, except that dates are ISO 8601. Raises
-        `ConversionError` naming the place.
+        A path with ``[*]`` gives a list. The converters are those of HL7 field tables, except that dates are ISO
+        8601. Raises `ConversionError` naming the place.
         """
         return {name: self._field(spec) for name, spec in table.items()}
 
     def resources(self, kind: str) -> list[Event]:
-        """The FHIR resources of that type: the document itself, or the entries of a Bundle (and of Bundles inside it)."""
+        """The FHIR resources of that type: the document itself, or the entries of a Bundle and of Bundles inside it."""
         found = [resource for resource in _unpacked(self.data) if resource.get("resourceType") == kind]
-        views = [
-            Event(resource, f"{kind}[{number}]", self.cursor) for number, resource in enumerate(found, 1)
-        ]
+        views = [Event(resource, f"{kind}[{number}]", self.cursor) for number, resource in enumerate(found, 1)]
         return Lines(views, self.cursor, _place)
 
     def resource(self, kind: str) -> Event | None:
@@ -192,7 +188,8 @@ class Event:
     def focuses(self) -> list[str]:
         """The references that a FHIR notification is about (``Encounter/17``), in order.
 
-        They stand in a Parameters resource in R4, in a SubscriptionStatus since R4B. Source: Subscriptions R5 Backport guide.
+        They stand in a Parameters resource in R4, in a SubscriptionStatus since R4B. Source: Subscriptions R5
+        Backport guide.
         """
         parts = [
             part
@@ -241,9 +238,7 @@ class Event:
         path, *names = (part.strip() for part in spec.split("|"))
         unknown = next((name for name in names if name not in CONVERTERS), None)
         if unknown is not None:
-            raise PathError(
-                f'"{unknown}" is not a converter.', where=spec, expected=f"one of {', '.join(CONVERTERS)}"
-            )
+            raise PathError(f'"{unknown}" is not a converter.', where=spec, expected=f"one of {', '.join(CONVERTERS)}")
         if "[*]" in path:
             return [self._converted(text, names, path) for text in self.all(path)]
         text = self.get(path)
@@ -360,9 +355,7 @@ def _iso_datetime(text: str) -> dt.datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ConversionError(
-            "This is not a time.", expected="ISO 8601 with an offset", found=masked(text)
-        ) from None
+        raise ConversionError("This is not a time.", expected="ISO 8601 with an offset", found=masked(text)) from None
     return moment
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 
+from hub.core.log import Log
 from hub.core.secret import site_secrets
 from hub.core.vault import open_vault
 from hub.engine.contracts import Task, WorkerSite
 from hub.engine.worker_loop import limit_memory, serve
 from hub.site.load import Site, load_site, map_messages
 from hub.site.places import key_file, store_url
+from hub.site.purity import lock_down
 from hub.store.database import open_store
 
 MEMORY = 2 << 30
@@ -26,7 +29,15 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle; it ends us in order
     limit_memory(MEMORY)
-    site = load_site(arguments.site).require_sound()
+    try:
+        _serve(arguments.site, arguments.pool)
+    except Exception as error:
+        Log(part="worker", pool=arguments.pool).failure("worker.failed", error)
+        sys.exit(1)
+
+
+def _serve(folder: Path, pool: str) -> None:
+    site = load_site(folder).require_sound()
     assert site.settings is not None
     worker_site = WorkerSite(
         folder=site.folder,
@@ -36,12 +47,8 @@ def main() -> None:
         clock=site.clock,
         store=open_store(store_url(site)),
     )
-    tasks = _tasks(site, arguments.pool)
-    if arguments.pool == "mapping":
-        from hub.site.purity import lock_down
-
-        lock_down(site.folder / "transforms")
-    serve(tasks, worker_site)
+    lock = partial(lock_down, site.folder / "transforms") if pool == "mapping" else None
+    serve(_tasks(site, pool), worker_site, lock)
 
 
 def _tasks(site: Site, pool: str) -> dict[str, Task]:

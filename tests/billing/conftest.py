@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine, func, insert, select
 
+from hub.billing.batches import initial_work
 from hub.billing.config import (
     BillingConfig,
     BillingPolicy,
@@ -24,7 +25,6 @@ from hub.billing.config import (
     Practice,
     Provider,
 )
-from hub.billing.batches import initial_work
 from hub.billing.decide import decide
 from hub.billing.values import Address, BillingValue, Charge, Coverage, Name, PartnerFile, Patient, Visit
 from hub.core.clock import BusinessClock, at, real_ms

@@ -40,9 +40,7 @@ class Line:
         return [*made, f"REF*6R*{self.control}"] if self.control else made
 
     def reversed(self) -> Line:
-        return replace(
-            self, charge=_negative(self.charge), paid=_negative(self.paid), cas=_negatives(self.cas)
-        )
+        return replace(self, charge=_negative(self.charge), paid=_negative(self.paid), cas=_negatives(self.cas))
 
 
 @dataclass(frozen=True)
@@ -189,13 +187,20 @@ class Desk:
     ) -> dict[str, Any]:
         """A claim that was sent, with one line for each of *amounts*; its row."""
         world = self.world
+        said = world.visit(account=account, **visit)
         known = list(codes) or ["99213", "83036", "85025", "36415", "80053", "93000"]
         charges = [
-            world.charge(transaction=f"{account}-{n}", account=account, code=known[n], amount=Decimal(amount))
+            world.charge(
+                transaction=f"{account}-{n}",
+                account=account,
+                mrn=said.patient.mrn,
+                code=known[n],
+                amount=Decimal(amount),
+            )
             for n, amount in enumerate(amounts)
         ]
         before = {row["id"] for row in world.rows(tables.claim)}
-        world.decide_values([world.visit(account=account, **visit), *charges])
+        world.decide_values([said, *charges])
         world.bill_and_batch()
         made = [row for row in world.rows(tables.claim) if row["id"] not in before]
         assert len(made) == 1

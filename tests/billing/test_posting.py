@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.billing import reconcile
-from hub.billing.posting import allocate, match_by_hand
+from hub.billing.posting import allocate
 from hub.store import tables
-from hub.store.changes import apply
 from hub.store.database import reading
 from tests.billing.payer import Desk, Line, Paid, Remit
 
@@ -68,9 +67,7 @@ def test_patient_shares_that_the_policy_lists_become_the_patients(desk: Desk) ->
 
 
 @pytest.mark.parametrize("code", [("CO", "50"), ("PI", "16"), ("OA", "18"), ("PR", "204"), ("CO", "151")])
-def test_an_adjustment_that_is_not_listed_stays_open_and_goes_to_denials(
-    desk: Desk, code: tuple[str, str]
-) -> None:
+def test_an_adjustment_that_is_not_listed_stays_open_and_goes_to_denials(desk: Desk, code: tuple[str, str]) -> None:
     claim = desk.claim("A1")
     desk.send(Remit((one_line(claim, "90", (*code, "60")),)))
     assert desk.world.balances()["receivable payer"] == 6000
@@ -102,9 +99,7 @@ def test_a_claim_of_which_nothing_is_paid_is_denied(desk: Desk) -> None:
 
 def test_a_remittance_without_lines_is_shared_out_over_the_charges(desk: Desk) -> None:
     claim = desk.claim("A1", ("100.00", "50.00", "0.01"))
-    paid = Paid(
-        claim["control_number"], "150.01", "100", cas=(("CO", "45", "30"), ("PR", "1", "20.01")), icn="X"
-    )
+    paid = Paid(claim["control_number"], "150.01", "100", cas=(("CO", "45", "30"), ("PR", "1", "20.01")), icn="X")
     desk.send(Remit((paid,)))
     lines = desk.lines(claim)
     found = [desk.world.balances(charge_id=line["charge_id"]) for line in lines]
@@ -248,12 +243,14 @@ def test_an_unmatched_payment_keeps_its_money_until_a_person_names_the_claim(des
     assert check(desk).unapplied == Decimal("100.00")
     (row,) = desk.world.rows(tables.remittance_claim)
     assert row["state"] == "unmatched"
-    with reading(desk.world.store) as connection:
-        decision = replace(desk.decision(None, connection), actor="biller")
-        outcome = match_by_hand(decision, row["id"], claim["id"])
-    with desk.world.writing() as connection:
-        apply(connection, decision.changes)
-    assert (outcome.state, outcome.matched_by) == ("posted", "by hand: biller")
+    stranger = desk.world.command("match_payment", remittance_claim_id=row["id"], claim_id=12345)
+    assert not stranger["ok"]
+    answer = desk.world.command("match_payment", remittance_claim_id=row["id"], claim_id=claim["id"])
+    assert answer["ok"]
+    posted = desk.world.one(tables.remittance_claim)
+    assert (posted["state"], posted["matched_by"]) == ("posted", "by hand: biller")
+    assert desk.world.one(tables.remittance)["claims_held"] == 0
+    assert not desk.world.command("match_payment", remittance_claim_id=row["id"], claim_id=claim["id"])["ok"]
     assert desk.state(claim) == "paid"
     assert desk.world.items() == []
     assert check(desk).unapplied == 0

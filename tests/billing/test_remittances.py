@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from hub.billing import reconcile, remittances
+from hub.formats.x12.envelope import read_transactions
 from hub.store import tables
+from hub.store.changes import StaleDecisionError, apply
 from hub.store.database import reading
 from tests.billing.payer import Desk, Line, Paid, Remit, written
 
@@ -162,9 +164,7 @@ def test_a_debit_takes_money_out_of_cash(desk: Desk) -> None:
     check(desk)
 
 
-def test_posting_that_stops_anywhere_goes_on_where_it_stopped(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_posting_that_stops_anywhere_goes_on_where_it_stopped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remittances, "CLAIMS_STAGED_AT_ONCE", 2)
     monkeypatch.setattr(remittances, "CLAIMS_POSTED_AT_ONCE", 2)
     claims = [desk.claim(f"A{n}") for n in range(5)]
@@ -183,9 +183,6 @@ def test_posting_that_stops_anywhere_goes_on_where_it_stopped(
 
 
 def test_a_decision_made_twice_from_one_snapshot_is_refused_the_second_time(desk: Desk) -> None:
-    from hub.formats.x12.envelope import read_transactions
-    from hub.store.changes import StaleDecisionError, apply
-
     claim = desk.claim("A1")
     raw = written(Remit((in_full(claim),)))
     message_id = desk.world.add_message(channel="responses_in", kind="835", raw=raw)
@@ -200,4 +197,32 @@ def test_a_decision_made_twice_from_one_snapshot_is_refused_the_second_time(desk
     with pytest.raises(StaleDecisionError), desk.world.writing() as connection:
         apply(connection, twice[1].changes)
     desk.go_on(message_id, raw)
+    check(desk)
+
+
+def test_two_copies_decided_at_the_same_time_are_not_both_applied(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    raw = written(Remit((in_full(claim),)))
+    messages = [desk.world.add_message(channel="responses_in", kind="835", raw=raw) for _ in range(2)]
+    with reading(desk.world.store) as connection:
+        decisions = [desk.decision(message_id, connection) for message_id in messages]
+        for decision in decisions:
+            remittances.stage(decision, next(read_transactions(raw)), 1)
+    with desk.world.writing() as connection:
+        apply(connection, decisions[0].changes)
+    with pytest.raises(StaleDecisionError), desk.world.writing() as connection:
+        apply(connection, decisions[1].changes)
+    for message_id in messages:
+        desk.go_on(message_id, raw)
+    assert [row["state"] for row in desk.world.rows(tables.remittance)] == ["posted", "duplicate"]
+    check(desk)
+
+
+def test_a_file_that_comes_to_billing_as_a_destination_is_posted_and_told(desk: Desk) -> None:
+    claims = [desk.claim(f"A{n}") for n in range(3)]
+    first, second = Remit((in_full(claims[0]), in_full(claims[1]))), Remit((in_full(claims[2]),), trace="EFT2")
+    desk.world.decide_file(written(first, second), kinds=("835", "835"))
+    assert [desk.state(claim) for claim in claims] == ["paid"] * 3
+    assert sum(emit.kind == "payment" for emit in desk.world.emitted) == 3
+    assert desk.world.balances() == {"cash": 30000, "contractual": 15000, "revenue": -45000}
     check(desk)

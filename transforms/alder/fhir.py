@@ -1,4 +1,4 @@
-"""FHIR R4 notifications of finished encounters: the resources as visits and charges, or a fetch where they are not along."""
+"""FHIR R4 notifications of finished encounters: visits and charges, or a fetch where the resources are not along."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -19,15 +19,17 @@ AMOUNTS = {
 }
 
 
-@mapping(accepts="notification id-only", returns=Read)
-def fetch(event: Event) -> Read:
-    """Ask for the encounter with its patient, its charges and the patient's insurances, in one search each."""
+@mapping(accepts="Bundle/notification", returns=Read)
+def fetch(event: Event) -> Read | None:
+    """Ask for the encounters that came as references alone, each with its patient, its charges and the insurances."""
+    if event.resource("Encounter"):
+        return None
     encounters = [reference.rpartition("/")[2] for reference in event.focuses() if "Encounter/" in reference]
     everything = "_include=Encounter:patient&_revinclude=ChargeItem:context&_revinclude:iterate=Coverage:beneficiary"
     return Read(searches=[f"Encounter?_id={number}&{everything}" for number in encounters])
 
 
-@mapping(accepts=["notification", "Bundle *"], returns=Visit)
+@mapping(accepts="Bundle/*", returns=Visit)
 def visit(event: Event) -> Iterator[Visit | Skip]:
     """Yield one visit for each finished encounter."""
     for encounter in event.resources("Encounter"):
@@ -48,7 +50,7 @@ def visit(event: Event) -> Iterator[Visit | Skip]:
         )
 
 
-@mapping(accepts=["notification", "Bundle *"], returns=Charge)
+@mapping(accepts="Bundle/*", returns=Charge)
 def charges(event: Event) -> Iterator[Charge | Hold]:
     """Yield one charge for each ChargeItem; hold those of a department that we do not know."""
     for item in event.resources("ChargeItem"):
@@ -111,9 +113,7 @@ def coverage(item: Event) -> Coverage:
 
 def name(person: Event) -> Name:
     """A person's first name entry."""
-    return Name(
-        family=person["name[0].family"], given=person["name[0].given[0]"], middle=person["name[0].given[1]"]
-    )
+    return Name(family=person["name[0].family"], given=person["name[0].given[0]"], middle=person["name[0].given[1]"])
 
 
 def birth_date(person: Event) -> dt.date | None:

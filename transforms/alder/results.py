@@ -7,6 +7,7 @@ from typing import Any
 from hub.scripting import Builder, Event, Outgoing, mapping
 
 BY_FHIR = "ehr_fhir"
+PROCESSING_ID = "T"  # MSH-11, as config/hub.toml says: this is a test site
 OUTCOMES = {"paid": "complete", "partly paid": "complete", "denied": "complete", "rejected": "error"}
 ADJUDICATION = "http://terminology.hl7.org/CodeSystem/adjudication"
 
@@ -56,7 +57,7 @@ def begin(event: Event, kind: str) -> Builder:
         sent=event.received,
         sending=("CLAIMHUB", "HUB"),
         receiving=("ALDER_EHR", "ALDER"),
-        processing_id="T",
+        processing_id=PROCESSING_ID,
     )
     message.add("EVN", {"1": kind.split("^")[1], "2": event.received})
     message.add(
@@ -65,6 +66,7 @@ def begin(event: Event, kind: str) -> Builder:
             "3.1": event["mrn"],
             "3.4": event["authority"],
             "3.5": "MR",
+            "5.7": "U",  # billing does not repeat names; the numbers identify
             "18.1": event["account"],
             "18.4": event["authority"],
             "18.5": "AN",
@@ -90,11 +92,7 @@ def claim_response(event: Event, outcome: str, details: dict[str, Any]) -> Outgo
         "resourceType": "ClaimResponse",
         "identifier": [{"system": "urn:claimhub:result", "value": event["result"]}],
         "status": "active",
-        "type": {
-            "coding": [
-                {"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}
-            ]
-        },
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}]},
         "use": "claim",
         "patient": {"identifier": {"system": "urn:alder:mrn", "value": event["mrn"]}},
         "created": event.received.date().isoformat(),
@@ -113,7 +111,9 @@ def payment_details(event: Event) -> dict[str, Any]:
     return {
         "item": [item(number, line) for number, line in enumerate(event.each("lines"), 1)],
         "payment": {
-            "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/ex-paymenttype", "code": "complete"}]},
+            "type": {
+                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/ex-paymenttype", "code": "complete"}]
+            },
             "date": event["posted_on"],
             "amount": usd(sum((dollars(line, "paid") for line in event.each("lines")), Decimal("0.00"))),
             "identifier": {"system": "urn:claimhub:trace", "value": event["trace"]},

@@ -74,6 +74,12 @@ def resources_of(resource: Resource) -> tuple[Resource, ...]:
     return tuple(item for item in found if isinstance(item, dict) and isinstance(item.get("resourceType"), str))
 
 
+def next_link(bundle: Resource) -> str | None:
+    """Where the next page of a search is; None on the last one."""
+    links = (link for link in _objects(bundle.get("link")) if link.get("relation") == "next")
+    return next((url for link in links if (url := _text(link.get("url")))), None)
+
+
 def summary(raw: bytes) -> Summary:
     """What intake must know of *raw*. Raises :class:`FhirError` when it is no resource.
 

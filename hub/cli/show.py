@@ -1,0 +1,179 @@
+"""``hub show ID``: what happened to one message, and what it says, masked unless there is a reason."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from hub.cli.common import UsageError, print_json, site_argument, site_folder
+from hub.cli.text import columns, content_lines, moment, printable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from hub.core.vault import Vault
+    from hub.web.queries.messages import Delivery, MessageDetail
+
+STAGES = ("raw", "mapped", "outgoing", "answer")
+REASON_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened."""
+
+    at: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One content of a stage."""
+
+    title: str
+    body: bytes | None  # None: pruned
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    site_argument(parser)
+    parser.add_argument("id", type=int, help="the message's id (`hub find` shows it)")
+    parser.add_argument("--stage", choices=STAGES, help="which content to show (default: raw)")
+    parser.add_argument("--show-phi", action="store_true", help="do not mask patient data; needs --reason, is logged")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why patient data must be seen")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the message's summary, its timeline, and one stage's content."""
+    from hub.cli.opened import open_site
+    from hub.store.database import reading
+    from hub.web.queries import messages
+
+    reason = arguments.reason.strip()
+    if arguments.show_phi and len(reason) < REASON_LENGTH:
+        raise UsageError(
+            "Patient data is shown for a reason.", expected=f"--reason with {REASON_LENGTH} letters or more"
+        )
+    opened = open_site(site_folder(arguments))
+    vault = opened.vault()
+    with reading(opened.store) as connection:
+        detail = messages.get(connection, arguments.id)
+        if detail is None:
+            raise UsageError("There is no message of that id.", where=str(arguments.id), fix="`hub find` shows ids.")
+    action = "reveal" if arguments.show_phi else "view"
+    stage = arguments.stage or "raw"
+    opened.audit(action, "message", str(detail.id), reason=reason, detail={"stage": stage})
+    with reading(opened.store) as connection:
+        deliveries = messages.deliveries(connection, detail.sequence)
+        children = messages.children(connection, detail.id)
+        parts = _parts(connection, vault, stage, detail, deliveries)
+    steps = timeline(detail, deliveries)
+    if arguments.json:
+        print_json(
+            {
+                "message": asdict(detail),
+                "timeline": [asdict(step) for step in steps],
+                "deliveries": [asdict(delivery) for delivery in deliveries],
+                "children": [asdict(child) for child in children],
+                "stage": stage,
+                "parts": [{"title": part.title, "lines": _lines(part, show=arguments.show_phi)} for part in parts],
+            }
+        )
+        return 0
+    zone = opened.site.zone
+    _print_summary(detail)
+    print()
+    print("\n".join(printable(f"{moment(step.at, zone)}  {step.what}") for step in steps))
+    if deliveries:
+        table = [(d.id, d.destination, d.kind, d.name, d.state, d.attempts, d.reason) for d in deliveries]
+        print()
+        print(columns(("DELIVERY", "TO", "KIND", "NAME", "STATE", "TRIES", "REASON"), table))
+    if children:
+        print("\ncame of it:")
+        print(columns(("ID", "RELATION", "KIND", "OUTCOME"), [(c.id, c.relation, c.kind, c.onward) for c in children]))
+    for part in parts:
+        print(f"\n{stage}: {printable(part.title)}" + ("" if arguments.show_phi else ", patient data masked"))
+        print("\n".join(_lines(part, show=arguments.show_phi)))
+    if not parts:
+        print(f"\n{stage}: nothing")
+    return 0
+
+
+def _lines(part: Part, *, show: bool) -> list[str]:
+    return ["(pruned)"] if part.body is None else content_lines(part.body, show=show)
+
+
+def _print_summary(detail: MessageDetail) -> None:
+    came = f" ({detail.relation} from {detail.parent_id})" if detail.parent_id else ""
+    pairs = [
+        ("message", f"{detail.id}{came}"),
+        ("what", f"{detail.kind} {detail.control_id}".strip()),
+        ("channel", f"{detail.channel}, bundle {detail.bundle}"),
+        ("from", " ".join(part for part in (detail.sender, detail.source) if part)),
+        ("outcome", f"{detail.onward}; answer {detail.answer}"),
+        ("reason", " ".join(part for part in (detail.reason_code, detail.reason) if part)),
+        ("flags", detail.flags),
+    ]
+    for label, text in pairs:
+        if text:
+            print(printable(f"{label:<9} {text}"))
+
+
+def timeline(detail: MessageDetail, deliveries: list[Delivery]) -> list[Step]:
+    """What happened, in the order of time."""
+    steps = [Step(detail.received_at, f"received, {detail.size:,} bytes, stored before it was answered")]
+    for delivery in deliveries:
+        steps.append(Step(delivery.created_at, f"queued for {delivery.destination}: {delivery.kind} {delivery.name}"))
+        for attempt in delivery.tries:
+            took = f", {attempt.ended_at - attempt.started_at:,} ms" if attempt.ended_at else ""
+            by = f", by {attempt.actor}" if attempt.actor != "hub" else ""
+            why = f": {attempt.reason}" if attempt.reason else ""
+            steps.append(
+                Step(
+                    attempt.started_at,
+                    f"{delivery.destination}, attempt {attempt.number}: {attempt.outcome}{took}{by}{why}",
+                )
+            )
+        if delivery.state == "closed" and delivery.finished_at:
+            steps.append(Step(delivery.finished_at, f"{delivery.destination}: {delivery.reason}"))
+    if detail.finished_at is not None:
+        steps.append(Step(detail.finished_at, detail.onward))
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _parts(
+    connection: Connection, vault: Vault, stage: str, detail: MessageDetail, deliveries: list[Delivery]
+) -> list[Part]:
+    def part(title: str, content_id: int, *, values: bool = False) -> Part:
+        from hub.store.contents import read_content
+
+        try:
+            body = read_content(connection, vault, content_id)
+        except KeyError:
+            return Part(title, None)
+        return Part(title, _as_objects(body) if values and body[:2] == b"[[" else body)
+
+    match stage:
+        case "raw":
+            return [part(f"{detail.size:,} bytes", detail.raw_id)]
+        case "mapped":
+            return [part("what the mapping made", detail.mapped_id)] if detail.mapped_id is not None else []
+        case "outgoing":
+            return [part(f"to {d.destination} ({d.id})", d.body_id, values=True) for d in deliveries]
+        case _:
+            ours = [part("what we answered", detail.answer_id)] if detail.answer_id is not None else []
+            theirs = [
+                part(f"what {d.destination} answered, attempt {attempt.number}", attempt.answer_id)
+                for d in deliveries
+                for attempt in d.tries
+                if attempt.answer_id is not None
+            ]
+            return ours + theirs
+
+
+def _as_objects(body: bytes) -> bytes:
+    """Billing values, stored as pairs of type and fields, as objects: their keys say what is masked."""
+    values: list[Any] = json.loads(body)
+    return json.dumps([{str(kind): plain} for kind, plain in values], ensure_ascii=False).encode()

@@ -1,0 +1,229 @@
+"""``hub try CHANNEL FILE``: one message through a channel, every stage shown, nothing sent.
+
+Values stand beside the lines of the mapping that made them. Patient data is masked unless ``--show-phi`` is given,
+which is logged with the user's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+from dataclasses import fields, is_dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub.cli.common import UsageError, channel_of, print_json, site_argument, site_folder
+from hub.core.errors import HubError, masked
+from hub.core.log import Log
+
+if TYPE_CHECKING:
+    from hub.site.channels import Channel
+    from hub.site.load import Site
+    from hub.site.mapping import Made, Mapped
+    from hub.site.trace import Seen
+
+_OPEN = frozenset(
+    {
+        "kind", "code", "modifiers", "units", "amount", "diagnoses", "place_of_service", "department", "priority",
+        "relationship", "payer_id", "payer_name", "patient_class", "state", "queue", "reason", "to", "kinds",
+        "partner", "cancelled", "source_path", "performing_npi", "ordering_npi", "attending_npi", "searches", "reads",
+    }
+)  # fmt: skip
+"""Fields that say nothing of a person on their own."""
+_LONGEST = 70
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    site_argument(parser)
+    parser.add_argument("channel")
+    parser.add_argument("file", type=Path, help="one message")
+    parser.add_argument("--step", help="only this step")
+    parser.add_argument("--show-phi", action="store_true", help="do not mask patient data (this is logged)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every stage; 1 when the message would end errored or rejected."""
+    from hub.site.load import load_site
+    from hub.site.samples import read_message
+    from hub.site.trace import tracing
+
+    site = load_site(site_folder(arguments))
+    channel = channel_of(site, arguments.channel)
+    if arguments.step:
+        channel = _only(channel, arguments.step)
+    try:
+        raw = read_message(arguments.file)
+    except OSError as error:
+        raise UsageError("The message cannot be read.", where=str(arguments.file), found=error.strerror or "") from None
+    if arguments.show_phi:
+        Log().warning("phi shown", command="try", user=getpass.getuser(), channel=channel.name)
+    for step in channel.steps:
+        site.scripts.module(step.module)  # loading is not what the trace is for
+    began = time.perf_counter()
+    with tracing(site.scripts.folder, site.scripts.shown) as seen:
+        about, mapped = _run(site, channel, raw)
+    spent = time.perf_counter() - began
+    preview = Preview(channel, about, mapped, seen, arguments.show_phi)
+    if arguments.json:
+        print_json(preview.plain())
+    else:
+        preview.show(arguments.file.name, len(raw), spent)
+    return int(mapped.error is not None or preview.error is not None or preview.rejected)
+
+
+def _run(site: Site, channel: Channel, raw: bytes) -> tuple[dict[str, Any], Mapped]:
+    from hub.site.samples import run_message
+
+    return run_message(site, channel, raw)
+
+
+def _only(channel: Channel, name: str) -> Channel:
+    steps = tuple(step for step in channel.steps if step.name == name)
+    if not steps:
+        known = ", ".join(step.name for step in channel.steps)
+        raise UsageError(f'The channel has no step "{name}".', expected=f"one of {known}")
+    return replace(channel, steps=steps)
+
+
+class Preview:
+    """What came of a message, ready to be shown."""
+
+    def __init__(self, channel: Channel, about: dict[str, Any], mapped: Mapped, seen: list[Seen], clear: bool) -> None:
+        from hub.scripting import Reject
+        from hub.site.mapping import Rendered, render
+
+        self._channel, self._about, self._mapped, self._seen, self._clear = channel, about, mapped, seen, clear
+        self.rejected = bool(mapped.of(Reject))
+        self.error: HubError | None = None
+        self.rendered: list[Rendered] = []
+        if not mapped.error and not self.rejected:
+            try:
+                self.rendered = render(channel, mapped, about)
+            except HubError as error:
+                self.error = error
+
+    def show(self, name: str, size: int, spent: float) -> None:
+        """Print the stages in order."""
+        print(f"received   {self._about['kind']}  {self._shown(self._about['control_id'])}  {size} bytes  ({name})")
+        for step in self._channel.steps:
+            if step.takes(self._about["kind"]):
+                self._show_step(step.name, step.module)
+        if not self._mapped.steps:
+            print("filtered   no step takes this kind")
+        if self._mapped.error:
+            self._show_error(self._mapped.error)
+        if self.error:
+            print(f"error      {self.error}")
+        for each in self.rendered:
+            print(f"{each.destination:<10} {each.kind}  {len(each.body)} bytes, not sent (try)")
+            if self._clear and not each.body.startswith(b"[["):
+                for line in each.body.decode("utf-8", "replace").replace("\r", "\n").strip().splitlines():
+                    print(f"             {line}")
+        lines = self._lines()
+        if lines["lines"]:
+            print(
+                f"lines      {lines['lines']}: {lines['mapped']} mapped, "
+                f"{lines['filtered']} filtered, {lines['held']} held"
+            )
+        print(
+            f"{spent * 1000:.0f} ms with tracing.",
+            "" if self._clear else "Patient data is masked; --show-phi shows it.",
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """The stages for programs."""
+        return {
+            "kind": self._about["kind"],
+            "made": [
+                {
+                    "type": type(m.thing).__name__,
+                    "step": m.step,
+                    "path": m.path,
+                    "script": m.script,
+                    "fields": self._fields(m.thing),
+                }
+                for m in self._mapped.made
+            ],
+            "trace": [
+                {"place": f"{s.file}:{s.line}", "name": s.name, "value": self._value(s.value, s.name), "paths": s.paths}
+                for s in self._seen
+            ],
+            "deliveries": [{"destination": r.destination, "kind": r.kind, "bytes": len(r.body)} for r in self.rendered],
+            "lines": self._lines(),
+            "error": self._mapped.error or (str(self.error) if self.error else None),
+        }
+
+    def _lines(self) -> dict[str, int]:
+        from hub.site.mapping import line_balance
+
+        return line_balance(self._mapped)
+
+    def _show_step(self, name: str, module: str) -> None:
+        made = [m for m in self._mapped.made if m.step == name]
+        counts: dict[str, int] = {}
+        for each in made:
+            kind = type(each.thing).__name__
+            counts[kind] = counts.get(kind, 0) + 1
+        told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
+        print(f"{name:<10} {told}")
+        package = f"{module.replace('.', '/')}.py"
+        for seen in self._seen:
+            if seen.file.endswith(package):
+                value = self._value(seen.value, seen.name)
+                print(f"  {_place(seen)}  {seen.name:<16} {_cut(value)}  {' '.join(seen.paths)}".rstrip())
+        for one in made:
+            self._show_made(one)
+
+    def _show_made(self, made: Made) -> None:
+        kind = type(made.thing).__name__
+        place = made.script.rpartition("/")[2]
+        told = "  ".join(f"{name}={value}" for name, value in self._fields(made.thing).items())
+        print(f"  {place:<20} {kind} {made.path}  {_cut(told, 160)}")
+
+    def _show_error(self, error: dict[str, str]) -> None:
+        print(f"error      {error['code']}  {error['what']}")
+        for name in ("where", "expected", "found", "fix"):
+            if error[name]:
+                print(f"             {name:<9} {error[name]}")
+
+    def _fields(self, thing: Any) -> dict[str, str]:
+        if not is_dataclass(thing):
+            return {}
+        return {
+            item.name: self._value(value, item.name)
+            for item in fields(thing)
+            if item.name not in {"line", "body", "source_path"}
+            and (value := getattr(thing, item.name)) not in (None, "", (), [])
+        }
+
+    def _value(self, value: Any, name: str) -> str:
+        """*value* as it may be shown: in clear, or masked by its shape."""
+        from hub.site.script_tables import Row
+
+        if isinstance(value, Row):  # a code table says nothing of a person
+            return f"{value.table.rpartition('/')[2]}:{value.line} {value.values}"
+        if is_dataclass(value) and not isinstance(value, type):
+            inner = " ".join(self._fields(value).values())
+            return f"{type(value).__name__}({inner})"
+        if isinstance(value, tuple | list):
+            return "[" + ", ".join(self._value(item, name) for item in value) + "]"
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{key}: {self._value(item, str(key))}" for key, item in value.items()) + "}"
+        text = f"{value:f}" if isinstance(value, Decimal) else str(value)
+        if self._clear or name in _OPEN or value is None or isinstance(value, bool | int | Decimal):
+            return text
+        return masked(text)
+
+    def _shown(self, text: str) -> str:
+        return text if self._clear else masked(text)
+
+
+def _place(seen: Seen) -> str:
+    return f"{seen.file.rpartition('/')[2]}:{seen.line}".ljust(18)
+
+
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

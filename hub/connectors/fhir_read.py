@@ -1,0 +1,186 @@
+"""Reading from a FHIR server: a list of reads and searches becomes one Bundle, which is a message of its own.
+
+A read changes nothing, so one that got no answer is simply done again: it is never ambiguous.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from pydantic import Field
+from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
+
+from hub.connectors.settings import WebAddress
+from hub.connectors.web_client import NoAnswerError, WebClient, WebClientSettings
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.engine.contracts import (
+    Connector,
+    DestinationContext,
+    EndpointState,
+    Failure,
+    Health,
+    Outcome,
+    Parcel,
+)
+from hub.formats.fhir.notification import next_link, resources_of
+from hub.formats.fhir.text import FhirError, Resource, read, write
+
+_READ = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}\Z")
+_SEARCH = re.compile(r"[A-Z][A-Za-z]{1,63}\?[!-~]{1,2000}\Z")
+_ACCEPT = {"Accept": "application/fhir+json"}
+
+
+class FhirReadSettings(WebClientSettings):
+    """A FHIR server to read from."""
+
+    base: WebAddress = Field(description="The server's base address.", examples=["https://ehr.clinic.example/fhir"])
+    pages: int = Field(50, ge=1, description="How many pages of one search to follow at most.", examples=[50])
+    requests: int = Field(4, ge=1, le=64, description="How many fetches may run at a time.", examples=[4])
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a parcel asks for: relative references, and searches relative to the base."""
+
+    reads: tuple[str, ...]
+    searches: tuple[str, ...]
+
+
+class _FailedError(Exception):
+    """The fetch ends here, with this outcome."""
+
+    def __init__(self, outcome: Outcome, state: EndpointState = EndpointState.CONNECTED) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+        self.state = state
+
+
+class FhirReadDestination:
+    """Fetches what a parcel asks for. The answer is a Bundle of type ``collection``, each resource in it once."""
+
+    def __init__(self, settings: FhirReadSettings, context: DestinationContext) -> None:
+        self._settings = settings
+        self._base = settings.base.rstrip("/") + "/"
+        self._client = WebClient(settings, context.secrets, context.var.parent, lasting=True)
+        self._free = DeferredSemaphore(settings.requests)
+        self._state = EndpointState.IDLE
+        self._since = real_ms()
+        self._detail = ""
+
+    def start(self) -> None:
+        """Nothing: connections are made when there is something to read."""
+
+    def deliver(self, parcel: Parcel) -> Deferred[Outcome]:
+        """Fetch what *parcel* asks for: JSON with ``reads`` and ``searches``."""
+        return self._free.run(lambda: ensureDeferred(self._deliver(parcel)))
+
+    def stop(self) -> Deferred[None]:
+        """End after the fetches in hand."""
+
+        def stopped(_: Any) -> None:
+            self._stand(EndpointState.STOPPED)
+
+        done: Deferred[Any] = self._free.acquire()
+        for _ in range(self._settings.requests - 1):
+            done.addCallback(lambda _: self._free.acquire())
+        return done.addCallback(lambda _: self._client.close()).addCallback(stopped)
+
+    def health(self) -> tuple[Health, ...]:
+        """How the last fetch went."""
+        return (Health(self._state, self._settings.base, self._since, self._detail),)
+
+    async def _deliver(self, parcel: Parcel) -> Outcome:
+        try:
+            wanted = _wanted(parcel.body)
+            found: dict[str, Resource] = {}
+            for reference in wanted.reads:
+                self._keep(found, await self._get(urljoin(self._base, reference)))
+            for search in wanted.searches:
+                await self._search(urljoin(self._base, search), found)
+        except _FailedError as failed:
+            self._stand(failed.state, failed.outcome.reason)
+            return failed.outcome
+        except NoAnswerError as error:
+            self._stand(error.state, error.reason)
+            return Outcome(Failure.TRANSIENT, error.reason)
+        except HubError as error:
+            self._stand(EndpointState.LOGIN_FAILED, error.what)
+            return Outcome(Failure.TRANSIENT, error.what)
+        except ValueError:
+            return Outcome(Failure.PERMANENT, "The server's link to the next page is no address.")
+        self._stand(EndpointState.CONNECTED)
+        entries = [{"resource": resource} for resource in found.values()]
+        return Outcome(None, answer=write({"resourceType": "Bundle", "type": "collection", "entry": entries}))
+
+    async def _search(self, url: str, found: dict[str, Resource]) -> None:
+        for _ in range(self._settings.pages):
+            page = await self._get(url)
+            if page["resourceType"] != "Bundle":
+                raise _FailedError(Outcome(Failure.PERMANENT, "The server answered a search with no Bundle."))
+            for resource in resources_of(page):
+                self._keep(found, resource)
+            link = next_link(page)
+            if link is None:
+                return
+            url = urljoin(url, link)
+            if _origin(url) != _origin(self._base):
+                # The token is for this server alone.
+                raise _FailedError(Outcome(Failure.PERMANENT, "The server points to another server for more."))
+        raise _FailedError(Outcome(Failure.PERMANENT, "A search has more pages than the settings allow."))
+
+    async def _get(self, url: str) -> Resource:
+        answer = await self._client.request("GET", url, _ACCEPT)
+        if not answer.ok:
+            state = EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
+            outcome = Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
+            raise _FailedError(outcome, state)
+        if not answer.whole:
+            raise _FailedError(Outcome(Failure.TRANSIENT, "The answer broke off."), EndpointState.RETRYING)
+        try:
+            return read(answer.body)
+        except FhirError as error:
+            raise _FailedError(Outcome(Failure.PERMANENT, f"The answer cannot be read: {error.what}")) from None
+
+    @staticmethod
+    def _keep(found: dict[str, Resource], resource: Resource) -> None:
+        """Note *resource* under its reference; what a server adds to a search to comment on it is left out."""
+        if resource["resourceType"] != "OperationOutcome":
+            found.setdefault(f"{resource['resourceType']}/{resource.get('id', len(found))}", resource)
+
+    def _stand(self, state: EndpointState, detail: str = "") -> None:
+        if state != self._state:
+            self._since = real_ms()
+        self._state, self._detail = state, detail
+
+
+def _wanted(body: bytes) -> _Wanted:
+    """What *body* asks for; anything that would leave the server's base is refused."""
+    try:
+        plain = json.loads(body)
+        wanted = _Wanted(tuple(plain.get("reads", ())), tuple(plain.get("searches", ())))
+        good = all(_READ.match(item) for item in wanted.reads)
+        good = good and all(_SEARCH.match(item) for item in wanted.searches)
+    except (ValueError, AttributeError, TypeError):
+        good = False
+    if not good or not (wanted.reads or wanted.searches):
+        reason = 'The output is no fetch: it needs "reads" such as Encounter/1 or "searches" such as Encounter?_id=1.'
+        raise _FailedError(Outcome(Failure.PERMANENT, reason))
+    return wanted
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+CONNECTOR = Connector(
+    name="fhir_read",
+    summary="Resources fetched from a FHIR server; the answer comes back as a linked message.",
+    destination_settings=FhirReadSettings,
+    open_destination=FhirReadDestination,
+)

@@ -1,0 +1,164 @@
+"""Outputs sent to a server by HTTP, one request each."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+from pydantic import Field, model_validator
+from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
+
+from hub.connectors.settings import WebAddress
+from hub.connectors.web_client import NoAnswerError, WebClient, WebClientSettings
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.engine.contracts import (
+    Connector,
+    DestinationContext,
+    EndpointState,
+    Failure,
+    Health,
+    Outcome,
+    Parcel,
+)
+
+
+class WriterSettings(WebClientSettings):
+    """What every destination that writes by HTTP lets one choose."""
+
+    requests: int = Field(4, ge=1, le=64, description="How many requests may run at a time.", examples=[4])
+    if_none_exist: str | None = Field(
+        None,
+        description="For FHIR servers that know conditional create: the search that finds what an earlier attempt "
+        "created. {name} stands for the output's name.",
+        examples=["identifier=urn:claimhub:result|{name}"],
+    )
+
+
+class HttpDestinationSettings(WriterSettings):
+    """A server that takes each output as the body of a request."""
+
+    url: WebAddress = Field(
+        description="Where to send to. {name} stands for the output's name.",
+        examples=["https://ehr.clinic.example/fhir/ClaimResponse"],
+    )
+    method: Literal["POST", "PUT"] = Field("POST", description="How to send.", examples=["POST"])
+    content_type: str = Field("application/json", description="What the body is.", examples=["application/fhir+json"])
+    headers: dict[str, str] = Field(
+        {}, description="Further headers. Secrets have settings of their own.", examples=[{"Prefer": "return=minimal"}]
+    )
+    idempotency_header: str | None = Field(
+        None,
+        description="The header by which the server knows a repeated request; it carries the output's name.",
+        examples=["Idempotency-Key"],
+    )
+
+    @model_validator(mode="after")
+    def _no_token_in_headers(self) -> Self:
+        if any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError('a token is named: use token = { secret = "name" } instead of a header')
+        return self
+
+
+class HttpDestination:
+    """Sends each parcel as one request to the address that *address* gives for it.
+
+    *headers* go with every request. With *repeatable* the server knows a request that it had before, so one
+    that may have reached it is simply sent again; otherwise that is ambiguous.
+    """
+
+    def __init__(
+        self,
+        settings: WriterSettings,
+        context: DestinationContext,
+        *,
+        address: str,
+        method: str,
+        headers: dict[str, str],
+        repeatable: bool,
+    ) -> None:
+        self._context = context
+        self._address = address
+        self._method = method
+        self._headers = headers
+        self._repeatable = repeatable
+        self._requests = settings.requests
+        self._client = WebClient(settings, context.secrets, context.var.parent, lasting=False)
+        self._free = DeferredSemaphore(settings.requests)
+        self._state = EndpointState.IDLE
+        self._since = real_ms()
+        self._detail = ""
+
+    def start(self) -> None:
+        """Nothing: there is a connection when there is something to send."""
+
+    def deliver(self, parcel: Parcel) -> Deferred[Outcome]:
+        """Send *parcel* and wait for the answer."""
+        return self._free.run(lambda: ensureDeferred(self._send(parcel)))
+
+    def stop(self) -> Deferred[None]:
+        """End after the requests in hand."""
+
+        def stopped(_: Any) -> None:
+            self._stand(EndpointState.STOPPED)
+
+        done: Deferred[Any] = self._free.acquire()
+        for _ in range(self._requests - 1):
+            done.addCallback(lambda _: self._free.acquire())
+        return done.addCallback(lambda _: self._client.close()).addCallback(stopped)
+
+    def health(self) -> tuple[Health, ...]:
+        """How the last request went."""
+        return (Health(self._state, self._address, self._since, self._detail),)
+
+    async def _send(self, parcel: Parcel) -> Outcome:
+        name = quote(parcel.name, safe="")
+        headers = {header: value.replace("{name}", name) for header, value in self._headers.items()}
+        try:
+            answer = await self._client.request(
+                self._method, self._address.replace("{name}", name), headers, parcel.body
+            )
+        except NoAnswerError as error:
+            self._stand(error.state, error.reason)
+            ambiguous = error.sent and not self._repeatable
+            return Outcome(Failure.AMBIGUOUS if ambiguous else Failure.TRANSIENT, error.reason)
+        except HubError as error:
+            self._stand(EndpointState.LOGIN_FAILED, error.what)
+            return Outcome(Failure.TRANSIENT, error.what)
+        if answer.ok:
+            self._stand(EndpointState.CONNECTED)
+            return Outcome(None, answer=answer.body)
+        state = EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
+        self._stand(state, answer.reason)
+        return Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
+
+    def _stand(self, state: EndpointState, detail: str = "") -> None:
+        if state != self._state:
+            self._since = real_ms()
+        self._state, self._detail = state, detail
+
+
+def open_destination(settings: HttpDestinationSettings, context: DestinationContext) -> HttpDestination:
+    """A destination that sends to the address."""
+    headers = {"Content-Type": settings.content_type, **settings.headers}
+    if settings.idempotency_header:
+        headers[settings.idempotency_header] = "{name}"
+    if settings.if_none_exist:
+        headers["If-None-Exist"] = settings.if_none_exist
+    known = settings.method == "PUT" or settings.idempotency_header or settings.if_none_exist
+    return HttpDestination(
+        settings,
+        context,
+        address=settings.url,
+        method=settings.method,
+        headers=headers,
+        repeatable=bool(known),
+    )
+
+
+CONNECTOR = Connector(
+    name="http",
+    summary="Outputs sent to a server by HTTPS, one request each.",
+    destination_settings=HttpDestinationSettings,
+    open_destination=open_destination,
+)

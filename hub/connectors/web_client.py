@@ -1,0 +1,232 @@
+"""An HTTP client that knows whether a request can have reached its server: what http and fhir destinations share."""
+
+# Twisted's web client has no types.
+# mypy: disable-error-code="no-untyped-call"
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from pydantic import Field
+from service_identity import VerificationError
+from twisted.internet import error as network
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.python.failure import Failure as TwistedFailure
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, HTTPConnectionPool, ResponseDone
+from twisted.web.http_headers import Headers
+
+from hub.connectors.errors import CertificateError
+from hub.connectors.settings import Secret, Settings
+from hub.core.secret import Secrets
+from hub.core.units import Duration, Size
+from hub.engine.contracts import EndpointState, Failure
+
+reactor: Any = _reactor
+
+_END = b"-----END CERTIFICATE-----"
+_REFUSED_FOR_NOW = frozenset({408, 425, 429})
+
+
+class WebClientSettings(Settings):
+    """What every destination that speaks HTTP lets one choose."""
+
+    token: Secret | None = Field(
+        None, description="The bearer token to send, if the server wants one.", examples=[{"secret": "ehr_token"}]
+    )
+    trust: str | None = Field(
+        None,
+        description="A file of certificates in PEM form to trust instead of the system's, for a server with a "
+        "certificate of its own. A relative path begins at the site's folder.",
+        examples=["var/tls/ehr.pem"],
+    )
+    connect_within: Duration = Field(10.0, description="How long to wait for a connection.", examples=["10s"])
+    answer_within: Duration = Field(60.0, description="How long to wait for the whole answer.", examples=["60s"])
+    max_answer: Size = Field(16 << 20, description="A longer answer is cut off.", examples=["16MB"])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered. *whole* is False when the body was cut off."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+    whole: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server did as it was asked."""
+        return 200 <= self.status < 300
+
+    @property
+    def failure(self) -> Failure:
+        """What kind of failure this is, when it is one."""
+        if self.status in _REFUSED_FOR_NOW or self.status >= 500:
+            return Failure.TRANSIENT
+        return Failure.PERMANENT
+
+    @property
+    def reason(self) -> str:
+        """The same in words. The body may quote the request, so it is not repeated."""
+        match self.status:
+            case 401 | 403:
+                return f"The server does not let us in (HTTP {self.status})."
+            case 404 | 410:
+                return f"The server does not have this (HTTP {self.status})."
+            case 429 | 503:
+                return f"The server asks us to wait (HTTP {self.status})."
+            case _:
+                return f"The server answered HTTP {self.status}."
+
+
+class NoAnswerError(Exception):
+    """No answer came. *sent* is False when the request surely did not reach the server."""
+
+    def __init__(self, reason: str, state: EndpointState, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.state = state
+        self.sent = sent
+
+
+class WebClient:
+    """Makes requests by the settings, over connections that it keeps when *lasting*.
+
+    A connection that is kept may be closed by its server just as the next request is written, and then nobody
+    knows whether that request was processed. So only readers keep them.
+    """
+
+    def __init__(self, settings: WebClientSettings, secrets: Secrets, site: Path, *, lasting: bool) -> None:
+        self._settings = settings
+        self._secrets = secrets
+        self._pool = HTTPConnectionPool(reactor, persistent=lasting)
+        self._agent: Any = Agent(
+            reactor,
+            contextFactory=_policy(site / settings.trust if settings.trust else None),
+            connectTimeout=settings.connect_within,
+            pool=self._pool,
+        )
+
+    async def request(
+        self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        """Ask, and return what was answered. Raises :class:`NoAnswerError`, or `SecretMissing`."""
+        wire = Headers({"User-Agent": ["claimhub"]})
+        for name, value in (headers or {}).items():
+            wire.setRawHeaders(name, [value])
+        if self._settings.token is not None:
+            wire.setRawHeaders("Authorization", [f"Bearer {self._secrets.value(self._settings.token)}"])
+        asked = self._agent.request(
+            method.encode(), url.encode(), wire, FileBodyProducer(BytesIO(body)) if body is not None else None
+        )
+        deadline = reactor.seconds() + self._settings.answer_within
+        limit = reactor.callLater(self._settings.answer_within, asked.cancel)
+        try:
+            response = await asked
+        except Exception as error:
+            raise _no_answer(error) from None
+        finally:
+            if limit.active():
+                limit.cancel()
+        collector = _Collector(self._settings.max_answer)
+        response.deliverBody(collector)
+        limit = reactor.callLater(max(0.0, deadline - reactor.seconds()), collector.give_up)
+        whole = await collector.done
+        if limit.active():
+            limit.cancel()
+        return Answer(response.code, bytes(collector.body), _retry_after(response.headers), whole)
+
+    def close(self) -> Deferred[None]:
+        """Close the connections that are kept."""
+        closed: Deferred[None] = self._pool.closeCachedConnections()
+        return closed
+
+
+class _Collector(Protocol):
+    """Gathers a body up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.body = bytearray()
+        self.done: Deferred[bool] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
+        self.body += data
+        if len(self.body) > self._limit:
+            del self.body[self._limit :]
+            self.give_up()
+
+    def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:  # noqa: N802
+        self._finish(whole=reason.check(ResponseDone) is not None)
+
+    def give_up(self) -> None:
+        """Enough: what came is what there is."""
+        if not self.done.called:
+            transport: Any = self.transport
+            transport.abortConnection()
+            self._finish(whole=False)
+
+    def _finish(self, *, whole: bool) -> None:
+        if not self.done.called:
+            self.done.callback(whole)
+
+
+def _policy(trust: Path | None) -> BrowserLikePolicyForHTTPS:
+    if trust is None:
+        return BrowserLikePolicyForHTTPS()
+    try:
+        certificates = [
+            Certificate.loadPEM(text + _END) for text in trust.read_bytes().split(_END) if b"BEGIN CERT" in text
+        ]
+    except (OSError, SSL.Error, ValueError):
+        certificates = []
+    if not certificates:
+        raise CertificateError(
+            "The certificates to trust cannot be read.", where=str(trust), expected="certificates in PEM form"
+        )
+    return BrowserLikePolicyForHTTPS(trustRoot=trustRootFromCertificates(certificates))
+
+
+def _no_answer(error: Exception) -> NoAnswerError:
+    match error:
+        case network.ConnectionRefusedError():
+            return NoAnswerError("The server refused the connection.", EndpointState.REFUSED, sent=False)
+        case network.TimeoutError():
+            return NoAnswerError("The server did not answer the call in time.", EndpointState.RETRYING, sent=False)
+        case network.DNSLookupError():
+            return NoAnswerError("The server's name is not known.", EndpointState.RETRYING, sent=False)
+        case network.ConnectError():
+            return NoAnswerError("The server cannot be reached.", EndpointState.RETRYING, sent=False)
+    causes = [failure.value for failure in getattr(error, "reasons", ())]
+    if any(_is_distrust(cause) for cause in causes):
+        # Application data leaves only after the handshake, and this one did not end.
+        return NoAnswerError("The server's certificate is not trusted.", EndpointState.REFUSED, sent=False)
+    return NoAnswerError("No answer came.", EndpointState.RETRYING, sent=True)
+
+
+def _is_distrust(cause: BaseException | None) -> bool:
+    return isinstance(cause, VerificationError) or (
+        isinstance(cause, SSL.Error) and "certificate verify failed" in str(cause)
+    )
+
+
+def _retry_after(headers: Headers) -> float | None:
+    """The seconds that ``Retry-After`` asks for, written as a number or as a date (RFC 9110, section 10.2.3)."""
+    text = (headers.getRawHeaders("Retry-After") or [""])[0].strip()
+    if text.isdecimal() and len(text) < 10:
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=dt.UTC)
+    return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())

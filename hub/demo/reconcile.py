@@ -1,0 +1,378 @@
+"""The closing reconciliation: what the hub's store says against what the simulators wrote in their own books.
+
+The foreign books decide. Each check names both sides; money must agree to the cent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from hub.billing import accounts, ledger
+from hub.billing.reconcile import figures
+from hub.core.money import from_cents, shown
+from hub.core.vault import Vault
+from hub.engine.outcomes import OUTCOMES
+from hub.store.contents import read_content
+from hub.store.tables import (
+    charge,
+    claim,
+    claim_line,
+    counter,
+    ledger_entry,
+    ledger_posting,
+    message,
+    remittance,
+    work_item,
+)
+
+Entry = dict[str, Any]
+SHOWN_AT_MOST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison: a sentence, both figures as text, and what differs (nothing when it holds)."""
+
+    sentence: str
+    theirs: str
+    ours: str
+    differences: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether both sides agree."""
+        return not self.differences
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """All checks, the hub's own figures, and the money that the two sides see differently."""
+
+    checks: tuple[Check, ...]
+    money: accounts.Money
+    difference: Decimal
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check holds and the difference is 0.00."""
+        return self.difference == 0 and all(check.ok for check in self.checks)
+
+
+def read_books(file: Path) -> list[Entry]:
+    """The entries of a simulator's book, in order."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def reconcile(connection: Connection, vault: Vault, ehr: list[Entry], payer: list[Entry]) -> Reconciliation:
+    """Hold the store, in one read snapshot, against the books of the EHR and the payer."""
+    ours = figures(connection)
+    claims = _claim_payments(connection, payer)
+    results = _results(connection, ehr)
+    checks = (
+        _messages(connection, vault, ehr),
+        _balance(connection),
+        _charges(connection, vault, ehr),
+        claims.check,
+        _deposits(connection, payer),
+        _provider_level(connection, payer),
+        results,
+        Check(
+            "The hub's own books have no difference",
+            "0 differences",
+            f"{len(ours.differences)} differences",
+            tuple(map(str, ours.differences[:SHOWN_AT_MOST])),
+        ),
+    )
+    return Reconciliation(checks, ours.charges, ours.charges.difference + claims.difference)
+
+
+# ---------------------------------------------------------------- messages
+
+
+def _messages(connection: Connection, vault: Vault, ehr: list[Entry]) -> Check:
+    """Every message that the EHR had acknowledged is stored once, in exactly one outcome."""
+    acknowledged = {
+        entry["sha256"]: entry["control"]
+        for entry in ehr
+        if entry["kind"] == "message" and entry["ack"] in {"AA", "CA"}
+    }
+    stored: dict[str, list[str]] = defaultdict(list)
+    rows = connection.execute(
+        select(message.c.raw_id, message.c.onward).where(
+            message.c.channel == "ehr_visits", message.c.relation.is_(None)
+        )
+    )
+    for raw_id, onward in rows:
+        stored[hashlib.sha256(read_content(connection, vault, raw_id)).hexdigest()].append(onward)
+    differences = []
+    for digest, control in acknowledged.items():
+        outcomes = stored.get(digest, [])
+        if len(outcomes) != 1 or outcomes[0] not in OUTCOMES:
+            differences.append(f"{control}: {', '.join(outcomes) or 'not in the store'}")
+    kept = sum(1 for digest in acknowledged if len(stored.get(digest, [])) == 1)
+    return Check(
+        "Each message that the EHR had acknowledged is in exactly one outcome",
+        f"{len(acknowledged)} acknowledged",
+        f"{kept} in one outcome",
+        _few(differences),
+    )
+
+
+def _balance(connection: Connection) -> Check:
+    """The kept counters balance, and agree with a count of the rows."""
+    kept: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in connection.execute(select(counter)):
+        kept[row.channel][row.name] += row.value
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for channel, onward, number in connection.execute(
+        select(message.c.channel, message.c.onward, func.count()).group_by(message.c.channel, message.c.onward)
+    ):
+        counted[channel][onward] = number
+    differences = []
+    for channel, names in kept.items():
+        by_outcome = {name: names[name] for name in ("in progress", *OUTCOMES) if names[name]}
+        if names["received"] != sum(by_outcome.values()):
+            differences.append(f"{channel}: received {names['received']}, outcomes {by_outcome}")
+        if by_outcome != {name: number for name, number in counted[channel].items() if number}:
+            differences.append(f"{channel}: counters {by_outcome}, rows {dict(counted[channel])}")
+        if names["in progress"]:
+            differences.append(f"{channel}: {names['in progress']} still in progress")
+    received = sum(names["received"] for names in kept.values())
+    rows = sum(sum(names.values()) for names in counted.values())
+    return Check(
+        "Received = held + errored + rejected + done + filtered",
+        f"{received} received",
+        f"{rows} rows",
+        _few(differences),
+    )
+
+
+# ---------------------------------------------------------------- charges
+
+
+def _charges(connection: Connection, vault: Vault, ehr: list[Entry]) -> Check:
+    """Every charge that the EHR sent is on exactly one claim, the patient's own, taken back, or in a queue."""
+    newest: dict[str, Entry] = {}
+    for entry in ehr:
+        if entry["kind"] == "charge" and entry["expected"] != "duplicate":
+            known = newest.get(entry["transaction"])
+            if known is None or entry["version"] > known["version"]:
+                newest[entry["transaction"]] = entry
+    credited = {entry["credits"] for entry in ehr if entry["kind"] == "credit"}
+    ours = _our_charges(connection, vault)
+    open_items = _open_subjects(connection)
+    differences = []
+    for transaction, entry in newest.items():
+        found = ours.get(transaction, [])
+        if len(found) == 1:
+            complaint = _misplaced(entry, found[0], transaction in credited, open_items)
+        elif not found and entry["account"] and _is_held_by_mapping(open_items):
+            complaint = ""  # the line never became a charge: its message is held, with the reason
+        else:
+            complaint = f"is {len(found)} charges"
+        if complaint:
+            differences.append(f"{transaction}: {complaint}")
+    theirs = sum(entry["amount_cents"] for entry in newest.values())
+    return Check(
+        "Each charge is on one claim, the patient's, taken back, or in a queue with its reason",
+        f"{len(newest)} charges, {shown(from_cents(theirs))}",
+        f"{sum(len(found) for found in ours.values())} charges",
+        _few(differences),
+    )
+
+
+def _our_charges(connection: Connection, vault: Vault) -> dict[str, list[Any]]:
+    lines: Counter[int] = Counter(
+        dict(
+            connection.execute(
+                select(claim_line.c.charge_id, func.count())
+                .join(claim, claim.c.id == claim_line.c.claim_id)
+                .where(claim.c.state != "void")
+                .group_by(claim_line.c.charge_id)
+            ).tuples()
+        )
+    )
+    ours: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(select(charge)):
+        said = vault.open_json(row.body, "charge.body")["charge"]
+        ours[said["transaction"]].append((row, lines[row.id]))
+    return ours
+
+
+def _open_subjects(connection: Connection) -> dict[str, set[int]]:
+    """The ids that open work items are about, by kind of id."""
+    subjects: dict[str, set[int]] = {"charge": set(), "claim": set(), "held": set()}
+    for row in connection.execute(
+        select(work_item.c.charge_id, work_item.c.claim_id, work_item.c.kind, work_item.c.message_id).where(
+            work_item.c.state == "open"
+        )
+    ):
+        if row.charge_id is not None:
+            subjects["charge"].add(row.charge_id)
+        if row.claim_id is not None:
+            subjects["claim"].add(row.claim_id)
+        if row.kind == "mapping hold":
+            subjects["held"].add(row.message_id)
+    return subjects
+
+
+def _is_held_by_mapping(open_items: dict[str, set[int]]) -> bool:
+    return bool(open_items["held"])
+
+
+def _misplaced(entry: Entry, found: Any, credited: bool, open_items: dict[str, set[int]]) -> str:
+    """What is wrong with where the charge *found* stands; empty when nothing is."""
+    row, claims = found
+    in_queue = row.id in open_items["charge"]
+    if row.amount_cents != entry["amount_cents"] and not in_queue:
+        return f"is {from_cents(row.amount_cents)}, was sent as {from_cents(entry['amount_cents'])}"
+    match row.state:
+        case "claimed":
+            return "" if claims == 1 else f"is on {claims} claims"
+        case "self pay":
+            return "" if not entry["payer"] else "is the patient's, although it was sent with a payer"
+        case "void":
+            return "" if credited else "was taken back, although no credit was sent"
+        case "held" | "open":
+            return "" if in_queue or row.id in open_items["claim"] else f"is {row.state} and in no queue"
+    return f"is {row.state}"
+
+
+# ---------------------------------------------------------------- money
+
+
+@dataclass(frozen=True, slots=True)
+class _ClaimPayments:
+    check: Check
+    difference: Decimal
+
+
+def _counting(payer: list[Entry]) -> Iterator[Entry]:
+    """The remittances whose money counts: neither those that do not balance nor those for foreign claims."""
+    return (entry for entry in payer if entry["kind"] == "remittance" and entry["counts"])
+
+
+def _claim_payments(connection: Connection, payer: list[Entry]) -> _ClaimPayments:
+    """What each payer says it paid on each claim, net of reversals, is what the ledger holds as paid on it."""
+    theirs: Counter[str] = Counter()
+    foreign: set[str] = set()
+    for entry in _counting(payer):
+        for each in entry["claims"]:
+            theirs[each["pcn"]] += each["paid_cents"]
+            if entry["foreign"]:
+                foreign.add(each["pcn"])
+    ours: Counter[str] = Counter()
+    for number, cents in connection.execute(
+        select(claim.c.control_number, func.sum(ledger_posting.c.amount_cents))
+        .join(ledger_entry, ledger_entry.c.id == ledger_posting.c.entry_id)
+        .join(claim, claim.c.id == ledger_entry.c.claim_id)
+        .where(ledger_posting.c.account == ledger.CLEARING)
+        .group_by(claim.c.control_number)
+    ):
+        ours[number] += int(cents)
+    compared = (set(theirs) | set(ours)) - foreign
+    differences = [
+        f"claim {number}: paid is {shown(from_cents(theirs[number]))}, posted is {shown(from_cents(ours[number]))}"
+        for number in sorted(compared)
+        if theirs[number] != ours[number]
+    ]
+    total = sum(theirs[number] for number in compared)
+    posted = sum(ours[number] for number in compared)
+    check = Check(
+        "What the payers paid on each claim is posted on it, to the cent",
+        shown(from_cents(total)),
+        shown(from_cents(posted)),
+        _few(differences),
+    )
+    return _ClaimPayments(check, from_cents(total - posted))
+
+
+def _deposits(connection: Connection, payer: list[Entry]) -> Check:
+    """Every payment that the payers made is in cash once, by its trace number."""
+    theirs = Counter({entry["trace"]: 0 for entry in _counting(payer)})
+    for entry in _counting(payer):
+        theirs[entry["trace"]] += entry["amount_cents"]
+    ours: Counter[str] = Counter()
+    for trace, cents in connection.execute(
+        select(remittance.c.trace, remittance.c.amount_cents).where(remittance.c.state.in_(("posting", "posted")))
+    ):
+        ours[trace] += cents
+    differences = [
+        f"payment {trace}: they sent {shown(from_cents(theirs[trace]))}, we have {shown(from_cents(ours[trace]))}"
+        for trace in sorted(set(theirs) | set(ours))
+        if theirs[trace] != ours[trace]
+    ]
+    return Check(
+        "Each payment is deposited once",
+        f"{len(theirs)} payments, {shown(from_cents(sum(theirs.values())))}",
+        f"{len(ours)} payments, {shown(from_cents(sum(ours.values())))}",
+        _few(differences),
+    )
+
+
+def _provider_level(connection: Connection, payer: list[Entry]) -> Check:
+    """What payers took or gave outside claims (PLB) is on the provider level or interest, and nowhere else."""
+    theirs = sum(each["amount_cents"] for entry in _counting(payer) for each in entry["plb"])
+    ours = int(
+        connection.execute(
+            select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
+                ledger_posting.c.account.in_((ledger.PROVIDER_LEVEL, ledger.INTEREST))
+            )
+        ).scalar_one()
+    )
+    differences = [] if theirs == ours else [f"they adjusted {from_cents(theirs)}, we hold {from_cents(ours)}"]
+    return Check(
+        "Adjustments outside claims stand at the provider level",
+        shown(from_cents(theirs)),
+        shown(from_cents(ours)),
+        _few(differences),
+    )
+
+
+def _results(connection: Connection, ehr: list[Entry]) -> Check:
+    """What the EHR was told of payments, over both its interfaces, is what is posted on its charges."""
+    told = sum(
+        line["amount_cents"]
+        for entry in ehr
+        if entry["kind"] == "result" and not entry["repeat"]
+        for line in entry["lines"]
+        if line["line_type"] == "PY"
+    ) + sum(
+        _response_cents(entry["resource"]) for entry in ehr if entry["kind"] == "claim_response" and not entry["repeat"]
+    )
+    posted = int(
+        connection.execute(
+            select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
+                ledger_posting.c.account == ledger.CLEARING, ledger_posting.c.claim_id.is_not(None)
+            )
+        ).scalar_one()
+    )
+    differences = [] if told == posted else [f"the EHR booked {from_cents(told)}, posted is {from_cents(posted)}"]
+    return Check(
+        "The EHR was told of every payment, once",
+        shown(from_cents(told)),
+        shown(from_cents(posted)),
+        _few(differences),
+    )
+
+
+def _response_cents(resource: dict[str, Any]) -> int:
+    amount = resource.get("payment", {}).get("amount", {}).get("value", 0)
+    return int(Decimal(str(amount)) * 100)
+
+
+def _few(differences: Iterable[str]) -> tuple[str, ...]:
+    """The first differences, and how many more there are."""
+    listed = list(differences)
+    if len(listed) <= SHOWN_AT_MOST:
+        return tuple(listed)
+    return (*listed[:SHOWN_AT_MOST], f"and {len(listed) - SHOWN_AT_MOST} more")

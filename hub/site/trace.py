@@ -1,0 +1,73 @@
+"""Values beside the lines of mapping scripts, for ``hub try``: which line gave which name which value.
+
+Only for previews: tracing makes scripts many times slower.
+"""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+_PATH = re.compile(r"\"([A-Z][A-Z0-9]{2}(?:\[[^\]]*\])?-\d[^\"|]*?)\s*(?:\|[^\"]*)?\"")
+_HIDDEN = frozenset({"message", "event", "file", "line"})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A name got a value on a line of a script; *paths* are those that the line reads."""
+
+    file: str
+    line: int
+    name: str
+    value: Any
+    paths: tuple[str, ...]
+
+
+@contextmanager
+def tracing(folder: Path, shown: Callable[[Path], str]) -> Iterator[list[Seen]]:
+    """Collect what happens in scripts below *folder* while the block runs. *shown* names a file for people."""
+    seen: list[Seen] = []
+    root = str(folder.resolve())
+    before = sys.gettrace()
+
+    def calls(frame: FrameType, event: str, argument: Any) -> Any:
+        return _Frame(frame, seen, shown).trace if frame.f_code.co_filename.startswith(root) else None
+
+    sys.settrace(calls)
+    try:
+        yield seen
+    finally:
+        sys.settrace(before)
+
+
+class _Frame:
+    """One call of a function: what changed since its previous line belongs to that line."""
+
+    def __init__(self, frame: FrameType, seen: list[Seen], shown: Callable[[Path], str]) -> None:
+        self._file = frame.f_code.co_filename
+        self._shown = shown(Path(self._file))
+        self._is_function = frame.f_code.co_name not in {"<module>", "<lambda>"}
+        self._seen = seen
+        self._line = frame.f_lineno
+        self._known = dict(frame.f_locals)
+
+    def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if self._is_function and event in {"line", "return"}:
+            self._note(frame)
+            self._line = frame.f_lineno
+        return self.trace
+
+    def _note(self, frame: FrameType) -> None:
+        for name, value in frame.f_locals.items():
+            new = name not in self._known or self._known[name] is not value
+            if new and not name.startswith((".", "_")) and name not in _HIDDEN:
+                text = linecache.getline(self._file, self._line)
+                self._seen.append(Seen(self._shown, self._line, name, value, tuple(_PATH.findall(text))))
+        self._known = dict(frame.f_locals)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.billing.payer import Desk, Line, Paid, Remit
+
+
+@pytest.fixture
+def desk(world: Any) -> Desk:
+    return Desk(world)
+
+
+def payments(desk: Desk) -> list[Any]:
+    return [emit for emit in desk.emitted if emit.kind == "payment"]
+
+
+def test_a_posted_claim_is_told_to_the_ehr_line_by_line(desk: Desk) -> None:
+    claim = desk.claim("A1", ("150.00", "65.00"))
+    paid = Paid(
+        claim["control_number"],
+        "215",
+        "105",
+        (
+            Line("99213", "150", "80", (("CO", "45", "45"), ("PR", "3", "25"))),
+            Line("83036", "65", "25", (("CO", "50", "40"),)),
+        ),
+    )
+    desk.send(Remit((paid,)))
+    (emit,) = payments(desk)
+    body = json.loads(emit.body)
+    assert emit.lane == body["account"] == "A1"
+    assert {kind for kind, _ in emit.identifiers} == {"account", "claim", "trace", "mrn"}
+    assert emit.name == body["result"]
+    lines = body.pop("lines")
+    assert body | {"result": ""} == {
+        "event": "payment",
+        "account": "A1",
+        "visit_number": "V-A1",
+        "mrn": "M1",
+        "authority": "ALDER",
+        "origin": "ehr_visits",
+        "trace": "EFT1",
+        "payer_id": "90001",
+        "payer_name": "Cedar Mutual",
+        "control_number": claim["control_number"],
+        "payer_claim_number": "ICN1",
+        "posted_on": desk.world.clock.today().isoformat(),
+        "reversal": False,
+        "result": "",
+    }
+    assert lines == [
+        {
+            "transaction": "A1-0",
+            "code": "99213",
+            "modifiers": [],
+            "service_date": "2026-11-10",
+            "charge": "150.00",
+            "paid": "80.00",
+            "patient": "25.00",
+            "adjustments": [
+                {"group": "CO", "reason": "45", "amount": "45.00"},
+                {"group": "PR", "reason": "3", "amount": "25.00"},
+            ],
+        },
+        {
+            "transaction": "A1-1",
+            "code": "83036",
+            "modifiers": [],
+            "service_date": "2026-11-10",
+            "charge": "65.00",
+            "paid": "25.00",
+            "patient": "0.00",
+            "adjustments": [{"group": "CO", "reason": "50", "amount": "40.00"}],
+        },
+    ]
+
+
+def test_a_reversal_tells_the_same_amounts_with_the_other_sign(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    paid = Paid(claim["control_number"], "150", "100", (Line("99213", "150", "100", (("CO", "45", "50"),)),))
+    desk.send(Remit((paid,)))
+    desk.send(Remit((paid.reversed(),), trace="EFT2", plb=(("FB", "-100"),)))
+    first, second = (json.loads(emit.body) for emit in payments(desk))
+    assert (first["reversal"], second["reversal"]) == (False, True)
+    assert first["result"] != second["result"]
+    for name in ("charge", "paid"):
+        assert second["lines"][0][name] == f"-{first['lines'][0][name]}"
+    assert second["lines"][0]["adjustments"] == [{"group": "CO", "reason": "45", "amount": "-50.00"}]
+
+
+def test_what_is_not_posted_is_not_told(desk: Desk) -> None:
+    desk.send(Remit((Paid("STRANGER", "70", "70", member=""),)))
+    assert payments(desk) == []

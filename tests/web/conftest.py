@@ -1,0 +1,542 @@
+"""A seeded store, an engine's stand-in behind a real unix socket, and the pages in front of both."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import Connection, Engine, insert, select, update
+from starlette.testclient import TestClient
+
+from hub.core.clock import BusinessClock, real_ms
+from hub.core.errors import HubError
+from hub.core.ids import IdMaker
+from hub.core.vault import Vault
+from hub.security.passwords import hash_password
+from hub.security.users import ROLES
+from hub.security.writes import WRITES
+from hub.store import tables
+from hub.store.contents import content_rows
+from hub.store.database import open_store
+from hub.web.app import create_app
+from hub.web.settings import ChannelInfo, DestinationInfo, WebSettings
+
+PASSWORD = "correct horse battery"
+PASSWORD_HASH = hash_password(PASSWORD)
+SCRIPT = "<script>alert(1)</script>"
+HL7 = (
+    "MSH|^~\\&|ACME|MAIN|HUB|ALDER|20261112110955||DFT^P03|{control}|P|2.5.1\r"
+    "EVN|P03|20261112110954\r"
+    "PID|1||00718821^^^ALDER^MR||QUINTERO^MARISOL^" + SCRIPT + "||19710214|F|||12 ELM ST^^MADISON^WI^53703||||||A-104421\r"
+    "PV1|1|O|FM^^^ALDER||||1234567893^OKAFOR^N\r"
+    "FT1|1|T-55120||20261110|20261112|CG||||1|150.00||FM|||||E11.9|1234567893|||||99213|25\r"
+    "FT1|2|T-55121||20261110|20261112|CG||||1|65.00||FM|||||E11.9|1234567893|||||83036\r"
+    "ZBL|1|N|NO COPAY TAKEN\r"
+)
+X12 = (
+    "ISA*00*          *00*          *ZZ*ALDER          *ZZ*CLEARWAY       *261112*1330*^*00501*000000884*1*T*:~"
+    "GS*HC*ALDER*CLEARWAY*20261112*1330*884*X*005010X222A1~ST*837*0001*005010X222A1~BHT*0019*00*B000000884*20261112*1330*CH~"
+    "NM1*41*2*ALDER STREET CLINIC*****46*ALDER~NM1*40*2*CLEARWAY*****46*CLEARWAY~HL*1**20*1~"
+    "NM1*85*2*ALDER STREET CLINIC*****XX*1234567893~N3*214 ALDER STREET~N4*MADISON*WI*537030001~HL*2*1*22*0~SBR*P*18*******CI~"
+    "NM1*IL*1*QUINTERO*MARISOL****MI*MEM778812~N3*12 ELM ST~N4*MADISON*WI*53703~DMG*D8*19710214*F~NM1*PR*2*LARKSPUR HEALTH*****PI*60054~"
+    "CLM*H7K2M9Q4A1*215***11:B:1*Y*A*Y*Y~HI*ABK:E119~LX*1~SV1*HC:99213:25*150*UN*1***1~LX*2~SV1*HC:83036*65*UN*1***1~"
+    "SE*21*0001~GE*1*884~IEA*1*000000884~"
+)
+ACK = "MSH|^~\\&|HUB|ALDER|ACME|MAIN|20261112110955||ACK^P03|1|P|2.5.1\rMSA|AA|MSG1\r"
+FIRST_ID = 10
+
+
+@dataclass(eq=False)
+class FakeEngine(threading.Thread):
+    """Applies the small writes for real, in one thread, as the journal does; notes every command."""
+
+    path: Path
+    store: Engine
+    vault: Vault
+    asked: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
+    spent: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__init__(daemon=True)
+        engine = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                for line in self.rfile:
+                    request = json.loads(line)
+                    try:
+                        answer = {"ok": True, **engine.answer(request["command"], request["args"], request["actor"])}
+                    except HubError as error:
+                        said = {"code": error.code, "what": error.what, "where": error.where, "fix": error.fix}
+                        answer = {"ok": False, "error": said}
+                    self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+        self.server = socketserver.UnixStreamServer(str(self.path), Handler)
+
+    def run(self) -> None:
+        self.server.serve_forever(poll_interval=0.02)
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.path.unlink(missing_ok=True)
+
+    def answer(self, command: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
+        self.asked.append((command, args, actor))
+        with self.store.connect().execution_options(writes=True) as connection, connection.begin():
+            match command:
+                case "write":
+                    return WRITES[args["name"]](connection, {**args["args"], "actor": actor})
+                case "status":
+                    return {"bundle": "8f3c1a2b9d00", "channels": self._channels()}
+                case "pause" | "resume":
+                    return self._switch(connection, command, args, actor)
+                case "replay":
+                    if args["token"] in self.spent:
+                        raise HubError("This was already done.")
+                    self.spent.add(args["token"])
+                    return {"message_id": args["message_id"]}
+                case "close_delivery":
+                    return {}
+                case "billing":
+                    return {"answer": self._billing(connection, args["name"], args["args"], actor)}
+        raise HubError("The engine knows no such command.")
+
+    def _channels(self) -> dict[str, Any]:
+        since = real_ms() - 3 * 3_600_000
+        return {
+            "ehr_visits": {"sources": [_health("listening", "tcp:2575", since, peers=2)], "destinations": {}},
+            "claims_out": {
+                "sources": [],
+                "destinations": {
+                    "clearway": [
+                        _health("login failed", "sftp.clearway.example", since, "The server does not accept our key.")
+                    ],
+                    "granite": [_health("idle", "sftp.granite.example", since)],
+                },
+            },
+            "responses_in": {"sources": [_health("connected", "sftp.clearway.example", since)], "destinations": {}},
+            "results_to_ehr": {"sources": [], "destinations": {"ehr": [_health("connected", "ehr.acme.example:6661", since)]}},
+        }
+
+    def _switch(self, connection: Connection, command: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
+        state = tables.channel_state
+        key = (state.c.channel == args["channel"], state.c.destination == (args.get("destination") or ""))
+        values = {"paused": command == "pause", "actor": actor, "reason": args["reason"], "changed_at": real_ms()}
+        if not connection.execute(update(state).where(*key).values(**values)).rowcount:
+            names = {"channel": args["channel"], "destination": args.get("destination") or ""}
+            connection.execute(insert(state).values(**names, **values))
+        return {}
+
+    def _billing(self, connection: Connection, name: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
+        if name == "approve_claim":
+            connection.execute(
+                update(tables.claim).where(tables.claim.c.id == args["claim_id"]).values(state="ready", approved_by=actor)
+            )
+            return {"ok": True}
+        item = tables.work_item
+        row = connection.execute(select(item).where(item.c.id == args["item_id"])).one()
+        if "version" in args and row.version != args["version"]:
+            error = {"what": "Somebody changed this since you opened it.", "fix": "Load it again."}
+            return {"ok": False, "error": error}
+        kind, values = {
+            "comment_item": ("comment", {}),
+            "assign_item": ("assigned", {"assignee": args.get("assignee") or None}),
+            "resolve_item": ("resolved", {"state": "resolved", "resolution": args.get("resolution", "")}),
+        }[name]
+        connection.execute(
+            update(item).where(item.c.id == row.id).values(version=row.version + (name != "comment_item"), **values)
+        )
+        said = {key: args[key] for key in ("comment", "assignee", "resolution") if args.get(key)}
+        connection.execute(
+            insert(tables.work_event).values(
+                id=real_ms() * 1000 + len(self.asked),
+                item_id=row.id,
+                at=real_ms(),
+                actor=actor,
+                kind=kind,
+                body=self.vault.seal_json(said, "work_event.body"),
+            )
+        )
+        return {"ok": True}
+
+
+def _health(state: str, address: str, since: int, detail: str = "", peers: int = 0) -> dict[str, Any]:
+    return {"state": state, "address": address, "since_ms": since, "detail": detail, "peers": peers}
+
+
+@dataclass
+class World:
+    """Everything a test needs: the store, its stand-in engine, what was seeded by name, the application."""
+
+    store: Engine
+    vault: Vault
+    engine: FakeEngine
+    settings: WebSettings
+    ids: dict[str, int]
+
+    def client(self, user: str | None = None) -> TestClient:
+        """A browser without scripts; signed in when *user* is given."""
+        client = TestClient(create_app(self.store, self.vault, self.settings), follow_redirects=False)
+        if user is not None:
+            sign_in(client, user)
+        return client
+
+
+def sign_in(client: TestClient, user: str, password: str = PASSWORD) -> httpx.Response:
+    page = client.get("/login")
+    return client.post("/login", data={"csrf": csrf_of(page), "name": user, "password": password, "next": "/"})
+
+
+def csrf_of(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert found, page.text[:2000]
+    return found[1]
+
+
+class Seeder:
+    """Puts rows into the store the way the engine and billing do."""
+
+    def __init__(self, store: Engine, vault: Vault) -> None:
+        self.store = store
+        self.vault = vault
+        self.ids: dict[str, int] = {}
+        self._maker = IdMaker()
+        self._sequence = 0
+        self._counts: dict[tuple[str, str], int] = {}
+        self._owner = {"organisation": "alder", "partition": 0, "fence": 0}
+
+    def put(self, connection: Connection, table: str, **values: Any) -> int:
+        columns = tables.metadata.tables[table].c
+        if "id" in columns and "id" not in values:
+            values["id"] = self._maker.next()
+        if "organisation" in columns:
+            values = {**self._owner, **values}
+        if isinstance(values.get("body"), dict):
+            values["body"] = self.vault.seal_json(values["body"], f"{table}.body")
+        connection.execute(insert(columns["id"].table if "id" in columns else tables.metadata.tables[table]).values(**values))
+        return int(values.get("id", 0))
+
+    def content(self, connection: Connection, text: str) -> int:
+        content_id = self._maker.next()
+        connection.execute(insert(tables.content), content_rows(self.vault, content_id, text.encode()))
+        return content_id
+
+    def message(
+        self, connection: Connection, channel: str, kind: str, control: str, raw: str, onward: str, ago: int, **more: Any
+    ) -> int:
+        self._sequence += 1
+        at = real_ms() - ago
+        identifiers = more.pop("identifiers", ())
+        message_id = self.put(
+            connection,
+            "message",
+            sequence=self._sequence,
+            channel=channel,
+            bundle="8f3c1a2b9d00",
+            kind=kind,
+            control_id=control,
+            sender=more.pop("sender", "ACME|MAIN"),
+            source=more.pop("source", "10.1.4.20:51422"),
+            received_at=at,
+            received_on=BusinessClock(ZoneInfo("America/Chicago")).today().isoformat(),
+            finished_at=None if onward == "in progress" else at + 21,
+            size=len(raw),
+            lane_digest=b"l",
+            onward=onward,
+            answer=more.pop("answer", "delivered"),
+            raw_id=self.content(connection, raw),
+            **more,
+        )
+        for name, text in identifiers:
+            digest = self.vault.digest(name, text)
+            self.put(connection, "identifier", kind=name, digest=digest, message_sequence=self._sequence)
+        self._counts[channel, "received"] = self._counts.get((channel, "received"), 0) + 1
+        self._counts[channel, onward] = self._counts.get((channel, onward), 0) + 1
+        return message_id
+
+    def delivery(
+        self, connection: Connection, message_id: int, channel: str, destination: str, kind: str, body: str, state: str, **more: Any
+    ) -> int:
+        at, tries = real_ms() - more.pop("ago", 60_000), more.pop("tries", ())
+        delivery_id = self.put(
+            connection,
+            "delivery",
+            sequence=self._sequence * 10 + len(self.ids) + self._maker.next() % 7_000_000,
+            message_sequence=self._sequence,
+            message_id=message_id,
+            channel=channel,
+            destination=destination,
+            kind=kind,
+            lane_digest=b"l",
+            state=state,
+            attempts=len(tries),
+            created_at=at,
+            finished_at=at + 500 if state == "delivered" else None,
+            body_id=self.content(connection, body),
+            **more,
+        )
+        for number, (outcome, reason) in enumerate(tries, 1):
+            self.put(
+                connection,
+                "attempt",
+                delivery_id=delivery_id,
+                number=number,
+                started_at=at + number * 800,
+                ended_at=at + number * 800 + 140,
+                outcome=outcome,
+                reason=reason,
+                answer_id=self.content(connection, ACK) if outcome == "delivered" else None,
+            )
+        return delivery_id
+
+    def counters(self, connection: Connection) -> None:
+        day = BusinessClock(ZoneInfo("America/Chicago")).today().isoformat()
+        for (channel, name), value in self._counts.items():
+            self.put(connection, "counter", channel=channel, day=day, name=name, value=value)
+
+
+def seed(store: Engine, vault: Vault) -> dict[str, int]:
+    """One small practice: visits, claims in many states, money, queues."""
+    s = Seeder(store, vault)
+    now = real_ms()
+    with store.connect().execution_options(writes=True) as c, c.begin():
+        for role in ROLES:
+            s.put(c, "user_account", name=role, title=f"{role.capitalize()} Sample", password_hash=PASSWORD_HASH, roles=role, created_at=now)
+        s.put(c, "user_account", name="everything", title="K. Osei", password_hash=PASSWORD_HASH, roles=" ".join(ROLES), created_at=now)
+        s.put(c, "user_account", name="fresh", title="New", password_hash=PASSWORD_HASH, roles="viewer", must_change_password=True, created_at=now)
+        name = {"family": "Quintero", "given": "Marisol"}
+        person = {"mrn": "00718821", "authority": "ALDER", "name": name, "birth_date": "1971-02-14", "sex": "F"}
+        s.ids["patient"] = s.put(
+            c, "patient", updated_at=now, name_digest=vault.digest("name", "Quintero Marisol"),
+            body={"mrn": "00718821", "authority": "ALDER", "patient": person},
+        )
+        s.put(c, "patient_alias", digest=vault.digest("mrn", "ALDER|00718821"), patient_id=s.ids["patient"])
+        s.put(c, "coverage", patient_id=s.ids["patient"], priority=1, payer_id="60054", member_digest=b"m", active=True,
+              body={"priority": 1, "payer_id": "60054", "member_id": "MEM778812"})
+        s.ids["visit"] = s.put(
+            c, "visit", patient_id=s.ids["patient"], account_digest=vault.digest("account", "A-104421"), visit_on="2026-11-10",
+            department="FM", state="open", source_channel="ehr_visits", updated_at=now, body={"account": "A-104421", "as_of": ""},
+        )
+        known = (("account", "A-104421"), ("mrn", "00718821"), ("name", "QUINTERO MARISOL"))
+        fields = {"transaction": "T-55120", "account": "A-104421", "code": "99213", "amount": "150.00", "service_date": "2026-11-10"}
+        mapped = [{"type": "Charge", "path": "FT1[1]", "step": "charges", "script": "acme/charges.py:33", "fields": fields}]
+        for number in range(60):
+            kind = ("ADT^A04", "ADT^A08", "SIU^S12", "DFT^P03")[number % 4]
+            onward = "filtered" if number % 11 == 0 else "done"
+            raw = HL7.format(control=f"MSG{number:08}")
+            reason = "No field that the hub keeps has changed." if onward == "filtered" else None
+            message_id = s.message(c, "ehr_visits", kind, f"MSG{number:08}", raw, onward, (60 - number) * 50_000, reason=reason)
+            if number % 4 == 3:
+                s.delivery(c, message_id, "ehr_visits", "billing", "values", json.dumps([["Charge", fields]]), "delivered", tries=[("delivered", "")])
+        s.ids["held"] = s.message(
+            c, "ehr_visits", "DFT^P03", "MSG00004468", HL7.format(control="MSG00004468"), "held", 45_000,
+            reason='Department "PT2" is not in the department table.', reason_code="H412",
+        )
+        s.ids["message"] = s.message(
+            c, "ehr_visits", "DFT^P03", "MSG00004471", HL7.format(control="MSG00004471"), "done", 30_000, identifiers=known,
+            mapped_id=s.content(c, json.dumps(mapped)), answer_id=s.content(c, ACK),
+        )
+        s.delivery(c, s.ids["message"], "ehr_visits", "billing", "values", json.dumps([["Charge", fields]]), "delivered", tries=[("delivered", "")])
+        s.ids["rejected"] = s.message(
+            c, "ehr_visits", "unreadable", "", "GARBAGE " + SCRIPT, "rejected", 25_000, reason="Byte 0: not an MSH segment; answered AR.",
+        )
+        s.ids["batch_message"] = s.message(
+            c, "claims_out", "837P", "B000000884", X12, "done", 24_000, answer="not owed", sender="", source="billing",
+        )
+        s.delivery(c, s.ids["batch_message"], "claims_out", "clearway", "837P", X12, "delivered", name="B000000884.837", tries=[("delivered", "")])
+        for number in range(3):
+            waiting = s.message(c, "claims_out", "837P", f"B00000089{number}", X12, "in progress", 2_400_000, answer="not owed", sender="", source="billing")
+            s.delivery(
+                c, waiting, "claims_out", "clearway", "837P", X12, "queued", name=f"B00000089{number}.837", ago=2_400_000,
+                reason="The server does not accept our key.", tries=[("transient", "The server does not accept our key.")] * 4,
+            )
+        s.ids["ambiguous_message"] = s.message(
+            c, "results_to_ehr", "payment", "RES00000318", json.dumps({"event": "payment", "account": "A-104421", "mrn": "00718821", "paid": "120.00"}),
+            "held", 600_000, answer="not owed", sender="", source="billing", reason="The EHR may already have it.",
+        )
+        s.ids["ambiguous"] = s.delivery(
+            c, s.ids["ambiguous_message"], "results_to_ehr", "ehr", "DFT^P03", HL7.format(control="RES00000318"), "ambiguous", name="RES00000318",
+            ago=600_000, reason="The EHR closed the connection after the last byte and before its answer.",
+            tries=[("ambiguous", "The EHR closed the connection after the last byte and before its answer.")],
+        )
+        s.ids["835"] = s.message(c, "responses_in", "835", "EFT00012345", X12, "done", 20_000, answer="not owed", sender="", source="EFT12345.835")
+        s.counters(c)
+        for minute in range(60):
+            s.put(c, "rate", channel="ehr_visits", minute=now // 60_000 - minute, received=3 + minute * 7 % 11, done=5, latency_ms=91)
+            s.put(c, "rate", channel="claims_out", minute=now // 60_000 - minute, received=0 if minute < 40 else 4, done=1, latency_ms=900)
+        _money(s, c, vault, now)
+    return s.ids
+
+
+def _money(s: Seeder, c: Connection, vault: Vault, now: int) -> None:
+    patient, visit = s.ids["patient"], s.ids["visit"]
+    charges = []
+    for number, (code, cents) in enumerate((("99213", 15_000), ("83036", 6_500)), 1):
+        charges.append(
+            s.put(
+                c, "charge", digest=f"c{number}".encode(), visit_id=visit, patient_id=patient, service_on="2026-11-10", code=code,
+                modifiers="25" if number == 1 else "", units_milli=1000, amount_cents=cents, state="claimed", message_id=s.ids["message"],
+                source_path=f"FT1[{number}]", source_channel="ehr_visits", body={},
+            )
+        )
+    batch = s.put(
+        c, "batch", partner="clearway", reference="B000000884", interchange_number=884, group_number=884, usage="T", claims=1,
+        total_cents=21_500, payload_digest=b"p", message_id=s.ids["batch_message"], state="acknowledged", created_business_at=now - 86_400_000,
+    )
+    states = [
+        ("H7K2M9Q4A1", "partly paid", 21_500), ("K4T9X2B7M1", "denied", 31_200), ("P8W3N6D5R2", "held", 12_000),
+        ("S8L3P6W2Y9", "sent", 98_050), ("G5R1M7X4D2", "accepted payer", 143_000), ("U2C9B4F8K6", "rejected", 21_500),
+        ("Y6J3T8N1H5", "accepted clearinghouse", 64_500), ("C2R8P5K9D6", "paid", 8_500),
+    ]  # fmt: skip
+    for number, (control, state, cents) in enumerate(states):
+        s.ids[control] = s.put(
+            c, "claim", control_number=control, chain_id=number + 1, frequency="1", form="837P",
+            payer_id=("60054", "71412", "88023")[number % 3], partner="clearway", environment="test", patient_id=patient, visit_id=visit,
+            rendering_npi="1234567893", place_of_service="11", service_on=f"2026-11-{10 - number:02}", total_cents=cents, state=state,
+            state_business_at=now - number * 90_000_000, created_business_at=now - 10 * 86_400_000, batch_id=batch if number == 0 else None,
+            payer_claim_number="LH-26-4410937" if number == 0 else None, body={},
+        )
+    claim = s.ids["H7K2M9Q4A1"]
+    for ordinal, (charge, code, cents) in enumerate(zip(charges, ("99213", "83036"), (15_000, 6_500), strict=True), 1):
+        s.put(c, "claim_line", claim_id=claim, ordinal=ordinal, control_number=f"H7K2M9Q4A1-{ordinal}", charge_id=charge, code=code,
+              modifiers="25" if ordinal == 1 else "", units_milli=1000, charge_cents=cents, service_on="2026-11-10")
+    for number, (kind, after, detail) in enumerate((
+        ("created", "ready", {"lines": 2}), ("batched", "batched", {"batch": "B000000884"}), ("delivered", "sent", {}),
+        ("ack999", "accepted 999", {"sentence": "The clearinghouse took the group in."}),
+        ("claim_ack", "accepted payer", {"sentence": "Larkspur Health took the claim up.", "payer_claim_number": "LH-26-4410937"}),
+        ("remit", "partly paid", {"trace": "EFT00012345", "paid": "120.00"}),
+    )):  # fmt: skip
+        s.put(c, "claim_event", claim_id=claim, event_key=f"{claim}/{kind}", kind=kind, business_at=now - (6 - number) * 40_000_000,
+              recorded_at=now, actor="hub", message_id=s.ids["message"], state_after=after, detail=json.dumps(detail))
+    s.ids["remittance"] = s.put(
+        c, "remittance", message_id=s.ids["835"], ordinal=1, content_digest=b"r", trace="EFT00012345", payer_id="60054",
+        payer_name="Larkspur Health", amount_cents=11_500, method="ACH", paid_on="2026-11-20", claims=1, claims_posted=1,
+        claims_cents=12_000, provider_cents=500, state="posted", created_business_at=now - 3_600_000,
+        body={"originator": "LARKSPUR", "provider_adjustments": [{"provider": "1234567893", "reason": "WO", "reference": "OLD1", "amount": "5.00"}]},
+    )
+    s.ids["held_remittance"] = s.put(
+        c, "remittance", message_id=s.ids["835"], ordinal=2, content_digest=b"h", trace="CM-88120", payer_id="71412",
+        payer_name="Cedar Mutual", amount_cents=211_840, method="CHK", paid_on="2026-11-20", claims=1, claims_held=1, claims_cents=214_340,
+        provider_cents=0, state="held", reason="The claims come to 25.00 more than the payment.", created_business_at=now - 9_000_000, body={},
+    )
+    s.put(c, "remittance_claim", remittance_id=s.ids["remittance"], ordinal=1, control_number="H7K2M9Q4A1", payer_claim_number="LH-26-4410937",
+          status="1", charge_cents=21_500, paid_cents=12_000, patient_cents=3_500, claim_id=claim, matched_by="control number", state="posted", body={})
+    _post(s, c, "charge", [("unbilled", 21_500, None), ("revenue", -21_500, None)], patient, charges[0], "2026-11-10")
+    _post(s, c, "claim", [("receivable payer", 21_500, claim), ("unbilled", -21_500, None)], patient, charges[0], "2026-11-12")
+    _post(
+        s, c, "payment", [("clearing", 12_000, claim), ("contractual", 6_000, claim), ("receivable patient", 3_500, claim), ("receivable payer", -21_500, claim)],
+        patient, charges[0], "2026-11-20", s.ids["remittance"],
+    )  # fmt: skip
+    sentences = (
+        ("denials", "Cedar Mutual did not pay line 1, because the authorization number is missing.", 31_200, "K4T9X2B7M1", "2026-11-28"),
+        ("denials", "The payer asks for the visit note before it pays.", 98_050, "S8L3P6W2Y9", "2026-11-29"),
+        ("denials", "Paid as out of network; the provider is in the network since June.", 143_000, "G5R1M7X4D2", ""),
+        ("approval", "The first claim to this payer waits for approval.", 12_000, "P8W3N6D5R2", ""),
+        ("rejections", "The clearinghouse did not know the member number. Correct it in the EHR and send the claim anew.", 21_500, "U2C9B4F8K6", ""),
+        ("charge review", "The charge names a department that the practice does not have.", 6_500, None, ""),
+    )
+    for number, (queue, sentence, cents, control, due) in enumerate(sentences):
+        s.ids[f"item{number}"] = s.put(
+            c, "work_item", queue=queue, item_key=f"k{number}", kind="payer decision", sentence=sentence, rule="CO-197" if number == 0 else "",
+            money_cents=cents, claim_id=s.ids[control] if control else None, patient_id=patient, message_id=s.ids["message"], source_path="FT1[1]",
+            opened_business_at=now - (number + 1) * 86_400_000, due_on=due, state="open",
+            body={"line": "1", "reason": "CO 197", "member_id": "MEM778812", "charge": "245.00"},
+        )
+
+
+def _post(s: Seeder, c: Connection, kind: str, sides: list[tuple[str, int, int | None]], patient: int, charge: int, day: str, remittance: int | None = None) -> None:
+    entry = s.put(c, "ledger_entry", entry_key=f"{kind}/1", kind=kind, business_at=1, posted_on=day, recorded_at=1, actor="hub", remittance_id=remittance)
+    for ordinal, (account, cents, claim) in enumerate(sides, 1):
+        s.put(c, "ledger_posting", entry_id=entry, ordinal=ordinal, account=account, amount_cents=cents, patient_id=patient, claim_id=claim, charge_id=charge)
+
+
+def build_world(folder: Path, **changes: Any) -> World:
+    vault = Vault({1: b"k" * 32}, b"i" * 32)
+    store = open_store(f"sqlite:///{folder / 'hub.db'}")
+    tables.metadata.create_all(store)
+    ids = seed(store, vault)
+    engine = FakeEngine(folder / "c.sock", store, vault)
+    engine.start()
+    settings = WebSettings(
+        title="Alder Street Family Clinic",
+        organisation="alder",
+        environment=changes.pop("environment", "test"),
+        zone="America/Chicago",
+        control_socket=engine.path,
+        clock=BusinessClock(ZoneInfo("America/Chicago")),
+        bundle="8f3c1a2b9d00",
+        channels=(
+            ChannelInfo("ehr_visits", "Visits and charges", "integration@hub.example", "mllp", (DestinationInfo("billing", "billing"),)),
+            ChannelInfo("claims_out", "Claims to payers", "billing@alder.example", "billing",
+                        (DestinationInfo("clearway", "sftp", order="any", ambiguous="ask"), DestinationInfo("granite", "sftp", order="any", ambiguous="ask"))),
+            ChannelInfo("responses_in", "Answers and remittances", "billing@alder.example", "sftp", (DestinationInfo("billing", "billing"),)),
+            ChannelInfo("results_to_ehr", "Results to the EHR", "integration@hub.example", "billing", (DestinationInfo("ehr", "mllp", order="account", ambiguous="ask"),)),
+        ),
+        payers={"60054": "Larkspur Health", "71412": "Cedar Mutual", "88023": "Harbor State Medicaid"},
+        authorities=("", "ALDER"),
+        live_seconds=0.2,
+        **changes,
+    )  # fmt: skip
+    return World(store, vault, engine, settings, ids)
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seeded store, made once per module and copied for each test."""
+    folder = tmp_path_factory.mktemp("seeded")
+    world = build_world(folder)
+    world.engine.stop()
+    (folder / "ids.json").write_text(json.dumps(world.ids))
+    with world.store.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    world.store.dispose()
+    return folder
+
+
+@pytest.fixture
+def world(seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A fresh practice per test."""
+    shutil.copy(seeded / "hub.db", tmp_path / "hub.db")
+    ids = json.loads((seeded / "ids.json").read_text())
+    monkeypatch.setitem(build_world.__globals__, "seed", lambda store, vault: ids)
+    made = build_world(tmp_path)
+    yield made
+    made.engine.stop()
+    made.store.dispose()
+
+
+@pytest.fixture
+def served(world: World) -> Iterator[str]:
+    """The pages behind a real socket; the address."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(world.store, world.vault, world.settings), port=0, log_level="error", timeout_graceful_shutdown=1
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.02)
