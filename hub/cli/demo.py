@@ -22,6 +22,9 @@ from hub.demo.reconcile import Reconciliation
 from hub.demo.stage import plan_play, set_stage
 
 
+CURTAIN_SECONDS = 6.0  # the business day begins when everybody is on stage
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--visits", type=int, default=80, help="how many visits the practice has (80)")
@@ -55,7 +58,11 @@ def _play(options: argparse.Namespace, folder: Path) -> int:
 @inlineCallbacks
 def _main(reactor: Any, options: argparse.Namespace, folder: Path, outcome: dict[str, Any]) -> Any:
     play = plan_play(
-        options.visits, options.seed, faults=options.faults, day_seconds=options.day_seconds, started=time.time()
+        options.visits,
+        options.seed,
+        faults=options.faults,
+        day_seconds=options.day_seconds,
+        started=time.time() + CURTAIN_SECONDS,
     )
     display = _Display(quiet=options.json)
     log_file = (folder / "hub.log").open("w")

@@ -162,7 +162,9 @@ class Performance:
         assert self._store is not None
         summaries = self._cast.summaries()
         with reading(self._store) as connection:
-            return _scene(connection, summaries, self._zone_clock.today().isoformat())
+            scene = _scene(connection, summaries, self._zone_clock.today().isoformat())
+        scene.waiting["files to collect"] = sum(1 for _ in self.stage.world.glob("*/outbound/*"))
+        return scene
 
     def _reconcile(self) -> Reconciliation:
         assert self._store is not None
@@ -177,7 +179,9 @@ def _scene(connection: Connection, summaries: dict[str, dict[str, Any]], day: st
     def count(column: Any, *conditions: Any) -> int:
         return int(connection.execute(select(func.count(column)).where(*conditions)).scalar_one())
 
-    by_state: dict[str, int] = dict(connection.execute(select(claim.c.state, func.count()).group_by(claim.c.state)).tuples().all())
+    by_state: dict[str, int] = dict(
+        connection.execute(select(claim.c.state, func.count()).group_by(claim.c.state)).tuples().all()
+    )
     waiting_claims = sum(by_state.get(state, 0) for state in WAITING_STATES)
     paid = connection.execute(
         select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(

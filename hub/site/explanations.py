@@ -218,6 +218,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H702": _E("The demonstration could not be played to its end.", "The sentence beside it says what it waited for."),
     # people and pages
+    "H620": _E("A payment cannot be posted as asked.", "The sentence beside it says why; no money has moved."),
     "H710": _E("A user account cannot be changed as asked.", "The sentence beside it says why."),
     "H720": _E(
         "Nobody is signed in: the account is locked or disabled, or the session has ended.",

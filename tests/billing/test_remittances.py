@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from hub.billing import reconcile, remittances
 from hub.formats.x12.envelope import read_transactions
@@ -226,3 +227,52 @@ def test_a_file_that_comes_to_billing_as_a_destination_is_posted_and_told(desk: 
     assert sum(emit.kind == "payment" for emit in desk.world.emitted) == 3
     assert desk.world.balances() == {"cash": 30000, "contractual": 15000, "revenue": -45000}
     check(desk)
+
+
+def test_two_reversals_decided_at_the_same_time_take_the_payment_back_once(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    paid = in_full(claim)
+    desk.send(Remit((paid,)))
+    files = [
+        written(Remit((paid.reversed(),), plb=(("FB", "-100"),), trace=f"BACK{number}"), control=20 + number)
+        for number in range(2)
+    ]
+    messages = [desk.world.add_message(channel="responses_in", kind="835", raw=raw) for raw in files]
+    for message_id, raw in zip(messages, files, strict=True):
+        desk.go_on(message_id, raw, steps=1)
+    with reading(desk.world.store) as connection:
+        decisions = [desk.decision(message_id, connection) for message_id in messages]
+        for decision in decisions:
+            remittances.continue_posting(decision)
+    with desk.world.writing() as connection:
+        apply(connection, decisions[0].changes)
+    with pytest.raises(StaleDecisionError), desk.world.writing() as connection:
+        apply(connection, decisions[1].changes)
+    for message_id, raw in zip(messages, files, strict=True):
+        desk.go_on(message_id, raw)
+    assert [item["kind"] for item in desk.world.items()] == ["reversal without payment"]
+    assert desk.world.balances(claim_id=claim["id"])["receivable payer"] == 15000
+    check(desk)
+
+
+def test_posting_never_reads_a_whole_table(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    paid = in_full(claim, number="H0", member="W123456789", icn="I1")
+    asked: set[tuple[str, Any]] = set()
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        if statement.startswith("SELECT"):
+            asked.add((statement, parameters))
+
+    event.listen(desk.world.store, "before_cursor_execute", note)
+    correct = replace(paid, number=claim["control_number"], paid="90")
+    correct = replace(correct, lines=(Line("99213", "150", "90", (("CO", "45", "30"), ("CO", "50", "30"))),))
+    desk.send(Remit((paid, paid.reversed(), correct), plb=(("WO:I1", "5"), ("FB", "-5"))))
+    event.remove(desk.world.store, "before_cursor_execute", note)
+    assert desk.world.one(tables.remittance)["claims_posted"] == 3
+    whole = set()
+    with reading(desk.world.store) as connection:
+        for statement, parameters in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            whole |= {row.detail for row in plan if row.detail.startswith("SCAN") and "INDEX" not in row.detail}
+    assert whole == set()

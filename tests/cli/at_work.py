@@ -74,7 +74,9 @@ class Kept:
         self._vault = open_vault(key_file(site))
         self._ids = IdMaker()
         self._sequence = 0
-        self.charges = self.keep("ehr_visits", "DFT^P03", "CHG-1", DFT, mrn="100007", account="A-7001", name="SAMPLETON ALVA")
+        self.charges = self.keep(
+            "ehr_visits", "DFT^P03", "CHG-1", DFT, mrn="100007", account="A-7001", name="SAMPLETON ALVA"
+        )
         self.claims = self.keep("claims_out", "837P", "B0001", CLAIMS)
         self.ambiguous = self.deliver(self.claims, "837P", "ambiguous", CLAIMS)
 

@@ -147,7 +147,7 @@ def hook() -> Iterator[tuple[str, list[bytes]]]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200 if self.headers["Authorization"] == "Bearer open-sesame" else 401)
             self.send_header("Content-Length", "0")

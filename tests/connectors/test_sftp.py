@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from hub.connectors import sftp
 from hub.connectors.sftp import (
     CONNECTOR,
     SftpDestinationSettings,
@@ -263,6 +264,34 @@ async def test_a_worker_that_dies_leaves_only_the_last_step_in_doubt(
     settings = SftpDestinationSettings.model_validate(partner.settings("inbound"))
     (outcome,) = await delivered(open_destination(settings, context), parcel(b"one", "a.837"))
     assert outcome.failure == kind
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_loss_during_the_rename_is_ambiguous_and_the_next_attempt_clears_it(
+    around: Surroundings, partner: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = sftp._rename
+
+    def rename_and_lose(client: Any, old: str, new: str) -> None:
+        rename(client, old, new)
+        raise EOFError
+
+    monkeypatch.setattr(sftp, "_rename", rename_and_lose)
+    assert (await outcome_of(around, partner.settings("inbound")))[0] == "ambiguous"
+    assert (await outcome_of(around, partner.settings("inbound")))[0] == "delivered"
+    assert [path.name for path in (partner.root / "inbound").iterdir()] == ["a.837"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_loss_during_the_upload_is_transient(
+    around: Surroundings, partner: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: Any, **__: Any) -> None:
+        raise EOFError
+
+    monkeypatch.setattr("paramiko.SFTPClient.putfo", lose)
+    assert (await outcome_of(around, partner.settings("inbound")))[0] == "transient"
+    assert list((partner.root / "inbound").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../a", "x" * 300])

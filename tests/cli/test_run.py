@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub.cli.run import prepare
+from hub.core.vault import VaultError
+from hub.site.load import load_site
+from tests.cli.at_work import DFT, WAIT, Kept, Running, hub, quiet_site, until
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return quiet_site(tmp_path / "site")
+
+
+@pytest.fixture
+def running(site: Path) -> Iterator[Running]:
+    process = Running(site, "--no-web")
+    yield process
+    process.close()
+
+
+@pytest.mark.e2e
+def test_a_new_site_runs_takes_a_message_shows_it_and_stops_in_order(site: Path, running: Running) -> None:
+    up = running.event("running")
+    assert up["sources"][0]["state"] == "listening"
+    message = site.parent / "charge.hl7"
+    message.write_bytes(DFT)
+    sent = hub("send", "--site", site, "ehr_visits", message)
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert "AA       CHG-1" in sent.stdout
+
+    def finished() -> int | None:
+        rows = json.loads(hub("find", "--site", site, "--mrn", "100007", "--json").stdout)["messages"]
+        return rows[0]["id"] if rows and rows[0]["onward"] != "in progress" else None
+
+    message_id = until(finished)
+    shown = hub("show", "--site", site, str(message_id))
+    assert shown.returncode == 0, shown.stderr
+    assert "SAMPLETON" not in shown.stdout
+    status = hub("status", "--site", site, "--json")
+    assert status.returncode == 0, status.stdout
+    channel = json.loads(status.stdout)["channels"][0]
+    assert (channel["received"], channel["difference"]) == (1, 0)
+    again = hub("replay", "--site", site, str(message_id), "--reason", "to see it again", "--json")
+    assert json.loads(again.stdout)["replayed"][0]["became"] > message_id
+    running.interrupt()
+    assert running.process.wait(WAIT) == 0, running.log.read_text()
+    log = running.log.read_text()
+    assert "engine.stopped" in log
+    assert "SAMPLETON" not in log
+
+
+@pytest.mark.e2e
+def test_a_second_hub_is_refused_while_the_first_goes_on(site: Path, running: Running) -> None:
+    running.event("running")
+    second = hub("run", "--site", site, "--no-web")
+    assert second.returncode == 1
+    assert "Another hub is running this site." in second.stderr
+    assert running.process.poll() is None
+
+
+@pytest.mark.e2e
+def test_a_port_that_is_taken_is_said_and_ends_the_run(site: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        channel = site / "channels" / "ehr_visits.toml"
+        channel.write_text(channel.read_text().replace("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}"))
+        done = hub("run", "--site", site, "--no-web")
+    assert done.returncode == 1
+    assert "H410 The hub cannot listen on" in done.stderr.splitlines()[-1]
+
+
+def test_a_site_with_errors_is_not_started(site: Path) -> None:
+    channel = site / "channels" / "ehr_visits.toml"
+    channel.write_text(channel.read_text().replace("[source]", "[sauce]"))
+    done = hub("run", "--site", site)
+    assert done.returncode == 1
+    assert "channels/ehr_visits.toml" in done.stdout
+    assert "The hub was not started." in done.stderr
+
+
+@pytest.mark.e2e
+def test_the_first_password_never_reaches_what_may_be_a_log(tmp_path: Path) -> None:
+    site = quiet_site(tmp_path / "site")
+    for file in (site / "var").glob("hub.db*"):
+        file.unlink()
+    process = Running(site, "--no-web")
+    try:
+        told = process.event("first user")
+        process.event("running")
+        process.interrupt()
+        assert process.process.wait(WAIT) == 0
+    finally:
+        process.close()
+    name, password = Path(told["file"]).read_text().splitlines()
+    assert name == "admin"
+    assert Path(told["file"]).stat().st_mode & 0o077 == 0
+    assert password not in process.log.read_text() + json.dumps(told)
+
+
+def test_a_store_that_lost_its_keys_gets_no_new_ones(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "site")
+    (kept.folder / "var" / "keys.json").unlink()
+    with pytest.raises(VaultError):
+        prepare(load_site(kept.folder))
+    assert not (kept.folder / "var" / "keys.json").exists()
+
+
+def test_a_copy_of_a_site_without_its_working_folder_gets_keys_of_its_own(tmp_path: Path) -> None:
+    site = quiet_site(tmp_path / "site")
+    for file in sorted((site / "var").iterdir()):
+        file.unlink()
+    made = prepare(load_site(site))
+    assert made is not None
+    assert (site / "var" / "keys.json").exists()
+    assert prepare(load_site(site)) is None
