@@ -27,7 +27,6 @@ from hub.store.tables import message
 
 _REFUSED = ("A3", "A6", "A7", "A8")
 _LEVELS = {"AY": "clearinghouse", "PR": "payer"}
-_FIX = "Correct it and send it as a new claim."
 
 
 def read_file(decision: Decision, file: PartnerFile) -> None:
@@ -220,7 +219,7 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
         queue="rejections",
         key=f"claim/{row['id']}/rejected",
         kind=f"rejected by the {level}",
-        sentence=f"{sentence} {_FIX}",
+        sentence=f"{sentence} Correct it and bill it anew.",
         money_cents=row["total_cents"],
         claim_id=row["id"],
         patient_id=row["patient_id"],
@@ -236,12 +235,12 @@ def _category(statuses: Iterable[Status]) -> str:
 
 
 def _sentence(statuses: Iterable[Status]) -> str:
-    """Every reason that was given, in our words, with the codes that a caller to the payer needs."""
-    reasons = (reason for status in statuses for reason in status.reasons)
-    said: list[str] = []
+    """Every reason that was given, in our words, with the status codes that a caller to the payer needs."""
+    reasons = [reason for status in statuses for reason in status.reasons]
+    said = [vocabulary.category(reason.category) for reason in reasons]
     for reason in reasons:
-        about = f", about {vocabulary.entity(reason.entity)}" if reason.entity else ""
-        said.append(f"{vocabulary.category(reason.category)} (status {reason.status or 'none'}{about})")
+        about = f", for {vocabulary.entity(reason.entity)}" if reason.entity else ""
+        said.append(f"{vocabulary.status(reason.status)}{about} ({reason.status or 'no code'}).")
     return " ".join(dict.fromkeys(said)) or "The answer gives no reason."
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, select, union
 
-from hub.cli.common import UsageError, print_json, site_argument, site_folder
+from hub.cli.common import print_json, site_argument, site_folder
 from hub.cli.text import columns, moment
+from hub.cli.values import duration, positive
 from hub.core.clock import real_ms
-from hub.core.units import seconds
 from hub.store.tables import batch, claim, claim_event, identifier, message
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--claim", metavar="NUMBER", help="the claim's control number (CLM01): all that concerns it")
     parser.add_argument("--channel")
     parser.add_argument("--outcome", choices=_OUTCOMES)
-    parser.add_argument("--since", type=_duration, metavar="24h", help="received in the last so many m, h, d")
+    parser.add_argument("--since", type=duration, metavar="24h", help="received in the last so many m, h, d")
     parser.add_argument("--before", type=int, metavar="SEQUENCE", help="the next page: older than this row")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many rows (default 50)")
+    parser.add_argument("--limit", type=positive, default=50, metavar="N", help="at most so many rows (default 50)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,8 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     from hub.store.database import reading
     from hub.web.queries.messages import first_sequence_since
 
-    if not 1 <= arguments.limit <= 10_000:
-        raise UsageError("This is no number of rows.", expected="1 to 10000")
     opened = open_site(site_folder(arguments))
     asked = {name: value for name in _BY_DIGEST if (value := getattr(arguments, name))}
     if asked:
@@ -153,10 +151,3 @@ def _rows(connection: Connection, conditions: list[ColumnElement[bool]], limit: 
         )
         for row in connection.execute(statement)
     ]
-
-
-def _duration(text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import time
 from collections import Counter
@@ -15,15 +14,13 @@ from urllib.parse import urlsplit
 
 from hub.cli.common import UsageError, channel_of, print_json, site_argument, site_folder
 from hub.cli.text import printable
+from hub.cli.values import duration, positive, rate
 from hub.core.errors import masked
-from hub.core.units import seconds
 
 if TYPE_CHECKING:
     from hub.cli.sending import Answer, Carrier, Item
 
 TOKEN = "HUB_SEND_TOKEN"  # noqa: S105  the name of an environment variable
-_RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)\Z")
-_PER_SECOND = {"s": 1.0, "min": 1 / 60, "h": 1 / 3600}
 _SHOW_AFTER = 1.0
 
 
@@ -70,11 +67,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "target", help="mllp://host:port, http(s)://..., a folder (with a / in it), or a channel of the site"
     )
     parser.add_argument("path", nargs="+", type=Path, help="files, or folders of files, in the order of their names")
-    parser.add_argument("--rate", type=_rate, metavar="N/s", help="at most so many a second (or N/min, N/h)")
-    parser.add_argument("--count", type=_positive, metavar="N", help="send so many in all, going round")
-    parser.add_argument("--connections", type=_positive, default=1, metavar="N", help="so many at a time (default 1)")
+    parser.add_argument("--rate", type=rate, metavar="N/s", help="at most so many a second (or N/min, N/h)")
+    parser.add_argument("--count", type=positive, metavar="N", help="send so many in all, going round")
+    parser.add_argument("--connections", type=positive, default=1, metavar="N", help="so many at a time (default 1)")
     parser.add_argument(
-        "--timeout", type=_duration, default=30.0, metavar="30s", help="how long to wait for an answer (default 30s)"
+        "--timeout", type=duration, default=30.0, metavar="30s", help="how long to wait for an answer (default 30s)"
     )
     parser.add_argument(
         "--fresh-ids", action="store_true", help="a control id of its own for every message (HL7), so that none repeats"
@@ -304,26 +301,3 @@ def _print_sum(tally: Tally, took: float, arguments: argparse.Namespace) -> None
     print(f"{tally.sent} sent: {told}; {took:.1f} s{pace}")
     if tally.milliseconds:
         print("answered in " + ", ".join(f"{name} {value:.1f} ms" for name, value in tally.latency().items()))
-
-
-def _rate(text: str) -> float:
-    match = _RATE.match(text)
-    if match is None or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError("a rate is written 50/s, 600/min or 1000/h")
-    return float(match[1]) * _PER_SECOND[match[2]]
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
-    return int(text)
-
-
-def _duration(text: str) -> float:
-    try:
-        found = seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if found <= 0:
-        raise argparse.ArgumentTypeError("longer than nothing")
-    return found

@@ -110,7 +110,7 @@ class Preview:
         print(f"received   {self._about['kind']}  {self._shown(self._about['control_id'])}  {size} bytes  ({name})")
         for step in self._channel.steps:
             if step.takes(self._about["kind"]):
-                self._show_step(step.name, step.module)
+                self._show_step(step.name, step.function)
         if not self._mapped.steps:
             print("filtered   no step takes this kind")
         if self._mapped.error:
@@ -161,7 +161,7 @@ class Preview:
 
         return line_balance(self._mapped)
 
-    def _show_step(self, name: str, module: str) -> None:
+    def _show_step(self, name: str, function: str) -> None:
         made = [m for m in self._mapped.made if m.step == name]
         counts: dict[str, int] = {}
         for each in made:
@@ -169,9 +169,8 @@ class Preview:
             counts[kind] = counts.get(kind, 0) + 1
         told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
         print(f"{name:<10} {told}")
-        package = f"{module.replace('.', '/')}.py"
         for seen in self._seen:
-            if seen.file.endswith(package):
+            if seen.step == function:
                 value = self._value(seen.value, seen.name)
                 print(f"  {_place(seen)}  {seen.name:<16} {_cut(value)}  {' '.join(seen.paths)}".rstrip())
         for one in made:
@@ -201,8 +200,10 @@ class Preview:
 
     def _value(self, value: Any, name: str) -> str:
         """*value* as it may be shown: in clear, or masked by its shape."""
-        from hub.site.script_tables import Row
+        from hub.scripting import Event, Message, Row, Segment, Table, X12File
 
+        if isinstance(value, Message | Segment | Event | X12File | Table):
+            return repr(value)  # says where or what it is, nothing of what is in it
         if isinstance(value, Row):  # a code table says nothing of a person
             return f"{value.table.rpartition('/')[2]}:{value.line} {value.values}"
         if is_dataclass(value) and not isinstance(value, type):

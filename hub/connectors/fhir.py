@@ -37,7 +37,6 @@ from hub.engine.contracts import (
     SourceContext,
     Stored,
 )
-from hub.formats.fhir.notification import summary
 from hub.formats.fhir.text import FhirError, read, write
 
 reactor: Any = _reactor
@@ -101,19 +100,6 @@ class FhirDestinationSettings(WriterSettings):
     )
     resource: str = Field(
         pattern=r"^[A-Z][A-Za-z]+$", description="The type of resource to create.", examples=["ClaimResponse"]
-    )
-
-
-def describe(raw: bytes) -> Description:
-    """What intake must know of a FHIR message. Raises :class:`hub.formats.fhir.text.FhirError`."""
-    found = summary(raw)
-    return Description(
-        kind=found.kind,
-        control_id=found.control_id,
-        sender=found.sender,
-        lane=found.lane,
-        duplicate_basis=found.duplicate_basis,
-        identifiers=found.identifiers,
     )
 
 

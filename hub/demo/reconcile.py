@@ -27,7 +27,6 @@ from hub.store.tables import (
     claim,
     claim_line,
     counter,
-    ledger_entry,
     ledger_posting,
     message,
     remittance,
@@ -275,8 +274,7 @@ def _claim_payments(connection: Connection, payer: list[Entry]) -> _ClaimPayment
     ours: Counter[str] = Counter()
     for number, cents in connection.execute(
         select(claim.c.control_number, func.sum(ledger_posting.c.amount_cents))
-        .join(ledger_entry, ledger_entry.c.id == ledger_posting.c.entry_id)
-        .join(claim, claim.c.id == ledger_entry.c.claim_id)
+        .join(claim, claim.c.id == ledger_posting.c.claim_id)
         .where(ledger_posting.c.account == ledger.CLEARING)
         .group_by(claim.c.control_number)
     ):

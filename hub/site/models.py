@@ -27,7 +27,8 @@ def check_model(
         # An unknown key comes first: it is most often why another one is missing.
         found.sort(key=lambda details: details["type"] != "extra_forbidden")
         return None, [
-            _finding(model, details["type"], details["msg"], details["loc"], file, key, tuple(also)) for details in found
+            _finding(model, details["type"], details["msg"], details["loc"], file, key, tuple(also))
+            for details in found
         ]
 
 

@@ -21,8 +21,9 @@ _HIDDEN = frozenset({"message", "event", "file", "line"})
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A name got a value on a line of a script; *paths* are those that the line reads."""
+    """A name got a value on a line of a script; *step* is the mapping that was run, *paths* those that the line reads."""
 
+    step: str
     file: str
     line: int
     name: str
@@ -36,9 +37,15 @@ def tracing(folder: Path, shown: Callable[[Path], str]) -> Iterator[list[Seen]]:
     seen: list[Seen] = []
     root = str(folder.resolve())
     before = sys.gettrace()
+    step = ""
 
     def calls(frame: FrameType, event: str, argument: Any) -> Any:
-        return _Frame(frame, seen, shown).trace if frame.f_code.co_filename.startswith(root) else None
+        nonlocal step
+        if not frame.f_code.co_filename.startswith(root):
+            return None
+        if frame.f_back is None or not frame.f_back.f_code.co_filename.startswith(root):
+            step = frame.f_code.co_name
+        return _Frame(frame, step, seen, shown).trace
 
     sys.settrace(calls)
     try:
@@ -50,7 +57,8 @@ def tracing(folder: Path, shown: Callable[[Path], str]) -> Iterator[list[Seen]]:
 class _Frame:
     """One call of a function: what changed since its previous line belongs to that line."""
 
-    def __init__(self, frame: FrameType, seen: list[Seen], shown: Callable[[Path], str]) -> None:
+    def __init__(self, frame: FrameType, step: str, seen: list[Seen], shown: Callable[[Path], str]) -> None:
+        self._step = step
         self._file = frame.f_code.co_filename
         self._shown = shown(Path(self._file))
         self._is_function = frame.f_code.co_name not in {"<module>", "<lambda>"}
@@ -69,5 +77,6 @@ class _Frame:
             new = name not in self._known or self._known[name] is not value
             if new and not name.startswith((".", "_")) and name not in _HIDDEN:
                 text = linecache.getline(self._file, self._line)
-                self._seen.append(Seen(self._shown, self._line, name, value, tuple(_PATH.findall(text))))
+                paths = tuple(_PATH.findall(text))
+                self._seen.append(Seen(self._step, self._shown, self._line, name, value, paths))
         self._known = dict(frame.f_locals)

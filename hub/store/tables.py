@@ -275,6 +275,7 @@ coverage = Table(
     Column("body", LargeBinary, nullable=False),
     _version(),
     Index(None, "patient_id"),
+    Index(None, "member_digest"),
 )
 
 visit = Table(

@@ -111,8 +111,6 @@ _JSON_KEYS = frozenset(
         "phone",
         "email",
         "address",
-        "line",
-        "line2",
         "city",
         "postal_code",
         "postalCode",

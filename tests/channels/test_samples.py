@@ -10,9 +10,7 @@ from hub.site.load import Site, load_site
 from hub.site.samples import Case, cases, differences
 
 ROOT = Path(__file__).parents[2]
-CASES = [
-    case for channel in sorted((ROOT / "channels").glob("*.toml")) for case in cases(ROOT, channel.stem)
-]
+CASES = [case for channel in sorted((ROOT / "channels").glob("*.toml")) for case in cases(ROOT, channel.stem)]
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,7 @@ def engine_that_answers(folder: Path, answer: dict[str, Any]) -> Iterator[list[d
 
 @contextmanager
 def mllp_receiver(answer: Callable[[int, bytes], bytes | None]) -> Iterator[tuple[str, list[bytes]]]:
-    """An MLLP listener: *answer* gets the number and bytes of each message; None is silence. Its address and what came."""
+    """An MLLP listener's address, and what came; *answer* gets the number and bytes of a message, None is silence."""
     received: list[bytes] = []
 
     class Handler(socketserver.BaseRequestHandler):
@@ -200,6 +200,7 @@ class Running:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hub.cli.main", "run", "--site", str(folder), "--json", *words],
             stdout=subprocess.PIPE,
+            bufsize=0,
             stderr=(folder / "var" / "log").open("wb"),
             start_new_session=True,
         )

@@ -29,6 +29,7 @@ from hub.engine.contracts import (
     TaskCall,
     WorkerSite,
 )
+from hub.formats.fhir.notification import summary
 from hub.formats.hl7v2.header import content_without_timestamp
 from hub.formats.hl7v2.message import Message
 
@@ -115,6 +116,11 @@ def describe_hl7(raw: bytes) -> Description:
         lane=message["PID-3.1"],
         duplicate_basis=content_without_timestamp(raw),
     )
+
+
+def describe_fhir(raw: bytes) -> Description:
+    found = summary(raw)
+    return Description(found.kind, lane=found.lane, duplicate_basis=found.duplicate_basis)
 
 
 @dataclass

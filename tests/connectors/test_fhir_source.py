@@ -15,9 +15,9 @@ import pytest_twisted
 from pydantic import ValidationError
 from twisted.internet.threads import deferToThread
 
-from hub.connectors.fhir import CONNECTOR, FhirSource, FhirSourceSettings, describe
+from hub.connectors.fhir import CONNECTOR, FhirSource, FhirSourceSettings
 from hub.engine.contracts import EndpointState
-from tests.connectors.peers import WAIT, Surroundings, within
+from tests.connectors.peers import WAIT, Surroundings, describe_fhir, within
 
 TOKEN = "a-token-of-the-tests"
 ENCOUNTER = {"resourceType": "Encounter", "id": "e1", "status": "finished", "subject": {"reference": "Patient/p1"}}
@@ -52,7 +52,7 @@ async def listening(around: Surroundings, **options: Any) -> AsyncIterator[FhirS
     settings = FhirSourceSettings.model_validate(
         {"listen": "tcp:127.0.0.1:0", "token": {"secret": "hook_token"}, **options}
     )
-    source = FhirSource(settings, around.source(CONNECTOR, describe=describe, accepts=accepts))
+    source = FhirSource(settings, around.source(CONNECTOR, describe=describe_fhir, accepts=accepts))
     source.start()
     try:
         yield source

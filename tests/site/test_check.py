@@ -66,7 +66,7 @@ SPOILED = [
     ("transforms/alder/charges.py", '"FT1-10 | number"', '"FT1.10 | number"', {"H405"}, "FT1-10"),
     ("transforms/alder/charges.py", "from hub.scripting", "import os\nfrom hub.scripting", {"H402"}, ""),
     ("transforms/alder/charges.py", '"alder/departments.csv"', '"alder/nothing.csv"', {"H401"}, ""),
-    ("transforms/alder/claims.py", "destination = ", "import datetime; datetime.datetime.now(); destination = ", {"H403"}, ""),
+    ("transforms/alder/claims.py", "destination = ", "x.today(); destination = ", {"H403"}, ""),
     ("transforms/alder/charges.py", "for line in", "for line in in", {"H401"}, ""),
     ("transforms/alder/responses.py", "returns=PartnerFile", "returns=Outgoing", {"H401"}, ""),
 ]  # fmt: skip
@@ -100,7 +100,9 @@ def test_a_literal_in_the_place_of_a_secret_is_refused_and_not_repeated(spoil: S
 
 
 def test_a_step_whose_result_nothing_takes_is_found(spoil: Spoil) -> None:
-    folder = spoil("channels/ehr_visits.toml", "[destination.billing]\ntype", '[destination.billing]\ntakes=["Visit"]\ntype')
+    folder = spoil(
+        "channels/ehr_visits.toml", "[destination.billing]\ntype", '[destination.billing]\ntakes=["Visit"]\ntype'
+    )
     unheard = [found for found in findings(folder) if found.code == "H209"]
     assert {found.sentence.split('"')[1] for found in unheard} == {"charges", "appointment", "merge"}
 

@@ -32,7 +32,7 @@ def call(folder: Path, channel: str, *messages: tuple[str, bytes]) -> Reply:
         ],
     }
     parts = tuple(raw for _, raw in messages)
-    return map_messages(site)(TaskCall(header, parts, cast(WorkerSite, None), IdBlock(0)))
+    return map_messages(site)(TaskCall(header, parts, cast("WorkerSite", None), IdBlock(0)))
 
 
 def sample(case: str) -> bytes:
@@ -49,9 +49,9 @@ def test_the_values_of_a_message_go_to_billing_as_one_body() -> None:
     assert (delivery["destination"], delivery["kind"], delivery["name"]) == ("billing", "DFT^P03", "C0")
     values = [from_plain(BY_NAME[name], plain) for name, plain in json.loads(reply.parts[delivery["part"]])]
     assert [type(value) for value in values] == [Charge, Charge]
-    assert [cast(Charge, value).source_path for value in values] == ["FT1[1]", "FT1[2]"]
-    assert cast(Charge, values[0]).amount == Decimal("260.00")
-    assert cast(Charge, values[0]).modifiers == ("25",)
+    assert [cast("Charge", value).source_path for value in values] == ["FT1[1]", "FT1[2]"]
+    assert cast("Charge", values[0]).amount == Decimal("260.00")
+    assert cast("Charge", values[0]).modifiers == ("25",)
     assert result["lines"] == {"lines": 2, "mapped": 2, "filtered": 0, "held": 0}
     shown = json.loads(reply.parts[result["mapped"]])
     assert shown[0]["script"].startswith("transforms/alder/charges.py:")
@@ -159,14 +159,18 @@ PATIENT = ("CHG07000003", "AC07000003", "A07000004", "1999000338")
         ("return Visit(account='', patient=Patient(mrn='', name=Name(family='')))", "H421", 6),
         ("yield message['PID-18.1']", "H421", 6),
         (
-            "for line in message.each('FT1'):\n"
-            "    yield Charge(transaction=line['FT1-2'], account='A', service_date=None, code='1', amount=Decimal(1))",
+            (
+                "for line in message.each('FT1'):\n"
+                "    yield Charge(transaction=line['FT1-2'], account='A', service_date=None, code='1', amount=Decimal(1))"
+            ),
             "H422",
             7,
         ),
         (
-            "for line in message.each('FT1'):\n"
-            "    yield Charge(transaction='1', account='A', service_date='20261109', code='1', amount=1.5)",
+            (
+                "for line in message.each('FT1'):\n"
+                "    yield Charge(transaction='1', account='A', service_date='20261109', code='1', amount=1.5)"
+            ),
             "H422",
             7,
         ),

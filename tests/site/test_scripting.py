@@ -15,10 +15,7 @@ from hub.scripting import Event, X12File
 from hub.site.script_tables import TableError, table, tables_from
 from hub.site.views import EventError, MappedMessage
 
-DFT = (
-    b"MSH|^~\\&|EHR|CLINIC|||20261109||DFT^P03|1|T|2.5.1\rPID|1||M1\r"
-    b"FT1|1|A\rPR1|1\rPR1|2\rFT1|2|B\rPR1|1\r"
-)
+DFT = b"MSH|^~\\&|EHR|CLINIC|||20261109||DFT^P03|1|T|2.5.1\rPID|1||M1\rFT1|1|A\rPR1|1\rPR1|2\rFT1|2|B\rPR1|1\r"
 
 
 def test_the_cursor_follows_loops_and_comes_back_from_inner_ones() -> None:
@@ -115,7 +112,10 @@ def test_identifiers_and_codes_are_chosen_by_system() -> None:
         {
             "identifier": [{"system": "a", "value": "1"}, {"system": "b", "value": "2"}],
             "code": {"coding": [{"system": "cpt", "code": "99213"}, {"system": "mod", "code": "25"}]},
-            "reason": [{"coding": [{"system": "icd", "code": "E11.9"}]}, {"coding": [{"system": "icd", "code": "I10"}]}],
+            "reason": [
+                {"coding": [{"system": "icd", "code": "E11.9"}]},
+                {"coding": [{"system": "icd", "code": "I10"}]},
+            ],
             "account": [{"identifier": {"system": "acc", "value": "A1"}}],
         }
     )

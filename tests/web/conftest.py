@@ -39,10 +39,10 @@ SCRIPT = "<script>alert(1)</script>"
 HL7 = (
     "MSH|^~\\&|ACME|MAIN|HUB|ALDER|20261112110955||DFT^P03|{control}|P|2.5.1\r"
     "EVN|P03|20261112110954\r"
-    "PID|1||00718821^^^ALDER^MR||QUINTERO^MARISOL^" + SCRIPT + "||19710214|F|||12 ELM ST^^MADISON^WI^53703||||||A-104421\r"
+    "PID|1||00718821^^^ALDER^MR||QUINTERO^MARISOL^" + SCRIPT + "||19710214|F|||12 ELM ST^^MADISON^WI^53703|||||||A-104421\r"
     "PV1|1|O|FM^^^ALDER||||1234567893^OKAFOR^N\r"
-    "FT1|1|T-55120||20261110|20261112|CG||||1|150.00||FM|||||E11.9|1234567893|||||99213|25\r"
-    "FT1|2|T-55121||20261110|20261112|CG||||1|65.00||FM|||||E11.9|1234567893|||||83036\r"
+    "FT1|1|T-55120||20261110|20261112|CG||||1|150.00||FM||||||E11.9|1234567893|||||99213|25\r"
+    "FT1|2|T-55121||20261110|20261112|CG||||1|65.00||FM||||||E11.9|1234567893|||||83036\r"
     "ZBL|1|N|NO COPAY TAKEN\r"
 )
 X12 = (
@@ -215,6 +215,7 @@ class Seeder:
         self.ids: dict[str, int] = {}
         self._maker = IdMaker()
         self._sequence = 0
+        self._at = 0
         self._counts: dict[tuple[str, str], int] = {}
         self._owner = {"organisation": "alder", "partition": 0, "fence": 0}
 
@@ -238,7 +239,7 @@ class Seeder:
         self, connection: Connection, channel: str, kind: str, control: str, raw: str, onward: str, ago: int, **more: Any
     ) -> int:
         self._sequence += 1
-        at = real_ms() - ago
+        at = self._at = real_ms() - ago
         identifiers = more.pop("identifiers", ())
         message_id = self.put(
             connection,
@@ -270,7 +271,7 @@ class Seeder:
     def delivery(
         self, connection: Connection, message_id: int, channel: str, destination: str, kind: str, body: str, state: str, **more: Any
     ) -> int:
-        at, tries = real_ms() - more.pop("ago", 60_000), more.pop("tries", ())
+        at, tries = self._at + 5, more.pop("tries", ())
         delivery_id = self.put(
             connection,
             "delivery",
@@ -294,8 +295,8 @@ class Seeder:
                 "attempt",
                 delivery_id=delivery_id,
                 number=number,
-                started_at=at + number * 800,
-                ended_at=at + number * 800 + 140,
+                started_at=at + (number - 1) * 800 + 2,
+                ended_at=at + (number - 1) * 800 + 14,
                 outcome=outcome,
                 reason=reason,
                 answer_id=self.content(connection, ACK) if outcome == "delivered" else None,
@@ -360,8 +361,7 @@ def seed(store: Engine, vault: Vault) -> dict[str, int]:
         for number in range(3):
             waiting = s.message(c, "claims_out", "837P", f"B00000089{number}", X12, "in progress", 2_400_000, answer="not owed", sender="", source="billing")
             s.delivery(
-                c, waiting, "claims_out", "clearway", "837P", X12, "queued", name=f"B00000089{number}.837", ago=2_400_000,
-                reason="The server does not accept our key.", tries=[("transient", "The server does not accept our key.")] * 4,
+                c, waiting, "claims_out", "clearway", "837P", X12, "queued", name=f"B00000089{number}.837", reason="The server does not accept our key.", tries=[("transient", "The server does not accept our key.")] * 4,
             )
         s.ids["ambiguous_message"] = s.message(
             c, "results_to_ehr", "payment", "RES00000318", json.dumps({"event": "payment", "account": "A-104421", "mrn": "00718821", "paid": "120.00"}),
@@ -369,7 +369,7 @@ def seed(store: Engine, vault: Vault) -> dict[str, int]:
         )
         s.ids["ambiguous"] = s.delivery(
             c, s.ids["ambiguous_message"], "results_to_ehr", "ehr", "DFT^P03", HL7.format(control="RES00000318"), "ambiguous", name="RES00000318",
-            ago=600_000, reason="The EHR closed the connection after the last byte and before its answer.",
+            reason="The EHR closed the connection after the last byte and before its answer.",
             tries=[("ambiguous", "The EHR closed the connection after the last byte and before its answer.")],
         )
         s.ids["835"] = s.message(c, "responses_in", "835", "EFT00012345", X12, "done", 20_000, answer="not owed", sender="", source="EFT12345.835")
@@ -434,12 +434,13 @@ def _money(s: Seeder, c: Connection, vault: Vault, now: int) -> None:
     )
     s.put(c, "remittance_claim", remittance_id=s.ids["remittance"], ordinal=1, control_number="H7K2M9Q4A1", payer_claim_number="LH-26-4410937",
           status="1", charge_cents=21_500, paid_cents=12_000, patient_cents=3_500, claim_id=claim, matched_by="control number", state="posted", body={})
-    _post(s, c, "charge", [("unbilled", 21_500, None), ("revenue", -21_500, None)], patient, charges[0], "2026-11-10")
-    _post(s, c, "claim", [("receivable payer", 21_500, claim), ("unbilled", -21_500, None)], patient, charges[0], "2026-11-12")
-    _post(
-        s, c, "payment", [("clearing", 12_000, claim), ("contractual", 6_000, claim), ("receivable patient", 3_500, claim), ("receivable payer", -21_500, claim)],
-        patient, charges[0], "2026-11-20", s.ids["remittance"],
-    )  # fmt: skip
+    paid = {charges[0]: (9_000, 3_500, 2_500), charges[1]: (3_000, 2_500, 1_000)}
+    for charge, cents in zip(charges, (15_000, 6_500), strict=True):
+        to_payer, contract, own = paid[charge]
+        _post(s, c, "charge", [("unbilled", cents, None), ("revenue", -cents, None)], patient, charge, "2026-11-10")
+        _post(s, c, "claim", [("receivable payer", cents, claim), ("unbilled", -cents, claim)], patient, charge, "2026-11-12")
+        shares = [("clearing", to_payer, claim), ("contractual", contract, claim), ("receivable patient", own, claim)]
+        _post(s, c, "payment", [*shares, ("receivable payer", -cents, claim)], patient, charge, "2026-11-20", s.ids["remittance"])
     sentences = (
         ("denials", "Cedar Mutual did not pay line 1, because the authorization number is missing.", 31_200, "K4T9X2B7M1", "2026-11-28"),
         ("denials", "The payer asks for the visit note before it pays.", 98_050, "S8L3P6W2Y9", "2026-11-29"),
@@ -458,7 +459,8 @@ def _money(s: Seeder, c: Connection, vault: Vault, now: int) -> None:
 
 
 def _post(s: Seeder, c: Connection, kind: str, sides: list[tuple[str, int, int | None]], patient: int, charge: int, day: str, remittance: int | None = None) -> None:
-    entry = s.put(c, "ledger_entry", entry_key=f"{kind}/1", kind=kind, business_at=1, posted_on=day, recorded_at=1, actor="hub", remittance_id=remittance)
+    first = next((claim for _, _, claim in sides if claim), None)
+    entry = s.put(c, "ledger_entry", claim_id=first, entry_key=f"{kind}/{charge}", kind=kind, business_at=1, posted_on=day, recorded_at=1, actor="hub", remittance_id=remittance)
     for ordinal, (account, cents, claim) in enumerate(sides, 1):
         s.put(c, "ledger_posting", entry_id=entry, ordinal=ordinal, account=account, amount_cents=cents, patient_id=patient, claim_id=claim, charge_id=charge)
 

@@ -17,6 +17,11 @@ def category(code: str) -> str:
     return _table("category").get(code, f"The payer answered with status category {code or 'none'}.")
 
 
+def status(code: str) -> str:
+    """What a claim status code (STC01-2) says, as a clause without a full stop."""
+    return _table("status").get(code, f"The payer gives status code {code or 'none'}")
+
+
 def entity(code: str) -> str:
     """Who an entity code (STC01-3, NM101) stands for."""
     return _table("entity").get(code, f"the party with entity code {code or 'none'}")

@@ -31,9 +31,9 @@ _STAGES = (
     ("Reversed or void", ("reversed", "void"), ""),
 )
 _QUEUE_SENTENCES = {
-    "charge review": "{n} wait for a look at their charges before they can be billed.",
+    "charge review": "{n} to look at before the charges can be billed.",
     "claim edits": "{n} stopped by a rule before they were sent.",
-    "approval": "{n} wait for approval.",
+    "approval": "{n} to approve before the claim goes out.",
     "rejections": "{n} not taken in by a clearinghouse or payer.",
     "denials": "{n} denied by payers.",
     "unmatched payments": "{n} of payments match no claim of ours.",

@@ -239,6 +239,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_coverage")),
     )
     with op.batch_alter_table("coverage", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_coverage_member_digest"), ["member_digest"], unique=False)
         batch_op.create_index(batch_op.f("ix_coverage_patient_id"), ["patient_id"], unique=False)
 
     op.create_table(

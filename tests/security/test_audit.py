@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, delete, select, update
+
+from hub.security import audit
+from hub.store import tables
+from hub.store.database import open_store
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    store = open_store(f"sqlite:///{tmp_path / 'hub.db'}")
+    tables.metadata.create_all(store)
+    with store.connect() as connection, connection.begin():
+        yield connection
+    store.dispose()
+
+
+def fill(connection: Connection, number: int = 5) -> None:
+    for n in range(number):
+        audit.record(connection, actor="osei", action="view", object_type="message", object_id=str(n), patient_id=n)
+
+
+def test_an_untouched_chain_verifies_and_its_numbers_have_no_gap(connection: Connection) -> None:
+    fill(connection)
+    assert audit.verify(connection) is None
+    assert list(connection.scalars(select(tables.audit.c.sequence).order_by(tables.audit.c.sequence))) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("column", ["actor", "action", "object_id", "reason", "detail", "at", "patient_id"])
+def test_changing_any_column_of_a_record_is_found_at_that_record(connection: Connection, column: str) -> None:
+    fill(connection)
+    value = 7 if column in {"at", "patient_id"} else "somebody else"
+    connection.execute(update(tables.audit).where(tables.audit.c.sequence == 3).values({column: value}))
+    assert audit.verify(connection) == 3
+
+
+def test_a_removed_record_is_found_where_it_is_missing(connection: Connection) -> None:
+    fill(connection)
+    connection.execute(delete(tables.audit).where(tables.audit.c.sequence == 2))
+    assert audit.verify(connection) == 2
+
+
+def test_a_record_rewritten_with_a_fitting_hash_is_found_at_the_next_one(connection: Connection) -> None:
+    fill(connection)
+    row = dict(connection.execute(select(tables.audit).where(tables.audit.c.sequence == 2)).mappings().one())
+    row["actor"] = "somebody else"
+    forged = audit.record_hash(row["previous_hash"], row)
+    changes = {"actor": "somebody else", "hash": forged}
+    connection.execute(update(tables.audit).where(tables.audit.c.sequence == 2).values(changes))
+    assert audit.verify(connection) == 3
+
+
+def test_records_cut_off_the_end_change_the_head(connection: Connection) -> None:
+    fill(connection)
+    before = audit.head(connection)
+    connection.execute(delete(tables.audit).where(tables.audit.c.sequence == 5))
+    assert audit.verify(connection) is None
+    assert audit.head(connection) != before
