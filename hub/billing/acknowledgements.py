@@ -219,7 +219,7 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
         queue="rejections",
         key=f"claim/{row['id']}/rejected",
         kind=f"rejected by the {level}",
-        sentence=f"{sentence} Correct it and bill it anew.",
+        sentence=sentence if category == "A3" else f"{sentence} Correct it and file it as new.",
         money_cents=row["total_cents"],
         claim_id=row["id"],
         patient_id=row["patient_id"],
@@ -239,8 +239,8 @@ def _sentence(statuses: Iterable[Status]) -> str:
     reasons = [reason for status in statuses for reason in status.reasons]
     said = [vocabulary.category(reason.category) for reason in reasons]
     for reason in reasons:
-        about = f", for {vocabulary.entity(reason.entity)}" if reason.entity else ""
-        said.append(f"{vocabulary.status(reason.status)}{about} ({reason.status or 'no code'}).")
+        about = f", {vocabulary.entity(reason.entity)}" if reason.entity else ""
+        said.append(f"{vocabulary.status(reason.status)} (Status {reason.status or 'none'}{about}.)")
     return " ".join(dict.fromkeys(said)) or "The answer gives no reason."
 
 

@@ -74,27 +74,22 @@ def _enter(decision: Decision, said: Charge) -> None:
 
 def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
     known = charge.said
-    if replace(said, source_path="") == replace(known, source_path="") or charge.row["state"] == "void":
-        if charge.row["state"] == "void" and said.amount != known.amount:
-            _review(
-                decision,
-                charge,
-                "changed after credit",
-                "A charge came again with other content after it was taken back.",
-            )
+    if replace(said, source_path="") == replace(known, source_path=""):
         decision.count("duplicate charges")
-        return
-    if not _recall(decision, charge, "The charge changed before the claim was sent."):
+    elif charge.row["state"] == "void":
+        sentence = "A charge came again with other content after it was taken back."
+        _review(decision, charge, "changed after credit", sentence)
+    elif said.account != known.account:
         _review(
-            decision,
-            charge,
-            "changed after billing",
-            "A charge changed after its claim was sent; a replacement claim may be needed.",
+            decision, charge, "moved to another visit", "A charge came again for another visit. Nothing was changed."
         )
-        return
-    charge.restate(said)
-    decision.count("corrected charges")
-    settle(decision, charge)
+    elif not _recall(decision, charge, "The charge changed before the claim was sent."):
+        sentence = "A charge changed after its claim was sent; a replacement claim may be needed."
+        _review(decision, charge, "changed after billing", sentence)
+    else:
+        charge.restate(said)
+        decision.count("corrected charges")
+        settle(decision, charge)
 
 
 def _recall(decision: Decision, charge: OpenCharge, reason: str) -> bool:

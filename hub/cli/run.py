@@ -10,6 +10,7 @@ import sys
 import threading
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from hub.cli.common import print_findings, print_json, site_argument, site_folder
 from hub.cli.text import printable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 60.0
 """How long the engine may take to end what is in hand."""
+PAGES_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 _LAST_LINES_SECONDS = 2.0
 _INTERRUPTED = 130
@@ -166,10 +168,35 @@ class _Run:
         asked.addCallbacks(self._up, lambda _: self._reactor.callLater(_POLL_SECONDS, self._ask))
 
     def _up(self, status: dict[str, Any]) -> None:
+        if not self._web:
+            self._tell(status, "")
+            return
+        self._wait_for_pages(status, self._reactor.seconds() + PAGES_SECONDS)
+
+    def _wait_for_pages(self, status: dict[str, Any], until: float) -> None:
+        from twisted.internet.endpoints import HostnameEndpoint
+        from twisted.internet.protocol import Factory, Protocol
+
+        def came(protocol: Any) -> None:
+            protocol.transport.loseConnection()
+            self._tell(status, pages_address(self._site))
+
+        def not_yet(_failure: object) -> None:
+            if self._reactor.seconds() < until:
+                self._reactor.callLater(_POLL_SECONDS, self._wait_for_pages, status, until)
+            else:
+                self._tell(status, "not yet there; the log says why")
+
+        if self._over or self._signals:
+            return
+        parts = urlsplit(pages_address(self._site))
+        endpoint = HostnameEndpoint(self._reactor, parts.hostname, parts.port)
+        endpoint.connect(Factory.forProtocol(Protocol)).addCallbacks(came, not_yet)
+
+    def _tell(self, status: dict[str, Any], pages: str) -> None:
         if self._over or self._signals:
             return
         assert self._site.settings is not None
-        pages = pages_address(self._site) if self._web else ""
         sources = [
             (name, source["state"], source["address"])
             for name, channel in status["channels"].items()
@@ -231,7 +258,7 @@ def pages_address(site: Site) -> str:
     """Where a browser finds the pages."""
     assert site.settings is not None
     host, _, port = site.settings.web.listen.removeprefix("tcp:").rpartition(":")
-    return f"http://{host or '127.0.0.1'}:{port}/"
+    return f"http://{'127.0.0.1' if host in {'', '0.0.0.0', '::'} else host}:{port}/"
 
 
 def _event(line: bytes) -> dict[str, Any]:

@@ -26,10 +26,15 @@ _SHOW_AFTER = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to send: *kind* is ``mllp``, ``http`` or ``folder``; *address* is ``host:port``, a URL or a path."""
+    """Where to send: *kind* is ``mllp``, ``http`` or ``folder``; *address* is ``host:port``, a URL or a path.
+
+    *token* and *ca* are what a hook of the site asks for and shows, where the command does not say it.
+    """
 
     kind: str
     address: str
+    token: str = field(default="", repr=False)
+    ca: Path | None = None
 
 
 @dataclass(slots=True)
@@ -134,6 +139,7 @@ def find_target(text: str, arguments: argparse.Namespace) -> Target:
 
 def _channel_target(name: str, arguments: argparse.Namespace) -> Target:
     """Where the channel *name* takes messages in now, which for listeners the running engine knows."""
+    from hub.core.secret import site_secrets
     from hub.engine.control import ask_engine
     from hub.site.load import load_site
     from hub.site.places import control_socket
@@ -143,16 +149,16 @@ def _channel_target(name: str, arguments: argparse.Namespace) -> Target:
     kind, settings = channel.sources[0]
     if kind == "files":
         return Target("folder", str(site.folder / settings.folder))
-    if kind not in {"mllp", "fhir", "http"}:
+    if kind not in {"mllp", "fhir"}:
         raise UsageError(f'Channel "{name}" takes nothing from a sender: its source is {kind}.')
     status = ask_engine(control_socket(site), "status", {}, actor="hub send")
-    address = str(status["channels"][name]["sources"][0]["address"])
+    address = str(status["channels"][name]["sources"][0]["address"]).replace("*:", "127.0.0.1:")
     if kind == "mllp":
-        return Target("mllp", address.replace("*:", "127.0.0.1:"))
-    if "://" not in address:
-        scheme = "https" if getattr(settings, "certificate", None) else "http"
-        address = f"{scheme}://{address}{getattr(settings, 'path', '/')}"
-    return Target("http", address.replace("://*:", "://127.0.0.1:"))
+        return Target("mllp", address)
+    url = f"{'https' if settings.tls else 'http'}://{address}{settings.path or f'/fhir/{name}'}"
+    own = site.var / "tls" / f"{name}.pem"
+    ca = own if settings.tls and settings.certificate is None and own.exists() else None
+    return Target("http", url, site_secrets(site.var).value(settings.token), ca)
 
 
 def read_items(paths: list[Path], kind: str) -> list[Item]:
@@ -192,10 +198,9 @@ async def _carriers(target: Target, connections: int, arguments: argparse.Namesp
     if target.kind == "folder":
         return [FolderCarrier(Path(target.address))]
     if target.kind == "http":
-        token = _token(arguments.token_file)
-        return [
-            HttpCarrier(target.address, arguments.timeout, token=token, ca=arguments.ca) for _ in range(connections)
-        ]
+        token = _token(arguments.token_file) or target.token
+        ca = arguments.ca or target.ca
+        return [HttpCarrier(target.address, arguments.timeout, token=token, ca=ca) for _ in range(connections)]
     host, _, port = target.address.rpartition(":")
     lines = [MllpCarrier(host.strip("[]"), int(port), arguments.timeout) for _ in range(connections)]
     await lines[0].open()  # nobody there is one error, not one for each message
@@ -232,11 +237,7 @@ class _Show:
         """One more is done."""
         self._done += 1
         if self._lines:
-            line = answer_line(answer, text=self._text)
-            if self._bar is None:
-                print(line)
-            else:
-                self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print(answer_line(answer, text=self._text))
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
         elif self.seconds > _SHOW_AFTER and self._done < self._total and sys.stderr.isatty():
@@ -253,6 +254,7 @@ class _Show:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # lines go above the bar, or into the file that they are meant for
         )
         self._bar.start()
         self._task = self._bar.add_task("send", total=self._total, completed=self._done)

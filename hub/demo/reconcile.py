@@ -78,6 +78,7 @@ def reconcile(connection: Connection, vault: Vault, ehr: list[Entry], payer: lis
     results = _results(connection, ehr)
     checks = (
         _messages(connection, vault, ehr),
+        _unreadable(connection, ehr),
         _balance(connection),
         _charges(connection, vault, ehr),
         claims.check,
@@ -126,6 +127,21 @@ def _messages(connection: Connection, vault: Vault, ehr: list[Entry]) -> Check:
     )
 
 
+def _unreadable(connection: Connection, ehr: list[Entry]) -> Check:
+    """Every unreadable message that the EHR sent on purpose, and that was answered, is kept as rejected."""
+    answered = sum(1 for entry in ehr if entry["kind"] == "malformed" and entry["answer"])
+    kept = connection.execute(
+        select(func.count()).where(message.c.channel == "ehr_visits", message.c.onward == "rejected")
+    ).scalar_one()
+    differences = [] if kept >= answered else [f"{answered - kept} are not in the store"]
+    return Check(
+        "Each unreadable message is kept, with the reason",
+        f"{answered} answered",
+        f"{kept} rejected",
+        tuple(differences),
+    )
+
+
 def _balance(connection: Connection) -> Check:
     """The kept counters balance, and agree with a count of the rows."""
     kept: dict[str, Counter[str]] = defaultdict(Counter)
@@ -169,12 +185,13 @@ def _charges(connection: Connection, vault: Vault, ehr: list[Entry]) -> Check:
     credited = {entry["credits"] for entry in ehr if entry["kind"] == "credit"}
     ours = _our_charges(connection, vault)
     open_items = _open_subjects(connection)
+    held = _held_messages(connection)
     differences = []
     for transaction, entry in newest.items():
         found = ours.get(transaction, [])
         if len(found) == 1:
             complaint = _misplaced(entry, found[0], transaction in credited, open_items)
-        elif not found and entry["account"] and _is_held_by_mapping(open_items):
+        elif not found and entry["control"] in held:
             complaint = ""  # the line never became a charge: its message is held, with the reason
         else:
             complaint = f"is {len(found)} charges"
@@ -211,23 +228,26 @@ def _our_charges(connection: Connection, vault: Vault) -> dict[str, list[Any]]:
 
 def _open_subjects(connection: Connection) -> dict[str, set[int]]:
     """The ids that open work items are about, by kind of id."""
-    subjects: dict[str, set[int]] = {"charge": set(), "claim": set(), "held": set()}
+    subjects: dict[str, set[int]] = {"charge": set(), "claim": set()}
     for row in connection.execute(
-        select(work_item.c.charge_id, work_item.c.claim_id, work_item.c.kind, work_item.c.message_id).where(
-            work_item.c.state == "open"
-        )
+        select(work_item.c.charge_id, work_item.c.claim_id).where(work_item.c.state == "open")
     ):
         if row.charge_id is not None:
             subjects["charge"].add(row.charge_id)
         if row.claim_id is not None:
             subjects["claim"].add(row.claim_id)
-        if row.kind == "mapping hold":
-            subjects["held"].add(row.message_id)
     return subjects
 
 
-def _is_held_by_mapping(open_items: dict[str, set[int]]) -> bool:
-    return bool(open_items["held"])
+def _held_messages(connection: Connection) -> set[str]:
+    """The control ids of messages of which the mapping held a part for a person."""
+    return set(
+        connection.execute(
+            select(message.c.control_id)
+            .join(work_item, work_item.c.message_id == message.c.id)
+            .where(work_item.c.kind == "mapping hold", work_item.c.state == "open")
+        ).scalars()
+    )
 
 
 def _misplaced(entry: Entry, found: Any, credited: bool, open_items: dict[str, set[int]]) -> str:

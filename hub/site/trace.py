@@ -21,7 +21,7 @@ _HIDDEN = frozenset({"message", "event", "file", "line"})
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A name got a value on a line of a script; *step* is the mapping that was run, *paths* those that the line reads."""
+    """A name got a value on a line of a script: *step* is the mapping that ran, *paths* are what the line reads."""
 
     step: str
     file: str

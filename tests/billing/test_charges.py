@@ -66,6 +66,23 @@ def test_a_charge_that_changes_after_its_claim_was_sent_goes_to_review_and_chang
     assert world.one(tables.charge)["amount_cents"] == 15000
 
 
+@pytest.mark.parametrize(
+    ("first", "again", "kind"),
+    [
+        ("credit", {"amount": Decimal("9.00")}, "changed after credit"),
+        ("", {"account": "A2"}, "moved to another visit"),
+    ],
+)
+def test_a_charge_that_comes_again_and_cannot_be_changed_goes_to_review(world, first, again, kind):
+    world.decide_values([world.visit(), world.visit("A2"), world.charge()])
+    if first:
+        world.decide_values([credit(world)])
+    before = world.one(tables.charge)
+    world.decide_values([world.charge(**again)])
+    assert [item["kind"] for item in world.items("charge review")] == [kind]
+    assert world.one(tables.charge) == before
+
+
 def test_a_credit_voids_a_charge_that_was_not_sent(world):
     world.decide_values([world.visit(), world.charge()])
     world.decide_values([credit(world)])

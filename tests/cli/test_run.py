@@ -143,3 +143,56 @@ def test_a_copy_of_a_site_without_its_working_folder_gets_keys_of_its_own(tmp_pa
     assert made is not None
     assert (site / "var" / "keys.json").exists()
     assert prepare(load_site(site)) is None
+
+
+HOOK = """
+schema = 1
+name = "hook"
+title = "A hook"
+owner = "you@clinic.example"
+
+[source]
+type = "fhir"
+listen = "tcp:127.0.0.1:0"
+token = { secret = "hook_token" }
+accepts = ["Bundle/*"]
+
+[[step]]
+name = "look"
+on = ["Bundle/*"]
+run = "clinic.hook:look"
+
+[destination.billing]
+type = "billing"
+"""
+LOOK = '''
+"""Looks at bundles."""
+
+from hub.scripting import Event, Skip, Visit, mapping
+
+
+@mapping(accepts="Bundle/*", returns=Visit)
+def look(event: Event) -> Skip:
+    """Take nothing."""
+    return Skip(event, "nothing to take")
+'''
+
+
+@pytest.mark.e2e
+def test_a_hook_of_the_site_is_sent_to_with_its_own_token_and_certificate(site: Path) -> None:
+    (site / "channels" / "hook.toml").write_text(HOOK)
+    (site / "transforms" / "clinic" / "hook.py").write_text(LOOK)
+    (site / "var" / "secrets").mkdir(exist_ok=True)
+    (site / "var" / "secrets" / "hook_token").write_text("open-sesame")
+    bundle = site.parent / "bundle.json"
+    bundle.write_text('{"resourceType": "Bundle", "type": "collection", "entry": []}')
+    process = Running(site, "--no-web")
+    try:
+        process.event("running")
+        sent = hub("send", "--site", site, "hook", bundle)
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        assert "1 accepted" in sent.stdout
+        rows = json.loads(hub("find", "--site", site, "--channel", "hook", "--json").stdout)["messages"]
+        assert [row["kind"] for row in rows] == ["Bundle/collection"]
+    finally:
+        process.close()

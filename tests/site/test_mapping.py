@@ -161,7 +161,7 @@ PATIENT = ("CHG07000003", "AC07000003", "A07000004", "1999000338")
         (
             (
                 "for line in message.each('FT1'):\n"
-                "    yield Charge(transaction=line['FT1-2'], account='A', service_date=None, code='1', amount=Decimal(1))"
+                "    yield Charge(transaction=line['FT1-2'], account='A', service_date=None, code='1', amount=1)"
             ),
             "H422",
             7,

@@ -18,8 +18,8 @@ def category(code: str) -> str:
 
 
 def status(code: str) -> str:
-    """What a claim status code (STC01-2) says, as a clause without a full stop."""
-    return _table("status").get(code, f"The payer gives status code {code or 'none'}")
+    """What a claim status code (STC01-2) says."""
+    return _table("status").get(code, f"The payer answered with status code {code or 'none'}.")
 
 
 def entity(code: str) -> str:

@@ -156,7 +156,7 @@ def search_statement(search: Search, digests: list[tuple[str, bytes]], first_seq
         order = message.c.sequence.desc()
         if search.before is not None:
             conditions.append(message.c.sequence < search.before)
-    return select(message).where(and_(*conditions)).order_by(order).limit(limit)
+    return select(message).where(and_(True, *conditions)).order_by(order).limit(limit)
 
 
 def find(connection: Connection, search: Search, digests: list[tuple[str, bytes]]) -> MessagePage:

@@ -1,0 +1,150 @@
+"""The pages in Chromium: with scripts and the keyboard, and whole without scripts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import select, update
+
+from hub.store import tables
+
+from .conftest import PASSWORD, World
+
+pytestmark = pytest.mark.browser
+
+PAGES = (
+    "/", "/messages?since=any", "/messages/{message}", "/messages/{message}/raw", "/messages/{message}/parsed", "/messages/{message}/mapped",
+    "/messages/{message}/outgoing", "/messages/{message}/answer", "/messages/{message}/log", "/messages/{ambiguous_message}/replay", "/claims",
+    "/claims/{H7K2M9Q4A1}", "/claims/{H7K2M9Q4A1}/837", "/queues/denials", "/accounts", "/accounts/{patient}", "/remittances",
+    "/remittances/{remittance}", "/remittances/{held_remittance}", "/channels", "/channels/claims_out", "/audit", "/users", "/me", "/reveal",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = os.environ.get("HUB_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.fail("Chromium is absent: apt-get install chromium, or name it in HUB_CHROMIUM")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield launched
+        launched.close()
+
+
+def signed_in(page: Page, address: str, user: str = "everything") -> Page:
+    page.goto(f"{address}/login")
+    page.get_by_label("User name").fill(user)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("a person")
+    return page
+
+
+def test_an_operator_finds_a_message_reveals_it_and_reaches_the_replay_form(browser: Browser, served: str, world: World) -> None:
+    page = signed_in(browser.new_page(), served, "operator")
+    page.keyboard.press("/")
+    page.keyboard.type("A-104421")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="MSG00004471").click()
+    page.keyboard.press("2")
+    expect(page.get_by_role("heading", name="As it came in")).to_be_visible()
+    expect(page.get_by_text("QUINTERO")).to_have_count(0)
+    page.get_by_role("link", name="Reveal…").click()
+    page.get_by_label("Reason").fill("patient on the phone")
+    page.get_by_role("button", name="Reveal").click()
+    expect(page.locator("body")).to_contain_text("Patient data is shown to you until")
+    expect(page.locator(".raw")).to_contain_text("QUINTERO^MARISOL^<script>")
+    page.keyboard.press("r")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Replay")
+    page.get_by_label("Reason").fill("The EHR lost it last night.")
+    page.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("status").filter(has_text="Sent again")).to_be_visible()
+    assert sum(command == "replay" for command, _, _ in world.engine.asked) == 1
+
+
+def test_a_biller_resolves_an_item_with_the_keyboard_alone(browser: Browser, served: str, world: World) -> None:
+    page = signed_in(browser.new_page(), served, "biller")
+    page.keyboard.press("g")
+    page.keyboard.press("w")
+    page.wait_for_url("**/queues/*")
+    page.goto(f"{served}/queues/denials")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/queues/items/*")
+    page.keyboard.press("e")
+    page.keyboard.type("appealed")
+    page.keyboard.press("Tab")
+    page.keyboard.type("asked for a review")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="Resolved")).to_be_visible()
+    with world.store.connect() as connection:
+        states = connection.execute(select(tables.work_item.c.resolution).where(tables.work_item.c.state == "resolved")).all()
+    assert states == [("appealed",)]
+
+
+def test_figures_change_in_place_without_moving_the_page(browser: Browser, served: str, world: World) -> None:
+    page = signed_in(browser.new_page(), served)
+    place = page.locator('a[data-live="ehr_visits/received"]')
+    expect(place).to_have_text("63")
+    page.evaluate("window.scrollTo(0, 200)")
+    counter = tables.counter
+    with world.store.begin() as connection:
+        connection.execute(update(counter).where(counter.c.channel == "ehr_visits", counter.c.name.in_(("received", "done"))).values(value=counter.c.value + 5))
+    expect(place).to_have_text("68")
+    assert page.evaluate("window.scrollY") == 200
+    page.get_by_role("button", name="Pause updates").click()
+    expect(page.locator("#live-note")).to_have_text("Updates are paused")
+
+
+def test_single_keys_can_be_turned_off(browser: Browser, served: str) -> None:
+    page = signed_in(browser.new_page(), served)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.goto(f"{served}/me")
+    page.get_by_label("Single keys").select_option("off")
+    page.get_by_role("button", name="Save").click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+@pytest.mark.parametrize("width", [320, 1440])
+def test_every_page_is_whole_with_and_without_scripts_and_never_wider_than_the_window(
+    browser: Browser, served: str, world: World, scripts: bool, width: int
+) -> None:
+    context = browser.new_context(java_script_enabled=scripts, viewport={"width": width, "height": 800})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    signed_in(page, served)
+    for pattern in PAGES:
+        answer = page.goto(served + pattern.format(**world.ids))
+        assert answer is not None
+        assert answer.status == 200, pattern
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        if scripts:
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, pattern
+    assert complaints == []
+    context.close()
+
+
+def test_without_scripts_an_item_is_resolved_and_a_reveal_given(browser: Browser, served: str, world: World) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = signed_in(context.new_page(), served, "biller")
+    page.goto(f"{served}/queues/items/{world.ids['item0']}")
+    page.get_by_role("link", name="Reveal…").click()
+    page.get_by_label("Reason").fill("working the denials queue")
+    page.get_by_role("button", name="Reveal").click()
+    expect(page.get_by_text("Quintero, Marisol").first).to_be_visible()
+    page.get_by_label("What was done").select_option("appealed")
+    page.get_by_role("button", name="Resolve").click()
+    expect(page.get_by_text("Resolved. It left the queue.")).to_be_visible()
+    context.close()
