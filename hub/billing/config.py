@@ -52,9 +52,7 @@ class Practice(_File):
     """``config/practice.toml``: the billing provider, its people and places."""
 
     schema_: Literal[1] = Field(alias="schema")
-    organisation: str = Field(
-        pattern=r"^[a-z][a-z0-9_]*$", description="Short name, used as the owner of rows."
-    )
+    organisation: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Short name, used as the owner of rows.")
     name: str
     npi: Npi
     tax_id: str = Field(pattern=r"^\d{9}$")
@@ -78,9 +76,7 @@ class Partner(_File):
     receiver_id: str = Field(description="ISA08, GS03 and 1000B NM109.")
     receiver_qualifier: str = "ZZ"
     receiver_name: str
-    environment: Literal["production", "test"] = Field(
-        description="Bound to ISA15; must equal the site's own."
-    )
+    environment: Literal["production", "test"] = Field(description="Bound to ISA15; must equal the site's own.")
     ask_for_ta1: bool = True
     batch_every: Duration = Field(default=900.0, description="Business time between two batches.")
     max_claims: int = Field(default=500, ge=1, le=5000)
@@ -105,9 +101,7 @@ class BillingPolicy(_File):
     """``config/billing.toml``: when charges become claims, and what may be posted without a person."""
 
     schema_: Literal[1] = Field(alias="schema")
-    bill_hold: Duration = Field(
-        default=86_400.0, description="Business time that charges wait for late ones."
-    )
+    bill_hold: Duration = Field(default=86_400.0, description="Business time that charges wait for late ones.")
     approval: Literal["automatic", "person"] = "automatic"
     approval_payers: tuple[str, ...] = Field(
         default=(), description="Payers whose claims a person approves in any case."

@@ -1,8 +1,8 @@
 """What mapping scripts hand to billing: plain values, named in the field's terms.
 
-Each value says what its source said and nothing more; billing decides what it means. Amounts are `Decimal` dollars, quantities `Decimal`,
-dates are dates. ``source_path`` (``FT1[2]``) is filled in by the mapping runtime, so that any figure can be
-followed back to the message.
+Each value says what its source said and nothing more; billing decides what it means. Amounts are `Decimal`
+dollars, quantities `Decimal`, dates are dates. ``source_path`` (``FT1[2]``) is filled in by the mapping
+runtime, so that any figure can be followed back to the message.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """One insurance of the patient. *relationship* is the patient's to the insured: ``self``, ``spouse``, ``child``, ``other``."""
+    """One insurance of the patient.
+
+    *relationship* is the patient's to the insured: ``self``, ``spouse``, ``child``, ``other``.
+    """
 
     priority: int
     payer_id: str
@@ -66,9 +69,10 @@ class Patient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A registration or its update (ADT A04, A08; Encounter). *as_of* is the source's own time of it, ISO text: an older one never
-    overwrites a newer. *coverages* is the whole list, or None when the message does not speak of insurance.
-    *cancelled* voids the visit (A11).
+    """A registration or its update (ADT A04, A08; Encounter).
+
+    *as_of* is the source's own time of it, ISO text: an older one never overwrites a newer. *coverages* is the whole
+    list, or None when the message does not speak of insurance. *cancelled* voids the visit (A11).
     """
 
     account: str
@@ -114,7 +118,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appointment:
-    """A booking (SIU, Appointment). *state* is ``booked``, ``cancelled`` or ``no show``; *starts* is ISO text with zone."""
+    """A booking (SIU, Appointment).
+
+    *state* is ``booked``, ``cancelled`` or ``no show``; *starts* is ISO text with zone.
+    """
 
     appointment: str
     mrn: str = ""

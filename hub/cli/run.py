@@ -10,7 +10,6 @@ import sys
 import threading
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from hub.cli.common import print_findings, print_json, site_argument, site_folder
 from hub.cli.text import printable
@@ -189,9 +188,9 @@ class _Run:
 
         if self._over or self._signals:
             return
-        parts = urlsplit(pages_address(self._site))
-        endpoint = HostnameEndpoint(self._reactor, parts.hostname, parts.port)
-        endpoint.connect(Factory.forProtocol(Protocol)).addCallbacks(came, not_yet)
+        host, port = _pages(self._site)
+        pages: Any = HostnameEndpoint(self._reactor, host, port)
+        pages.connect(Factory.forProtocol(Protocol)).addCallbacks(came, not_yet)
 
     def _tell(self, status: dict[str, Any], pages: str) -> None:
         if self._over or self._signals:
@@ -255,10 +254,16 @@ class _Run:
 
 
 def pages_address(site: Site) -> str:
-    """Where a browser finds the pages."""
+    """Where a browser on this machine finds the pages."""
+    host, port = _pages(site)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def _pages(site: Site) -> tuple[str, int]:
     assert site.settings is not None
     host, _, port = site.settings.web.listen.removeprefix("tcp:").rpartition(":")
-    return f"http://{'127.0.0.1' if host in {'', '0.0.0.0', '::'} else host}:{port}/"
+    is_every_address = host in {"", "0.0.0.0"}  # noqa: S104  nothing is bound here
+    return "127.0.0.1" if is_every_address else host.strip("[]"), int(port)
 
 
 def _event(line: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import shutil
 import socket
@@ -69,6 +70,8 @@ class Stage:
 
     folder: Path
     web_port: int
+    mllp_port: int
+    hook_port: int
     public_key: str  # of the hub, for the SFTP servers
     hook_token: str
     fhir_token: str
@@ -90,7 +93,10 @@ class Stage:
 
 
 def set_stage(folder: Path) -> Stage:
-    """Copy the repository's site into *folder*; make keys and secrets. Raises :class:`StageError` where there is none."""
+    """Copy the repository's site into *folder*; make keys and secrets.
+
+    Raises :class:`StageError` where there is none.
+    """
     source = Path(__file__).resolve().parent.parent.parent
     if not (source / "channels").is_dir():
         raise StageError(
@@ -102,7 +108,8 @@ def set_stage(folder: Path) -> Stage:
     for name in SITE_FOLDERS:
         shutil.copytree(source / name, site / name, ignore=shutil.ignore_patterns("__pycache__", "local.toml"))
     private, public = _key_pair()
-    stage = Stage(folder, _web_port(), public, secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+    ports = (_port(8080), _port(2575), _port(8443))
+    stage = Stage(folder, *ports, public, secrets.token_urlsafe(24), secrets.token_urlsafe(24))
     create_key_file(site / "var" / "keys.json")
     for name, value in {
         "clearway_key": private,
@@ -153,8 +160,8 @@ def write_overlay(stage: Stage, play: Play, ready: dict[str, dict[str, Any]]) ->
         "hub.clock.day_seconds": play.day_seconds,
         "hub.clock.business_epoch": play.opening,
         "hub.clock.real_epoch": datetime.fromtimestamp(play.started, UTC),
-        "channels.ehr_visits.source.listen": "tcp:127.0.0.1:0",
-        "channels.ehr_fhir.source.listen": "tcp:127.0.0.1:0",
+        "channels.ehr_visits.source.listen": f"tcp:127.0.0.1:{stage.mllp_port}",
+        "channels.ehr_fhir.source.listen": f"tcp:127.0.0.1:{stage.hook_port}",
         "channels.ehr_fhir.destination.fetch.base": ehr["fhir_base"],
         "channels.results_to_ehr.destination.ehr.endpoint": f"tcp:127.0.0.1:{ehr['mllp_port']}",
         "channels.results_to_ehr.destination.ehr.answer_within": "2500ms",
@@ -210,14 +217,17 @@ def _write_secret(file: Path, value: str) -> None:
     file.write_text(value)
 
 
-def _web_port() -> int:
-    """8080 when it is free, because people remember it; else one that the kernel chooses."""
-    for wanted in (8080, 0):
+def _port(wanted: int) -> int:
+    """*wanted* when it is free, because people know it; else another that stays ours when the hub is started again.
+
+    It is from below the range that the kernel takes for outgoing connections: one of those could occupy it meanwhile.
+    """
+    for port in (wanted, *random.sample(range(10_000, 30_000), 100)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", wanted))
+                probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            return port
     raise StageError("No port is free on this machine.")

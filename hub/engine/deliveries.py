@@ -134,8 +134,8 @@ class Deliveries:
                 self._begin(_Entry(new, lanes))
             elif self._behind or self._loading or len(self._lanes) >= WINDOW:
                 self._behind = True
-            else:
-                self._loaded_up_to = max(self._loaded_up_to, new.sequence)
+            elif new.sequence > self._loaded_up_to:  # else a page has brought it already
+                self._loaded_up_to = new.sequence
                 self._lanes.add(_Entry(new, lanes), lanes)
         self._pump()
 

@@ -38,6 +38,7 @@ class Arrival:
     control_id: str
     source: str
     received_on: str
+    received_at: int
     lanes: tuple[bytes, ...]
     raw: bytes | None  # None: read it from the store when its turn comes
     raw_id: int
@@ -210,6 +211,7 @@ class StoreIntake:
                     description.control_id,
                     received.source,
                     request.day,
+                    now,
                     lanes,
                     received.raw if len(received.raw) <= 65_536 else None,
                     request.raw_id,

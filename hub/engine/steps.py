@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
 
-from hub.core.clock import BusinessClock, real_ms
+from hub.core.clock import BusinessClock, at, real_ms
 from hub.core.errors import HubError
 from hub.core.ids import IdMaker
 from hub.core.log import Log
@@ -125,7 +125,7 @@ class Steps:
         """A message of this channel is durable."""
         if self._loading:
             self._while_loading.append(arrival)
-        elif not self._behind:
+        elif not self._behind and arrival.sequence > self._loaded_up_to:  # else a page has brought it already
             if len(self._lanes) >= WINDOW:
                 self._behind = True
             else:
@@ -165,6 +165,7 @@ class Steps:
                 row.control_id,
                 row.source,
                 row.received_on,
+                row.received_at,
                 tuple(lane for lane in (row.lane_digest, row.other_lane_digest) if lane),
                 None,
                 row.raw_id,
@@ -249,7 +250,7 @@ class Steps:
                 {
                     "id": arrival.message_id,
                     "kind": arrival.kind,
-                    "received_on": arrival.received_on,
+                    "received_on": at(arrival.received_at, self._around.clock.zone).isoformat(timespec="seconds"),
                     "control_id": arrival.control_id,
                     "source": arrival.source,
                 }

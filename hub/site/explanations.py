@@ -33,6 +33,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "The store could not be written. What was not committed was not acknowledged either.",
         "Look at the disk: space, permissions, health. The hub goes on by itself once it can write.",
     ),
+    "H150": _E(
+        "A task in a worker failed by a defect of the hub or of a script.", "The place beside it is where to look."
+    ),
     "H151": _E(
         "A worker process died or took too long. The message that did it is held.",
         "Run the message with `hub try`; look for a loop that never ends or a very large value.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--site", type=Path, required=True)
     arguments = parser.parse_args()
     log = Log(part="engine")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for `hub run`, which ends us in order
     stop_with_parent()
     watch_twisted(log)
     try:

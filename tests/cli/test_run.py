@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -64,6 +65,7 @@ def test_a_new_site_runs_takes_a_message_shows_it_and_stops_in_order(site: Path,
     assert running.process.wait(WAIT) == 0, running.log.read_text()
     log = running.log.read_text()
     assert "engine.stopped" in log
+    assert '"level": "error"' not in log
     assert "SAMPLETON" not in log
 
 
@@ -143,6 +145,24 @@ def test_a_copy_of_a_site_without_its_working_folder_gets_keys_of_its_own(tmp_pa
     assert made is not None
     assert (site / "var" / "keys.json").exists()
     assert prepare(load_site(site)) is None
+
+
+@pytest.mark.e2e
+def test_the_pages_answer_at_the_address_that_is_printed(site: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = site / "config" / "hub.toml"
+    settings.write_text(settings.read_text().replace("tcp:127.0.0.1:8080", f"tcp:127.0.0.1:{port}"))
+    process = Running(site)
+    try:
+        up = process.event("running")
+        assert up["pages"] == f"http://127.0.0.1:{port}/"
+        with urlopen(f"{up['pages']}login", timeout=WAIT) as page:
+            assert "Example Clinic" in page.read().decode()
+        process.interrupt()
+        assert process.process.wait(WAIT) == 0, process.log.read_text()
+    finally:
+        process.close()
 
 
 HOOK = """

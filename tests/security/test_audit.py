@@ -28,7 +28,13 @@ def fill(connection: Connection, number: int = 5) -> None:
 def test_an_untouched_chain_verifies_and_its_numbers_have_no_gap(connection: Connection) -> None:
     fill(connection)
     assert audit.verify(connection) is None
-    assert list(connection.scalars(select(tables.audit.c.sequence).order_by(tables.audit.c.sequence))) == [1, 2, 3, 4, 5]
+    assert list(connection.scalars(select(tables.audit.c.sequence).order_by(tables.audit.c.sequence))) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 @pytest.mark.parametrize("column", ["actor", "action", "object_id", "reason", "detail", "at", "patient_id"])

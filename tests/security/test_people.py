@@ -135,7 +135,13 @@ def test_the_first_user_is_made_once_and_only_on_an_empty_table(tmp_path: Path) 
 
 
 def test_names_and_roles_that_are_not_known_are_refused(connection: Connection) -> None:
-    for name, roles in (("Osei", ["operator"]), ("x", ["operator"]), ("brandt", ["emperor"]), ("brandt", []), ("osei", ["biller"])):
+    for name, roles in (
+        ("Osei", ["operator"]),
+        ("x", ["operator"]),
+        ("brandt", ["emperor"]),
+        ("brandt", []),
+        ("osei", ["biller"]),
+    ):
         with pytest.raises(users.UserError):
             users.add(connection, {"actor": "admin", "name": name, "password_hash": HASH, "roles": roles})
 

@@ -39,7 +39,9 @@ SCRIPT = "<script>alert(1)</script>"
 HL7 = (
     "MSH|^~\\&|ACME|MAIN|HUB|ALDER|20261112110955||DFT^P03|{control}|P|2.5.1\r"
     "EVN|P03|20261112110954\r"
-    "PID|1||00718821^^^ALDER^MR||QUINTERO^MARISOL^" + SCRIPT + "||19710214|F|||12 ELM ST^^MADISON^WI^53703|||||||A-104421\r"
+    "PID|1||00718821^^^ALDER^MR||QUINTERO^MARISOL^"
+    + SCRIPT
+    + "||19710214|F|||12 ELM ST^^MADISON^WI^53703|||||||A-104421\r"
     "PV1|1|O|FM^^^ALDER||||1234567893^OKAFOR^N\r"
     "FT1|1|T-55120||20261110|20261112|CG||||1|150.00||FM||||||E11.9|1234567893|||||99213|25\r"
     "FT1|2|T-55121||20261110|20261112|CG||||1|65.00||FM||||||E11.9|1234567893|||||83036\r"
@@ -47,11 +49,15 @@ HL7 = (
 )
 X12 = (
     "ISA*00*          *00*          *ZZ*ALDER          *ZZ*CLEARWAY       *261112*1330*^*00501*000000884*1*T*:~"
-    "GS*HC*ALDER*CLEARWAY*20261112*1330*884*X*005010X222A1~ST*837*0001*005010X222A1~BHT*0019*00*B000000884*20261112*1330*CH~"
+    "GS*HC*ALDER*CLEARWAY*20261112*1330*884*X*005010X222A1~"
+    "ST*837*0001*005010X222A1~BHT*0019*00*B000000884*20261112*1330*CH~"
     "NM1*41*2*ALDER STREET CLINIC*****46*ALDER~NM1*40*2*CLEARWAY*****46*CLEARWAY~HL*1**20*1~"
-    "NM1*85*2*ALDER STREET CLINIC*****XX*1234567893~N3*214 ALDER STREET~N4*MADISON*WI*537030001~HL*2*1*22*0~SBR*P*18*******CI~"
-    "NM1*IL*1*QUINTERO*MARISOL****MI*MEM778812~N3*12 ELM ST~N4*MADISON*WI*53703~DMG*D8*19710214*F~NM1*PR*2*LARKSPUR HEALTH*****PI*60054~"
-    "CLM*H7K2M9Q4A1*215***11:B:1*Y*A*Y*Y~HI*ABK:E119~LX*1~SV1*HC:99213:25*150*UN*1***1~LX*2~SV1*HC:83036*65*UN*1***1~"
+    "NM1*85*2*ALDER STREET CLINIC*****XX*1234567893~"
+    "N3*214 ALDER STREET~N4*MADISON*WI*537030001~HL*2*1*22*0~SBR*P*18*******CI~"
+    "NM1*IL*1*QUINTERO*MARISOL****MI*MEM778812~N3*12 ELM ST~N4*MADISON*WI*53703~"
+    "DMG*D8*19710214*F~NM1*PR*2*LARKSPUR HEALTH*****PI*60054~"
+    "CLM*H7K2M9Q4A1*215***11:B:1*Y*A*Y*Y~HI*ABK:E119~"
+    "LX*1~SV1*HC:99213:25*150*UN*1***1~LX*2~SV1*HC:83036*65*UN*1***1~"
     "SE*21*0001~GE*1*884~IEA*1*000000884~"
 )
 ACK = "MSH|^~\\&|HUB|ALDER|ACME|MAIN|20261112110955||ACK^P03|1|P|2.5.1\rMSA|AA|MSG1\r"
@@ -128,7 +134,10 @@ class FakeEngine(threading.Thread):
                 },
             },
             "responses_in": {"sources": [_health("connected", "sftp.clearway.example", since)], "destinations": {}},
-            "results_to_ehr": {"sources": [], "destinations": {"ehr": [_health("connected", "ehr.acme.example:6661", since)]}},
+            "results_to_ehr": {
+                "sources": [],
+                "destinations": {"ehr": [_health("connected", "ehr.acme.example:6661", since)]},
+            },
         }
 
     def _switch(self, connection: Connection, command: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
@@ -143,7 +152,9 @@ class FakeEngine(threading.Thread):
     def _billing(self, connection: Connection, name: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
         if name == "approve_claim":
             connection.execute(
-                update(tables.claim).where(tables.claim.c.id == args["claim_id"]).values(state="ready", approved_by=actor)
+                update(tables.claim)
+                .where(tables.claim.c.id == args["claim_id"])
+                .values(state="ready", approved_by=actor)
             )
             return {"ok": True}
         item = tables.work_item
@@ -227,7 +238,9 @@ class Seeder:
             values = {**self._owner, **values}
         if isinstance(values.get("body"), dict):
             values["body"] = self.vault.seal_json(values["body"], f"{table}.body")
-        connection.execute(insert(columns["id"].table if "id" in columns else tables.metadata.tables[table]).values(**values))
+        connection.execute(
+            insert(columns["id"].table if "id" in columns else tables.metadata.tables[table]).values(**values)
+        )
         return int(values.get("id", 0))
 
     def content(self, connection: Connection, text: str) -> int:
@@ -236,7 +249,15 @@ class Seeder:
         return content_id
 
     def message(
-        self, connection: Connection, channel: str, kind: str, control: str, raw: str, onward: str, ago: int, **more: Any
+        self,
+        connection: Connection,
+        channel: str,
+        kind: str,
+        control: str,
+        raw: str,
+        onward: str,
+        ago: int,
+        **more: Any,
     ) -> int:
         self._sequence += 1
         at = self._at = real_ms() - ago
@@ -269,7 +290,15 @@ class Seeder:
         return message_id
 
     def delivery(
-        self, connection: Connection, message_id: int, channel: str, destination: str, kind: str, body: str, state: str, **more: Any
+        self,
+        connection: Connection,
+        message_id: int,
+        channel: str,
+        destination: str,
+        kind: str,
+        body: str,
+        state: str,
+        **more: Any,
     ) -> int:
         at, tries = self._at + 5, more.pop("tries", ())
         delivery_id = self.put(
@@ -315,68 +344,244 @@ def seed(store: Engine, vault: Vault) -> dict[str, int]:
     now = real_ms()
     with store.connect().execution_options(writes=True) as c, c.begin():
         for role in ROLES:
-            s.put(c, "user_account", name=role, title=f"{role.capitalize()} Sample", password_hash=PASSWORD_HASH, roles=role, created_at=now)
-        s.put(c, "user_account", name="everything", title="K. Osei", password_hash=PASSWORD_HASH, roles=" ".join(ROLES), created_at=now)
-        s.put(c, "user_account", name="fresh", title="New", password_hash=PASSWORD_HASH, roles="viewer", must_change_password=True, created_at=now)
+            s.put(
+                c,
+                "user_account",
+                name=role,
+                title=f"{role.capitalize()} Sample",
+                password_hash=PASSWORD_HASH,
+                roles=role,
+                created_at=now,
+            )
+        s.put(
+            c,
+            "user_account",
+            name="everything",
+            title="K. Osei",
+            password_hash=PASSWORD_HASH,
+            roles=" ".join(ROLES),
+            created_at=now,
+        )
+        s.put(
+            c,
+            "user_account",
+            name="fresh",
+            title="New",
+            password_hash=PASSWORD_HASH,
+            roles="viewer",
+            must_change_password=True,
+            created_at=now,
+        )
         name = {"family": "Quintero", "given": "Marisol"}
         person = {"mrn": "00718821", "authority": "ALDER", "name": name, "birth_date": "1971-02-14", "sex": "F"}
         s.ids["patient"] = s.put(
-            c, "patient", updated_at=now, name_digest=vault.digest("name", "Quintero Marisol"),
+            c,
+            "patient",
+            updated_at=now,
+            name_digest=vault.digest("name", "Quintero Marisol"),
             body={"mrn": "00718821", "authority": "ALDER", "patient": person},
         )
         s.put(c, "patient_alias", digest=vault.digest("mrn", "ALDER|00718821"), patient_id=s.ids["patient"])
-        s.put(c, "coverage", patient_id=s.ids["patient"], priority=1, payer_id="60054", member_digest=b"m", active=True,
-              body={"priority": 1, "payer_id": "60054", "member_id": "MEM778812"})
+        s.put(
+            c,
+            "coverage",
+            patient_id=s.ids["patient"],
+            priority=1,
+            payer_id="60054",
+            member_digest=b"m",
+            active=True,
+            body={"priority": 1, "payer_id": "60054", "member_id": "MEM778812"},
+        )
         s.ids["visit"] = s.put(
-            c, "visit", patient_id=s.ids["patient"], account_digest=vault.digest("account", "A-104421"), visit_on="2026-11-10",
-            department="FM", state="open", source_channel="ehr_visits", updated_at=now, body={"account": "A-104421", "as_of": ""},
+            c,
+            "visit",
+            patient_id=s.ids["patient"],
+            account_digest=vault.digest("account", "A-104421"),
+            visit_on="2026-11-10",
+            department="FM",
+            state="open",
+            source_channel="ehr_visits",
+            updated_at=now,
+            body={"account": "A-104421", "as_of": ""},
         )
         known = (("account", "A-104421"), ("mrn", "00718821"), ("name", "QUINTERO MARISOL"))
-        fields = {"transaction": "T-55120", "account": "A-104421", "code": "99213", "amount": "150.00", "service_date": "2026-11-10"}
-        mapped = [{"type": "Charge", "path": "FT1[1]", "step": "charges", "script": "acme/charges.py:33", "fields": fields}]
+        fields = {
+            "transaction": "T-55120",
+            "account": "A-104421",
+            "code": "99213",
+            "amount": "150.00",
+            "service_date": "2026-11-10",
+        }
+        mapped = [
+            {"type": "Charge", "path": "FT1[1]", "step": "charges", "script": "acme/charges.py:33", "fields": fields}
+        ]
         for number in range(60):
             kind = ("ADT^A04", "ADT^A08", "SIU^S12", "DFT^P03")[number % 4]
             onward = "filtered" if number % 11 == 0 else "done"
             raw = HL7.format(control=f"MSG{number:08}")
             reason = "No field that the hub keeps has changed." if onward == "filtered" else None
-            message_id = s.message(c, "ehr_visits", kind, f"MSG{number:08}", raw, onward, (60 - number) * 50_000, reason=reason)
+            message_id = s.message(
+                c, "ehr_visits", kind, f"MSG{number:08}", raw, onward, (60 - number) * 50_000, reason=reason
+            )
             if number % 4 == 3:
-                s.delivery(c, message_id, "ehr_visits", "billing", "values", json.dumps([["Charge", fields]]), "delivered", tries=[("delivered", "")])
+                s.delivery(
+                    c,
+                    message_id,
+                    "ehr_visits",
+                    "billing",
+                    "values",
+                    json.dumps([["Charge", fields]]),
+                    "delivered",
+                    tries=[("delivered", "")],
+                )
         s.ids["held"] = s.message(
-            c, "ehr_visits", "DFT^P03", "MSG00004468", HL7.format(control="MSG00004468"), "held", 45_000,
-            reason='Department "PT2" is not in the department table.', reason_code="H412",
+            c,
+            "ehr_visits",
+            "DFT^P03",
+            "MSG00004468",
+            HL7.format(control="MSG00004468"),
+            "held",
+            45_000,
+            reason='Department "PT2" is not in the department table.',
+            reason_code="H412",
         )
         s.ids["message"] = s.message(
-            c, "ehr_visits", "DFT^P03", "MSG00004471", HL7.format(control="MSG00004471"), "done", 30_000, identifiers=known,
-            mapped_id=s.content(c, json.dumps(mapped)), answer_id=s.content(c, ACK),
+            c,
+            "ehr_visits",
+            "DFT^P03",
+            "MSG00004471",
+            HL7.format(control="MSG00004471"),
+            "done",
+            30_000,
+            identifiers=known,
+            mapped_id=s.content(c, json.dumps(mapped)),
+            answer_id=s.content(c, ACK),
         )
-        s.delivery(c, s.ids["message"], "ehr_visits", "billing", "values", json.dumps([["Charge", fields]]), "delivered", tries=[("delivered", "")])
+        s.delivery(
+            c,
+            s.ids["message"],
+            "ehr_visits",
+            "billing",
+            "values",
+            json.dumps([["Charge", fields]]),
+            "delivered",
+            tries=[("delivered", "")],
+        )
         s.ids["rejected"] = s.message(
-            c, "ehr_visits", "unreadable", "", "GARBAGE " + SCRIPT, "rejected", 25_000, reason="Byte 0: not an MSH segment; answered AR.",
+            c,
+            "ehr_visits",
+            "unreadable",
+            "",
+            "GARBAGE " + SCRIPT,
+            "rejected",
+            25_000,
+            reason="Byte 0: not an MSH segment; answered AR.",
         )
         s.ids["batch_message"] = s.message(
-            c, "claims_out", "837P", "B000000884", X12, "done", 24_000, answer="not owed", sender="", source="billing",
+            c,
+            "claims_out",
+            "837P",
+            "B000000884",
+            X12,
+            "done",
+            24_000,
+            answer="not owed",
+            sender="",
+            source="billing",
         )
-        s.delivery(c, s.ids["batch_message"], "claims_out", "clearway", "837P", X12, "delivered", name="B000000884.837", tries=[("delivered", "")])
+        s.delivery(
+            c,
+            s.ids["batch_message"],
+            "claims_out",
+            "clearway",
+            "837P",
+            X12,
+            "delivered",
+            name="B000000884.837",
+            tries=[("delivered", "")],
+        )
         for number in range(3):
-            waiting = s.message(c, "claims_out", "837P", f"B00000089{number}", X12, "in progress", 2_400_000, answer="not owed", sender="", source="billing")
+            waiting = s.message(
+                c,
+                "claims_out",
+                "837P",
+                f"B00000089{number}",
+                X12,
+                "in progress",
+                2_400_000,
+                answer="not owed",
+                sender="",
+                source="billing",
+            )
             s.delivery(
-                c, waiting, "claims_out", "clearway", "837P", X12, "queued", name=f"B00000089{number}.837", reason="The server does not accept our key.", tries=[("transient", "The server does not accept our key.")] * 4,
+                c,
+                waiting,
+                "claims_out",
+                "clearway",
+                "837P",
+                X12,
+                "queued",
+                name=f"B00000089{number}.837",
+                reason="The server does not accept our key.",
+                tries=[("transient", "The server does not accept our key.")] * 4,
             )
         s.ids["ambiguous_message"] = s.message(
-            c, "results_to_ehr", "payment", "RES00000318", json.dumps({"event": "payment", "account": "A-104421", "mrn": "00718821", "paid": "120.00"}),
-            "held", 600_000, answer="not owed", sender="", source="billing", reason="The EHR may already have it.",
+            c,
+            "results_to_ehr",
+            "payment",
+            "RES00000318",
+            json.dumps({"event": "payment", "account": "A-104421", "mrn": "00718821", "paid": "120.00"}),
+            "held",
+            600_000,
+            answer="not owed",
+            sender="",
+            source="billing",
+            reason="The EHR may already have it.",
         )
         s.ids["ambiguous"] = s.delivery(
-            c, s.ids["ambiguous_message"], "results_to_ehr", "ehr", "DFT^P03", HL7.format(control="RES00000318"), "ambiguous", name="RES00000318",
+            c,
+            s.ids["ambiguous_message"],
+            "results_to_ehr",
+            "ehr",
+            "DFT^P03",
+            HL7.format(control="RES00000318"),
+            "ambiguous",
+            name="RES00000318",
             reason="The EHR closed the connection after the last byte and before its answer.",
             tries=[("ambiguous", "The EHR closed the connection after the last byte and before its answer.")],
         )
-        s.ids["835"] = s.message(c, "responses_in", "835", "EFT00012345", X12, "done", 20_000, answer="not owed", sender="", source="EFT12345.835")
+        s.ids["835"] = s.message(
+            c,
+            "responses_in",
+            "835",
+            "EFT00012345",
+            X12,
+            "done",
+            20_000,
+            answer="not owed",
+            sender="",
+            source="EFT12345.835",
+        )
         s.counters(c)
         for minute in range(60):
-            s.put(c, "rate", channel="ehr_visits", minute=now // 60_000 - minute, received=3 + minute * 7 % 11, done=5, latency_ms=91)
-            s.put(c, "rate", channel="claims_out", minute=now // 60_000 - minute, received=0 if minute < 40 else 4, done=1, latency_ms=900)
+            s.put(
+                c,
+                "rate",
+                channel="ehr_visits",
+                minute=now // 60_000 - minute,
+                received=3 + minute * 7 % 11,
+                done=5,
+                latency_ms=91,
+            )
+            s.put(
+                c,
+                "rate",
+                channel="claims_out",
+                minute=now // 60_000 - minute,
+                received=0 if minute < 40 else 4,
+                done=1,
+                latency_ms=900,
+            )
         _money(s, c, vault, now)
     return s.ids
 
@@ -387,82 +592,286 @@ def _money(s: Seeder, c: Connection, vault: Vault, now: int) -> None:
     for number, (code, cents) in enumerate((("99213", 15_000), ("83036", 6_500)), 1):
         charges.append(
             s.put(
-                c, "charge", digest=f"c{number}".encode(), visit_id=visit, patient_id=patient, service_on="2026-11-10", code=code,
-                modifiers="25" if number == 1 else "", units_milli=1000, amount_cents=cents, state="claimed", message_id=s.ids["message"],
-                source_path=f"FT1[{number}]", source_channel="ehr_visits", body={},
+                c,
+                "charge",
+                digest=f"c{number}".encode(),
+                visit_id=visit,
+                patient_id=patient,
+                service_on="2026-11-10",
+                code=code,
+                modifiers="25" if number == 1 else "",
+                units_milli=1000,
+                amount_cents=cents,
+                state="claimed",
+                message_id=s.ids["message"],
+                source_path=f"FT1[{number}]",
+                source_channel="ehr_visits",
+                body={},
             )
         )
     batch = s.put(
-        c, "batch", partner="clearway", reference="B000000884", interchange_number=884, group_number=884, usage="T", claims=1,
-        total_cents=21_500, payload_digest=b"p", message_id=s.ids["batch_message"], state="acknowledged", created_business_at=now - 86_400_000,
+        c,
+        "batch",
+        partner="clearway",
+        reference="B000000884",
+        interchange_number=884,
+        group_number=884,
+        usage="T",
+        claims=1,
+        total_cents=21_500,
+        payload_digest=b"p",
+        message_id=s.ids["batch_message"],
+        state="acknowledged",
+        created_business_at=now - 86_400_000,
     )
     states = [
-        ("H7K2M9Q4A1", "partly paid", 21_500), ("K4T9X2B7M1", "denied", 31_200), ("P8W3N6D5R2", "held", 12_000),
-        ("S8L3P6W2Y9", "sent", 98_050), ("G5R1M7X4D2", "accepted payer", 143_000), ("U2C9B4F8K6", "rejected", 21_500),
-        ("Y6J3T8N1H5", "accepted clearinghouse", 64_500), ("C2R8P5K9D6", "paid", 8_500),
-    ]  # fmt: skip
+        ("H7K2M9Q4A1", "partly paid", 21_500),
+        ("K4T9X2B7M1", "denied", 31_200),
+        ("P8W3N6D5R2", "held", 12_000),
+        ("S8L3P6W2Y9", "sent", 98_050),
+        ("G5R1M7X4D2", "accepted payer", 143_000),
+        ("U2C9B4F8K6", "rejected", 21_500),
+        ("Y6J3T8N1H5", "accepted clearinghouse", 64_500),
+        ("C2R8P5K9D6", "paid", 8_500),
+    ]
     for number, (control, state, cents) in enumerate(states):
         s.ids[control] = s.put(
-            c, "claim", control_number=control, chain_id=number + 1, frequency="1", form="837P",
-            payer_id=("60054", "71412", "88023")[number % 3], partner="clearway", environment="test", patient_id=patient, visit_id=visit,
-            rendering_npi="1234567893", place_of_service="11", service_on=f"2026-11-{10 - number:02}", total_cents=cents, state=state,
-            state_business_at=now - number * 90_000_000, created_business_at=now - 10 * 86_400_000, batch_id=batch if number == 0 else None,
-            payer_claim_number="LH-26-4410937" if number == 0 else None, body={},
+            c,
+            "claim",
+            control_number=control,
+            chain_id=number + 1,
+            frequency="1",
+            form="837P",
+            payer_id=("60054", "71412", "88023")[number % 3],
+            partner="clearway",
+            environment="test",
+            patient_id=patient,
+            visit_id=visit,
+            rendering_npi="1234567893",
+            place_of_service="11",
+            service_on=f"2026-11-{10 - number:02}",
+            total_cents=cents,
+            state=state,
+            state_business_at=now - number * 90_000_000,
+            created_business_at=now - 10 * 86_400_000,
+            batch_id=batch if number == 0 else None,
+            payer_claim_number="LH-26-4410937" if number == 0 else None,
+            body={},
         )
     claim = s.ids["H7K2M9Q4A1"]
     for ordinal, (charge, code, cents) in enumerate(zip(charges, ("99213", "83036"), (15_000, 6_500), strict=True), 1):
-        s.put(c, "claim_line", claim_id=claim, ordinal=ordinal, control_number=f"H7K2M9Q4A1-{ordinal}", charge_id=charge, code=code,
-              modifiers="25" if ordinal == 1 else "", units_milli=1000, charge_cents=cents, service_on="2026-11-10")
-    for number, (kind, after, detail) in enumerate((
-        ("created", "ready", {"lines": 2}), ("batched", "batched", {"batch": "B000000884"}), ("delivered", "sent", {}),
-        ("ack999", "accepted 999", {"sentence": "The clearinghouse took the group in."}),
-        ("claim_ack", "accepted payer", {"sentence": "Larkspur Health took the claim up.", "payer_claim_number": "LH-26-4410937"}),
-        ("remit", "partly paid", {"trace": "EFT00012345", "paid": "120.00"}),
-    )):  # fmt: skip
-        s.put(c, "claim_event", claim_id=claim, event_key=f"{claim}/{kind}", kind=kind, business_at=now - (6 - number) * 40_000_000,
-              recorded_at=now, actor="hub", message_id=s.ids["message"], state_after=after, detail=json.dumps(detail))
+        s.put(
+            c,
+            "claim_line",
+            claim_id=claim,
+            ordinal=ordinal,
+            control_number=f"H7K2M9Q4A1-{ordinal}",
+            charge_id=charge,
+            code=code,
+            modifiers="25" if ordinal == 1 else "",
+            units_milli=1000,
+            charge_cents=cents,
+            service_on="2026-11-10",
+        )
+    for number, (kind, after, detail) in enumerate(
+        (
+            ("created", "ready", {"lines": 2}),
+            ("batched", "batched", {"batch": "B000000884"}),
+            ("delivered", "sent", {}),
+            ("ack999", "accepted 999", {"sentence": "The clearinghouse took the group in."}),
+            (
+                "claim_ack",
+                "accepted payer",
+                {"sentence": "Larkspur Health took the claim up.", "payer_claim_number": "LH-26-4410937"},
+            ),
+            ("remit", "partly paid", {"trace": "EFT00012345", "paid": "120.00"}),
+        )
+    ):
+        s.put(
+            c,
+            "claim_event",
+            claim_id=claim,
+            event_key=f"{claim}/{kind}",
+            kind=kind,
+            business_at=now - (6 - number) * 40_000_000,
+            recorded_at=now,
+            actor="hub",
+            message_id=s.ids["message"],
+            state_after=after,
+            detail=json.dumps(detail),
+        )
     s.ids["remittance"] = s.put(
-        c, "remittance", message_id=s.ids["835"], ordinal=1, content_digest=b"r", trace="EFT00012345", payer_id="60054",
-        payer_name="Larkspur Health", amount_cents=11_500, method="ACH", paid_on="2026-11-20", claims=1, claims_posted=1,
-        claims_cents=12_000, provider_cents=500, state="posted", created_business_at=now - 3_600_000,
-        body={"originator": "LARKSPUR", "provider_adjustments": [{"provider": "1234567893", "reason": "WO", "reference": "OLD1", "amount": "5.00"}]},
+        c,
+        "remittance",
+        message_id=s.ids["835"],
+        ordinal=1,
+        content_digest=b"r",
+        trace="EFT00012345",
+        payer_id="60054",
+        payer_name="Larkspur Health",
+        amount_cents=11_500,
+        method="ACH",
+        paid_on="2026-11-20",
+        claims=1,
+        claims_posted=1,
+        claims_cents=12_000,
+        provider_cents=500,
+        state="posted",
+        created_business_at=now - 3_600_000,
+        body={
+            "originator": "LARKSPUR",
+            "provider_adjustments": [{"provider": "1234567893", "reason": "WO", "reference": "OLD1", "amount": "5.00"}],
+        },
     )
     s.ids["held_remittance"] = s.put(
-        c, "remittance", message_id=s.ids["835"], ordinal=2, content_digest=b"h", trace="CM-88120", payer_id="71412",
-        payer_name="Cedar Mutual", amount_cents=211_840, method="CHK", paid_on="2026-11-20", claims=1, claims_held=1, claims_cents=214_340,
-        provider_cents=0, state="held", reason="The claims come to 25.00 more than the payment.", created_business_at=now - 9_000_000, body={},
+        c,
+        "remittance",
+        message_id=s.ids["835"],
+        ordinal=2,
+        content_digest=b"h",
+        trace="CM-88120",
+        payer_id="71412",
+        payer_name="Cedar Mutual",
+        amount_cents=211_840,
+        method="CHK",
+        paid_on="2026-11-20",
+        claims=1,
+        claims_held=1,
+        claims_cents=214_340,
+        provider_cents=0,
+        state="held",
+        reason="The claims come to 25.00 more than the payment.",
+        created_business_at=now - 9_000_000,
+        body={},
     )
-    s.put(c, "remittance_claim", remittance_id=s.ids["remittance"], ordinal=1, control_number="H7K2M9Q4A1", payer_claim_number="LH-26-4410937",
-          status="1", charge_cents=21_500, paid_cents=12_000, patient_cents=3_500, claim_id=claim, matched_by="control number", state="posted", body={})
+    s.put(
+        c,
+        "remittance_claim",
+        remittance_id=s.ids["remittance"],
+        ordinal=1,
+        control_number="H7K2M9Q4A1",
+        payer_claim_number="LH-26-4410937",
+        status="1",
+        charge_cents=21_500,
+        paid_cents=12_000,
+        patient_cents=3_500,
+        claim_id=claim,
+        matched_by="control number",
+        state="posted",
+        body={},
+    )
     paid = {charges[0]: (9_000, 3_500, 2_500), charges[1]: (3_000, 2_500, 1_000)}
     for charge, cents in zip(charges, (15_000, 6_500), strict=True):
         to_payer, contract, own = paid[charge]
         _post(s, c, "charge", [("unbilled", cents, None), ("revenue", -cents, None)], patient, charge, "2026-11-10")
-        _post(s, c, "claim", [("receivable payer", cents, claim), ("unbilled", -cents, claim)], patient, charge, "2026-11-12")
+        _post(
+            s,
+            c,
+            "claim",
+            [("receivable payer", cents, claim), ("unbilled", -cents, claim)],
+            patient,
+            charge,
+            "2026-11-12",
+        )
         shares = [("clearing", to_payer, claim), ("contractual", contract, claim), ("receivable patient", own, claim)]
-        _post(s, c, "payment", [*shares, ("receivable payer", -cents, claim)], patient, charge, "2026-11-20", s.ids["remittance"])
+        _post(
+            s,
+            c,
+            "payment",
+            [*shares, ("receivable payer", -cents, claim)],
+            patient,
+            charge,
+            "2026-11-20",
+            s.ids["remittance"],
+        )
+    remittance = s.ids["remittance"]
+    _post(s, c, "deposit", [("cash", 11_500, None), ("clearing", -11_500, None)], None, None, "2026-11-20", remittance)
+    _post(
+        s,
+        c,
+        "provider adjustment",
+        [("provider level", 500, None), ("clearing", -500, None)],
+        None,
+        None,
+        "2026-11-20",
+        remittance,
+    )
     sentences = (
-        ("denials", "Cedar Mutual did not pay line 1, because the authorization number is missing.", 31_200, "K4T9X2B7M1", "2026-11-28"),
+        (
+            "denials",
+            "Cedar Mutual did not pay line 1, because the authorization number is missing.",
+            31_200,
+            "K4T9X2B7M1",
+            "2026-11-28",
+        ),
         ("denials", "The payer asks for the visit note before it pays.", 98_050, "S8L3P6W2Y9", "2026-11-29"),
         ("denials", "Paid as out of network; the provider is in the network since June.", 143_000, "G5R1M7X4D2", ""),
         ("approval", "The first claim to this payer waits for approval.", 12_000, "P8W3N6D5R2", ""),
-        ("rejections", "The clearinghouse did not know the member number. Correct it in the EHR and send the claim anew.", 21_500, "U2C9B4F8K6", ""),
+        (
+            "rejections",
+            "The clearinghouse did not know the member number. Correct it in the EHR and send the claim anew.",
+            21_500,
+            "U2C9B4F8K6",
+            "",
+        ),
         ("charge review", "The charge names a department that the practice does not have.", 6_500, None, ""),
     )
     for number, (queue, sentence, cents, control, due) in enumerate(sentences):
         s.ids[f"item{number}"] = s.put(
-            c, "work_item", queue=queue, item_key=f"k{number}", kind="payer decision", sentence=sentence, rule="CO-197" if number == 0 else "",
-            money_cents=cents, claim_id=s.ids[control] if control else None, patient_id=patient, message_id=s.ids["message"], source_path="FT1[1]",
-            opened_business_at=now - (number + 1) * 86_400_000, due_on=due, state="open",
+            c,
+            "work_item",
+            queue=queue,
+            item_key=f"k{number}",
+            kind="payer decision",
+            sentence=sentence,
+            rule="CO-197" if number == 0 else "",
+            money_cents=cents,
+            claim_id=s.ids[control] if control else None,
+            patient_id=patient,
+            message_id=s.ids["message"],
+            source_path="FT1[1]",
+            opened_business_at=now - (number + 1) * 86_400_000,
+            due_on=due,
+            state="open",
             body={"line": "1", "reason": "CO 197", "member_id": "MEM778812", "charge": "245.00"},
         )
 
 
-def _post(s: Seeder, c: Connection, kind: str, sides: list[tuple[str, int, int | None]], patient: int, charge: int, day: str, remittance: int | None = None) -> None:
+def _post(
+    s: Seeder,
+    c: Connection,
+    kind: str,
+    sides: list[tuple[str, int, int | None]],
+    patient: int | None,
+    charge: int | None,
+    day: str,
+    remittance: int | None = None,
+) -> None:
     first = next((claim for _, _, claim in sides if claim), None)
-    entry = s.put(c, "ledger_entry", claim_id=first, entry_key=f"{kind}/{charge}", kind=kind, business_at=1, posted_on=day, recorded_at=1, actor="hub", remittance_id=remittance)
+    entry = s.put(
+        c,
+        "ledger_entry",
+        claim_id=first,
+        entry_key=f"{kind}/{charge}",
+        kind=kind,
+        business_at=1,
+        posted_on=day,
+        recorded_at=1,
+        actor="hub",
+        remittance_id=remittance,
+    )
     for ordinal, (account, cents, claim) in enumerate(sides, 1):
-        s.put(c, "ledger_posting", entry_id=entry, ordinal=ordinal, account=account, amount_cents=cents, patient_id=patient, claim_id=claim, charge_id=charge)
+        s.put(
+            c,
+            "ledger_posting",
+            entry_id=entry,
+            ordinal=ordinal,
+            account=account,
+            amount_cents=cents,
+            patient_id=patient,
+            claim_id=claim,
+            charge_id=charge,
+        )
 
 
 def build_world(folder: Path, **changes: Any) -> World:
@@ -481,17 +890,43 @@ def build_world(folder: Path, **changes: Any) -> World:
         clock=BusinessClock(ZoneInfo("America/Chicago")),
         bundle="8f3c1a2b9d00",
         channels=(
-            ChannelInfo("ehr_visits", "Visits and charges", "integration@hub.example", "mllp", (DestinationInfo("billing", "billing"),)),
-            ChannelInfo("claims_out", "Claims to payers", "billing@alder.example", "billing",
-                        (DestinationInfo("clearway", "sftp", order="any", ambiguous="ask"), DestinationInfo("granite", "sftp", order="any", ambiguous="ask"))),
-            ChannelInfo("responses_in", "Answers and remittances", "billing@alder.example", "sftp", (DestinationInfo("billing", "billing"),)),
-            ChannelInfo("results_to_ehr", "Results to the EHR", "integration@hub.example", "billing", (DestinationInfo("ehr", "mllp", order="account", ambiguous="ask"),)),
+            ChannelInfo(
+                "ehr_visits",
+                "Visits and charges",
+                "integration@hub.example",
+                "mllp",
+                (DestinationInfo("billing", "billing"),),
+            ),
+            ChannelInfo(
+                "claims_out",
+                "Claims to payers",
+                "billing@alder.example",
+                "billing",
+                (
+                    DestinationInfo("clearway", "sftp", order="any", ambiguous="ask"),
+                    DestinationInfo("granite", "sftp", order="any", ambiguous="ask"),
+                ),
+            ),
+            ChannelInfo(
+                "responses_in",
+                "Answers and remittances",
+                "billing@alder.example",
+                "sftp",
+                (DestinationInfo("billing", "billing"),),
+            ),
+            ChannelInfo(
+                "results_to_ehr",
+                "Results to the EHR",
+                "integration@hub.example",
+                "billing",
+                (DestinationInfo("ehr", "mllp", order="account", ambiguous="ask"),),
+            ),
         ),
         payers={"60054": "Larkspur Health", "71412": "Cedar Mutual", "88023": "Harbor State Medicaid"},
         authorities=("", "ALDER"),
         live_seconds=0.2,
         **changes,
-    )  # fmt: skip
+    )
     return World(store, vault, engine, settings, ids)
 
 

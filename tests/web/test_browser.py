@@ -17,11 +17,32 @@ from .conftest import PASSWORD, World
 pytestmark = pytest.mark.browser
 
 PAGES = (
-    "/", "/messages?since=any", "/messages/{message}", "/messages/{message}/raw", "/messages/{message}/parsed", "/messages/{message}/mapped",
-    "/messages/{message}/outgoing", "/messages/{message}/answer", "/messages/{message}/log", "/messages/{ambiguous_message}/replay", "/claims",
-    "/claims/{H7K2M9Q4A1}", "/claims/{H7K2M9Q4A1}/837", "/queues/denials", "/accounts", "/accounts/{patient}", "/remittances",
-    "/remittances/{remittance}", "/remittances/{held_remittance}", "/channels", "/channels/claims_out", "/audit", "/users", "/me", "/reveal",
-)  # fmt: skip
+    "/",
+    "/messages?since=any",
+    "/messages/{message}",
+    "/messages/{message}/raw",
+    "/messages/{message}/parsed",
+    "/messages/{message}/mapped",
+    "/messages/{message}/outgoing",
+    "/messages/{message}/answer",
+    "/messages/{message}/log",
+    "/messages/{ambiguous_message}/replay",
+    "/claims",
+    "/claims/{H7K2M9Q4A1}",
+    "/claims/{H7K2M9Q4A1}/837",
+    "/queues/denials",
+    "/accounts",
+    "/accounts/{patient}",
+    "/remittances",
+    "/remittances/{remittance}",
+    "/remittances/{held_remittance}",
+    "/channels",
+    "/channels/claims_out",
+    "/audit",
+    "/users",
+    "/me",
+    "/reveal",
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +67,9 @@ def signed_in(page: Page, address: str, user: str = "everything") -> Page:
     return page
 
 
-def test_an_operator_finds_a_message_reveals_it_and_reaches_the_replay_form(browser: Browser, served: str, world: World) -> None:
+def test_an_operator_finds_a_message_reveals_it_and_reaches_the_replay_form(
+    browser: Browser, served: str, world: World
+) -> None:
     page = signed_in(browser.new_page(), served, "operator")
     page.keyboard.press("/")
     page.keyboard.type("A-104421")
@@ -85,7 +108,9 @@ def test_a_biller_resolves_an_item_with_the_keyboard_alone(browser: Browser, ser
     page.keyboard.press("Enter")
     expect(page.get_by_role("status").filter(has_text="Resolved")).to_be_visible()
     with world.store.connect() as connection:
-        states = connection.execute(select(tables.work_item.c.resolution).where(tables.work_item.c.state == "resolved")).all()
+        states = connection.execute(
+            select(tables.work_item.c.resolution).where(tables.work_item.c.state == "resolved")
+        ).all()
     assert states == [("appealed",)]
 
 
@@ -96,7 +121,11 @@ def test_figures_change_in_place_without_moving_the_page(browser: Browser, serve
     page.evaluate("window.scrollTo(0, 200)")
     counter = tables.counter
     with world.store.begin() as connection:
-        connection.execute(update(counter).where(counter.c.channel == "ehr_visits", counter.c.name.in_(("received", "done"))).values(value=counter.c.value + 5))
+        connection.execute(
+            update(counter)
+            .where(counter.c.channel == "ehr_visits", counter.c.name.in_(("received", "done")))
+            .values(value=counter.c.value + 5)
+        )
     expect(place).to_have_text("68")
     assert page.evaluate("window.scrollY") == 200
     page.get_by_role("button", name="Pause updates").click()

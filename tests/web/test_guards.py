@@ -38,7 +38,9 @@ def address(path: str, world: World) -> str:
 def test_every_route_answers_each_role_by_the_table_and_nobody_without_a_session(world: World) -> None:
     stranger = world.client()
     for entry in ROUTES:
-        answer = stranger.request(entry.method, address(entry.path, world), data={"x": "1"} if entry.method == "POST" else None)
+        answer = stranger.request(
+            entry.method, address(entry.path, world), data={"x": "1"} if entry.method == "POST" else None
+        )
         assert answer.status_code in {303, 401}, entry.path
         assert "/login" in answer.headers.get("location", "/login")
     for role, permissions in ROLES.items():
@@ -118,7 +120,9 @@ def test_a_sign_in_form_from_elsewhere_is_refused(world: World) -> None:
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
 def test_signing_in_never_leads_to_another_site(world: World, target: str) -> None:
     client = world.client()
     csrf = csrf_of(client.get("/login"))

@@ -15,7 +15,9 @@ DIGESTS = [("mrn", b"1" * 16), ("account", b"2" * 16)]
 HOT = {
     "messages, newest": messages.search_statement(messages.Search(), [], 0, 51),
     "messages of a channel": messages.search_statement(messages.Search(channel="ehr_visits"), [], 0, 51),
-    "messages of a channel by outcome": messages.search_statement(messages.Search(channel="ehr_visits", onward="held"), [], 0, 51),
+    "messages of a channel by outcome": messages.search_statement(
+        messages.Search(channel="ehr_visits", onward="held"), [], 0, 51
+    ),
     "messages by outcome": messages.search_statement(messages.Search(onward="held", before=500), [], 0, 51),
     "messages by type": messages.search_statement(messages.Search(kind="835"), [], 9, 51),
     "messages by text": messages.search_statement(messages.Search(text="A-1"), DIGESTS, 0, 51),
@@ -26,7 +28,9 @@ HOT = {
     "a queue": queues.list_statement("denials", "open"),
     "remittances": remittances.list_statement("", None),
     "remittances by state": remittances.list_statement("held", 9),
-    "deliveries that wait": select(func.count()).select_from(tables.delivery).where(tables.delivery.c.state.in_(("queued", "sending", "ambiguous"))),
+    "deliveries that wait": select(func.count())
+    .select_from(tables.delivery)
+    .where(tables.delivery.c.state.in_(("queued", "sending", "ambiguous"))),
 }
 
 
@@ -41,8 +45,16 @@ def test_a_hot_query_uses_an_index(world: World, name: str) -> None:
     assert sql
     touching = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
     reading_all = [
-        step for step in touching
-        if step.startswith("SCAN") and "INDEX" not in step and step.split()[1] in tables.metadata.tables and "newest" not in name and name != "remittances"
-    ]  # fmt: skip
+        step
+        for step in touching
+        if step.startswith("SCAN")
+        and "INDEX" not in step
+        and step.split()[1] in tables.metadata.tables
+        and "newest" not in name
+        and name != "remittances"
+    ]
     assert not reading_all, plan
-    assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan) or name in {"messages by text", "claims by number"}, plan
+    assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan) or name in {
+        "messages by text",
+        "claims by number",
+    }, plan

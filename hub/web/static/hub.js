@@ -28,7 +28,7 @@ function liveUpdates() {
       changed.hidden = false;
       changed.querySelector("a").textContent = `${values.newer} new, show them`;
     }
-    if (note) note.textContent = `Live, updated ${new Date().toLocaleTimeString("en-GB")}`;
+    if (note) note.textContent = `Live, updated ${new Date().toLocaleTimeString("en-GB", { timeZone: place.dataset.zone })}`;
     if (said && changed && !changed.hidden && Date.now() - spoken > 30000) {
       said.textContent = "This page has newer content.";
       spoken = Date.now();
