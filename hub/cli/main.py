@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "try": ("hub.cli.try_", "run one message through a channel, nothing sent"),
     "test": ("hub.cli.test", "run the sample messages of a site"),
     "demo": ("hub.cli.demo", "play a whole practice against a real hub, and reconcile it to the cent"),
+    "bench": ("hub.cli.bench", "measure what the durable path carries on this machine"),
     "run": ("hub.cli.run", "run a site until Ctrl-C"),
     "send": ("hub.cli.send", "send messages to a listener, a hook or a folder; see every answer"),
     "status": ("hub.cli.status", "channels, what waits and why, and whether everything adds up"),

@@ -26,7 +26,7 @@ from hub.connectors.http import HttpDestination, WriterSettings
 from hub.connectors.listener import Listener
 from hub.connectors.settings import LOOPBACK, ListenAt, Secret, Settings, WebAddress
 from hub.core.errors import HubError
-from hub.core.secret import SecretMissing
+from hub.core.secret import SecretMissingError
 from hub.core.units import Duration, Size
 from hub.engine.contracts import (
     Connector,
@@ -222,7 +222,7 @@ class FhirSource:
         self._listener = Listener(settings.listen, self._opener(), context.log)
 
     def start(self) -> None:
-        """Open the port. Raises `ListenError`, `CertificateError` or `SecretMissing`."""
+        """Open the port. Raises `ListenError`, `CertificateError` or `SecretMissingError`."""
         self._context.secrets.value(self.settings.token)
         self._listener.open()
 
@@ -255,7 +255,7 @@ class FhirSource:
         shown = request.getHeader(b"Authorization") or b""
         try:
             wanted = f"Bearer {self._context.secrets.value(self.settings.token)}".encode()
-        except SecretMissing as error:
+        except SecretMissingError as error:
             self._context.log.failure("no token to compare with", error)
             return False
         return hmac.compare_digest(shown, wanted)

@@ -118,7 +118,7 @@ class WebClient:
     async def request(
         self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """Ask, and return what was answered. Raises :class:`NoAnswerError`, or `SecretMissing`."""
+        """Ask, and return what was answered. Raises :class:`NoAnswerError`, or `SecretMissingError`."""
         wire = Headers({"User-Agent": ["claimhub"]})
         for name, value in (headers or {}).items():
             wire.setRawHeaders(name, [value])

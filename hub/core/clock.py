@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 DAY_MS = 86_400_000
+_UTC = ZoneInfo("UTC")
 
 
 def real_ms() -> int:
@@ -27,7 +28,7 @@ class BusinessClock:
     which stood at *real_epoch_ms*.
     """
 
-    zone: ZoneInfo = ZoneInfo("UTC")
+    zone: ZoneInfo = _UTC
     business_epoch_ms: int = 0
     real_epoch_ms: int = 0
     day_seconds: float = 86_400.0

@@ -40,7 +40,7 @@ def to_plain(value: Any) -> Any:
 
 def from_plain(kind: type[T], plain: Any) -> T:
     """The *kind* of dataclass that :func:`to_plain` was given. Raises `KeyError` or `ValueError` for anything else."""
-    return typing.cast(T, _restore(kind, plain))
+    return typing.cast("T", _restore(kind, plain))
 
 
 @functools.cache

@@ -22,7 +22,8 @@ def money(text: str) -> Decimal:
     """The amount that *text* names, with exactly two places.
 
     Accepts plain decimal notation (``150``, ``-0.5``, ``.50``, ``12.5000``). Raises :class:`MoneyError` for anything
-    else, fractions of a cent and amounts of a trillion or more included: both are mistakes of the sender, never roundings of ours.
+    else, fractions of a cent and amounts of a trillion or more included: both are mistakes of the sender, never
+    roundings of ours.
     """
     stripped = text.strip()
     if not _PLAIN.match(stripped):

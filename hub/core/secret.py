@@ -15,7 +15,7 @@ from hub.core.errors import HubError
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
 
-class SecretMissing(HubError):
+class SecretMissingError(HubError):
     """No provider holds the secret of that name."""
 
     code = "H310"
@@ -42,7 +42,7 @@ class Secrets:
         self._folders = folders
 
     def value(self, secret: SecretName) -> str:
-        """The secret's text without a trailing line end. Raises :class:`SecretMissing`."""
+        """The secret's text without a trailing line end. Raises :class:`SecretMissingError`."""
         for folder in self._folders:
             file = folder / secret.name
             if file.is_file():
@@ -50,7 +50,7 @@ class Secrets:
         from_environment = os.environ.get(f"HUB_SECRET_{secret.name.upper()}")
         if from_environment is not None:
             return from_environment
-        raise SecretMissing(
+        raise SecretMissingError(
             f'Secret "{secret.name}" is not set.',
             expected=f"a file of that name in {', '.join(map(str, self._folders))}",
             fix=f"Write the file, or set HUB_SECRET_{secret.name.upper()}.",
@@ -60,7 +60,7 @@ class Secrets:
         """Whether some provider holds it."""
         try:
             self.value(secret)
-        except SecretMissing:
+        except SecretMissingError:
             return False
         return True
 

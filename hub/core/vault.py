@@ -100,7 +100,10 @@ class Vault:
 
 
 def create_key_file(path: Path) -> None:
-    """Write a key file with one new key, readable by its owner alone. Raises `FileExistsError` rather than replace one."""
+    """Write a key file with one new key, readable by its owner alone.
+
+    Raises `FileExistsError` rather than replace one.
+    """
     document = {
         "keys": {"1": base64.b64encode(secrets.token_bytes(32)).decode()},
         "index": base64.b64encode(secrets.token_bytes(32)).decode(),

@@ -31,7 +31,8 @@ class _Child(ProcessProtocol):
 class Supervisor:
     """Keeps the processes of the site at *folder* running until :meth:`stop`.
 
-    What they write goes to the file descriptor *output*. *gave_up* fires when the engine refuses to start: a second try would end the same.
+    What they write goes to the file descriptor *output*. *gave_up* fires when the engine refuses to start: a second
+    try would end the same.
     """
 
     def __init__(self, folder: Path, reactor: Any, log: Log, output: int = 2) -> None:

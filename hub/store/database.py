@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 
 def open_store(url: str) -> Engine:
-    """The store at *url* (``sqlite:////site/var/hub.db``, ``postgresql+psycopg://...``) with the settings that keep its promises.
+    """The store at *url* (``sqlite:////site/var/hub.db``, ``postgresql+psycopg://...``), set to keep its promises.
 
-    SQLite: WAL, synchronous=FULL (a commit is on disk before it returns), incremental auto-vacuum, temporary data in memory
-    so that nothing readable reaches a temporary file. Transactions begin where the code says, not where the driver guesses.
+    SQLite: WAL, synchronous=FULL (a commit is on disk before it returns), incremental auto-vacuum, temporary data in
+    memory so that nothing readable reaches a temporary file. Transactions begin where the code says, not where the
+    driver guesses.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":

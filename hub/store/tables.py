@@ -1,8 +1,8 @@
 """Every table of the store, in the order of a message's life: messages, deliveries, billing, money, people.
 
 Conventions: ids are 63-bit numbers from :mod:`hub.core.ids`; ``*_at`` are milliseconds since 1970 UTC of real time,
-``*_on`` are the practice's calendar days as ISO text, ``*_business_at`` are instants of the business clock;
-money is integer cents, quantities integer thousandths. ``body`` columns are sealed JSON (see :mod:`hub.core.vault`, context
+``*_on`` are the practice's calendar days as ISO text, ``*_business_at`` are instants of the business clock; money is
+integer cents, quantities integer thousandths. ``body`` columns are sealed JSON (see :mod:`hub.core.vault`, context
 ``<table>.body``); ``*_digest`` columns are blind indexes. Nothing that names a patient stands in a clear column.
 ``version`` counts a row's changes and guards every update that a worker decides.
 """

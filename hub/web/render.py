@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from importlib import resources
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -148,13 +146,3 @@ def spark(values: tuple[int, ...], label: str, tone: str = "") -> Markup:
         '<svg class="spark {}" viewBox="0 0 108 26" role="img" aria-label="{}">'
         '<path class="z" d="M0 24.5h108"/><polyline class="l" points="{}"/></svg>'
     ).format(tone, label, points)
-
-
-def static_text(name: str) -> bytes:
-    """The bytes of a static file of the package."""
-    return (resources.files("hub.web") / "static" / name).read_bytes()
-
-
-def as_context(**values: Any) -> dict[str, Any]:
-    """The values of a page, as templates take them."""
-    return values

@@ -35,8 +35,7 @@ class WebSettings:
     """Everything that pages need to know of the site.
 
     *environment* is ``production`` or ``test``. *secure* means that browsers reach the pages over TLS: cookies are then
-    sent over nothing else. *authorities* are who gives out the record numbers of patients. *payers* maps payer ids to
-    the names billers use.
+    sent over nothing else. *payers* maps payer ids to the names billers use.
     """
 
     title: str
@@ -46,9 +45,7 @@ class WebSettings:
     control_socket: Path
     clock: BusinessClock
     bundle: str = ""
-    version: str = ""
     channels: tuple[ChannelInfo, ...] = ()
     payers: dict[str, str] = field(default_factory=dict)
-    authorities: tuple[str, ...] = ("",)
     secure: bool = False
     live_seconds: float = 2.0

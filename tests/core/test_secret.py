@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.core.secret import SecretMissing, SecretName, Secrets, site_secrets
+from hub.core.secret import SecretMissingError, SecretName, Secrets, site_secrets
 
 VALUE = "correct-horse-battery"
 
@@ -51,7 +51,7 @@ def test_credentials_of_the_service_manager_come_first(folder: Path, monkeypatch
 def test_a_missing_secret_is_named_with_the_places_where_it_was_looked_for(folder: Path) -> None:
     secrets = Secrets((folder,))
     assert not secrets.is_set(SecretName("token"))
-    with pytest.raises(SecretMissing) as caught:
+    with pytest.raises(SecretMissingError) as caught:
         secrets.value(SecretName("token"))
     assert str(folder) in str(caught.value)
     assert "HUB_SECRET_TOKEN" in str(caught.value)

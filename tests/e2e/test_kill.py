@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hub.core.errors import HubError
-from tests.e2e.playing import ENGINE, WEB, WORKER, Demo, demo, eventually, kill, processes
+from tests.e2e.playing import ENGINE, WEB, WORKER, Demo, book, demo, eventually, kill, processes
 
 pytestmark = pytest.mark.e2e
 
@@ -109,20 +109,21 @@ class Operator:
 
     def _watch(self) -> None:
         while self.playing.running:
-            for delivery_id, name in self.playing.rows(
-                "select d.id, d.name from delivery d join work_item w on w.delivery_id = d.id"
+            for delivery_id, partner, name in self.playing.rows(
+                "select d.id, d.destination, d.name from delivery d join work_item w on w.delivery_id = d.id"
                 " where d.state in ('ambiguous', 'refused') and w.state = 'open'"
             ):
-                self._decide(delivery_id, name)
+                self._decide(delivery_id, partner, name)
             time.sleep(0.3)
 
-    def _decide(self, delivery_id: int, name: str) -> None:
+    def _decide(self, delivery_id: int, partner: str, name: str) -> None:
         time.sleep(1.0)  # a partner's answer on the telephone is no younger
         world = self.playing.folder / "world"
-        lies_there = any((world / door / "inbound" / name).exists() for door in ("clearway", "granite"))
-        taken = any(entry["kind"] == "file_in" and entry["name"] == name for entry in self.playing.books)
+        entries = book(world, {"clearway": "clearinghouse", "granite": "payer"}[partner])
+        taken = any(entry["kind"] == "file_in" and entry["name"] == name for entry in entries)
+        has_it = taken or (world / partner / "inbound" / name).exists()
         try:
-            if lies_there or taken:
+            if has_it:
                 answer = self.playing.ask("close_delivery", delivery_id=delivery_id, reason="The partner has it.")
             else:
                 reason = "The partner does not have it."
@@ -131,4 +132,4 @@ class Operator:
             self.decided.append((name, f"refused: {refused.what}"))
             return
         if answer is not None:
-            self.decided.append((name, "closed" if lies_there or taken else "sent again"))
+            self.decided.append((name, "closed" if has_it else "sent again"))

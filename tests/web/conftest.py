@@ -923,7 +923,6 @@ def build_world(folder: Path, **changes: Any) -> World:
             ),
         ),
         payers={"60054": "Larkspur Health", "71412": "Cedar Mutual", "88023": "Harbor State Medicaid"},
-        authorities=("", "ALDER"),
         live_seconds=0.2,
         **changes,
     )

@@ -141,6 +141,17 @@ def test_a_message_is_found_by_control_id_account_record_number_and_name(world: 
     assert f"/messages/{world.ids['message']}" in page.text
 
 
+@pytest.mark.parametrize("term", ["A-104421", "00718821", "Quintero, Marisol"])
+def test_an_account_is_found_by_number_record_number_and_name_and_the_search_is_recorded(
+    world: World, term: str
+) -> None:
+    client = world.client("biller")
+    assert f"/accounts/{world.ids['patient']}" in client.get("/accounts", params={"q": term}).text
+    assert "No account was found" in client.get("/accounts", params={"q": f"{term}x"}).text
+    with world.store.connect() as connection:
+        assert connection.scalars(select(tables.audit.c.action)).all().count("search") == 2
+
+
 def test_who_may_not_search_for_patients_finds_control_ids_only(world: World) -> None:
     client = world.client("engineer")
     assert "No message was found" in client.get("/messages?q=A-104421&since=any").text

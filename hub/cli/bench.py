@@ -1,0 +1,99 @@
+"""``hub bench``: how many messages per second the durable path carries on this machine, and what they wait."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub.cli.common import UsageError, print_json
+
+if TYPE_CHECKING:
+    from hub.bench.measure import Figures
+
+CONNECTIONS = (1, 8, 32)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("--thorough", action="store_true", help="windows of 60 s instead of 9 s")
+    parser.add_argument(
+        "--connections", type=int, nargs="+", metavar="N", help="how many senders, one or several numbers (1 8 32)"
+    )
+    parser.add_argument("--folder", type=Path, help="keep site, stores and log in this new folder")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure; 0 when every message arrived."""
+    connections = tuple(arguments.connections or CONNECTIONS)
+    if min(connections) < 1 or max(connections) > 128:
+        raise UsageError("A benchmark has 1 to 128 connections.")
+    if arguments.folder is not None:
+        arguments.folder.mkdir(parents=True)
+        return _measure(arguments, connections, arguments.folder)
+    with tempfile.TemporaryDirectory(prefix="claimhub-bench-", ignore_cleanup_errors=True) as folder:
+        return _measure(arguments, connections, Path(folder))
+
+
+def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder: Path) -> int:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from twisted.internet.task import react
+
+    from hub.bench.bench import benchmark
+    from hub.bench.measure import QUICK, THOROUGH
+
+    figures: list[Figures] = []
+    errors: list[BaseException] = []
+    # The progress goes to standard error, so that the figures can be piped; it is drawn seldom, because drawing costs, too.
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        refresh_per_second=2,
+        transient=True,
+    )
+    task = progress.add_task("starting", total=None)
+
+    def show(what: str) -> None:
+        progress.update(task, description=what)
+
+    def main(reactor: Any) -> Any:
+        windows = THOROUGH if arguments.thorough else QUICK
+        done = benchmark(reactor, folder, connections, windows, show, figures.append)
+        return done.addErrback(lambda failure: errors.append(failure.value))
+
+    with progress, suppress(SystemExit):  # react() ends the process when its Deferred has fired
+        react(main)
+    if errors:
+        raise errors[0]
+    if arguments.json:
+        print_json([dataclasses.asdict(one) for one in figures])
+    else:
+        _print_table(figures)
+    return 0
+
+
+def _print_table(figures: list[Figures]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("connections", box=None, pad_edge=False)
+    for title in ("acked/s", "delivered/s", "ack p50", "ack p99", "memory", "bare acked/s", "ratio"):
+        table.add_column(title, justify="right")
+    for one in figures:
+        table.add_row(
+            str(one.connections),
+            f"{one.acked_per_s:,.0f}",
+            f"{one.delivered_per_s:,.0f}",
+            f"{one.ack_p50_ms:.1f} ms",
+            f"{one.ack_p99_ms:.1f} ms",
+            f"{one.rss_mb:.0f} MB",
+            f"{one.bare_acked_per_s:,.0f}",
+            f"{one.ratio:.2f}",
+        )
+    Console().print(table)
