@@ -26,6 +26,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 .PHONY: help
 help:
 	@echo 'make demo ARGS="..."   a practice, its clearinghouse and its payer, live on this machine'
+	@echo 'make bench ARGS="..."  what the durable path carries on this machine'
 	@echo 'make test              everything that must hold: lint, types, import layers, all tests'
 	@echo 'make unit              the quick tests: no processes, no browser, no PostgreSQL'
 	@echo 'make e2e               the tests that run real processes, browsers and databases'
@@ -36,6 +37,10 @@ help:
 .PHONY: demo
 demo: $(VENV)/.demo
 	@exec $(BIN)/hub demo $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.demo
+	@exec $(BIN)/hub bench $(ARGS)
 
 .PHONY: test
 test: browser lint

@@ -27,7 +27,7 @@ MODULES = sorted((ROOT / "hub").rglob("*.py"))
 LONGEST_MODULE = 620
 GENERATED = {"0001_first_schema.py"}  # written by Alembic, one line per column
 TABLES = ROOT / "hub" / "store" / "tables.py"  # one line per column, too
-TALKATIVE = ("cli", "demo", "simulators")  # they speak to a person at a terminal
+TALKATIVE = ("cli", "demo", "bench", "simulators")  # they speak to a person at a terminal
 UNFIT = (
     re.compile(r"/(?:work|tmp/w|home|root)/"),
     re.compile(r"\b(?:pypi|pythonhosted|npmjs|registry\.)\b", re.IGNORECASE),

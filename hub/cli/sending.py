@@ -26,7 +26,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProduce
 from twisted.web.http_headers import Headers
 
 from hub.core.errors import HubError
-from hub.formats.hl7v2.ack import Ack, read_ack
+from hub.formats.hl7v2.ack import Ack, read_ack, wants_accept_ack, wants_application_ack
 from hub.formats.hl7v2.batch import split_batch
 from hub.formats.hl7v2.header import HL7ParseError, read_header
 from hub.formats.hl7v2.mllp import START, Frame, FrameError, FrameReader, frame
@@ -54,7 +54,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an item. *code* is ``AA``, ``201``, ...; *text* is the receiver's own and may quote the item."""
+    """What became of an item.
+
+    *code* is ``AA``, ``201``, ... or ``sent`` when no answer was asked for. *text* is the receiver's own and may quote
+    the item.
+    """
 
     name: str
     control_id: str
@@ -139,6 +143,10 @@ class _Line(TwistedProtocol):
         self.transport.write(frame(raw))
         return self._waiting
 
+    def say(self, raw: bytes) -> None:
+        """Send *raw*, which asks for no answer."""
+        self.transport.write(frame(raw))
+
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         for event in self._reader.feed(data):
             if not isinstance(event, Frame) or self._waiting is None:
@@ -189,6 +197,9 @@ class MllpCarrier:
             if self._line is None or self._line.is_lost:
                 await self.open()
             assert self._line is not None
+            if not _wants_answer(item.body):
+                self._line.say(item.body)
+                return Answer(item.name, control_id, "accepted", code="sent")
             started = time.perf_counter()
             ack = await self._line.ask(item.body, control_id).addTimeout(self._timeout, reactor)
         except DeferredTimeout:
@@ -219,6 +230,15 @@ def _control_id(raw: bytes) -> str:
         return read_header(raw).control_id
     except HL7ParseError:
         return ""
+
+
+def _wants_answer(raw: bytes) -> bool:
+    """Whether the message asks for an answer when all is well (MSH-15, MSH-16); waiting for any other is in vain."""
+    try:
+        header = read_header(raw)
+    except HL7ParseError:
+        return True
+    return wants_accept_ack(header, ok=True) or wants_application_ack(header, ok=True)
 
 
 # ---------------------------------------------------------------- HTTP

@@ -7,17 +7,11 @@ import ipaddress
 import os
 import socket
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL import SSL
-from twisted.internet.ssl import CertificateOptions, TLSVersion
-
-from hub.connectors.errors import CertificateError
-
 _VALID = dt.timedelta(days=3650)
 
 
@@ -33,32 +27,6 @@ def own_certificate(folder: Path, name: str) -> tuple[Path, Path]:
         _write(key, key_text, 0o600)
         _write(certificate, certificate_text, 0o644)
     return certificate, key
-
-
-def tls_options(certificate: bytes, private_key: bytes) -> CertificateOptions:
-    """What a TLS listener needs, from PEM texts; further certificates in the first are the chain.
-
-    Raises :class:`hub.connectors.errors.CertificateError` when they cannot be used together.
-    """
-    try:
-        # Twisted's annotations still ask for pyOpenSSL's own classes, which pyOpenSSL itself deprecates.
-        chain: list[Any] = list(x509.load_pem_x509_certificates(certificate))
-        key: Any = serialization.load_pem_private_key(private_key, None)
-        options = CertificateOptions(
-            privateKey=key,
-            certificate=chain[0],
-            extraCertChain=chain[1:],
-            raiseMinimumTo=TLSVersion.TLSv1_2,
-            acceptableProtocols=[b"http/1.1"],
-        )
-        options.getContext()
-    except (ValueError, TypeError, SSL.Error) as error:
-        raise CertificateError(
-            "The certificate and the private key cannot be used.",
-            expected="PEM, and a key that belongs to the certificate",
-            found=type(error).__name__,
-        ) from None
-    return options
 
 
 def _make(name: str) -> tuple[bytes, bytes]:

@@ -29,6 +29,16 @@ class EngineAwayError(HubError):
     code = "H160"
 
 
+class EngineRefusedError(HubError):
+    """The engine did not do what it was asked; the code is that of the engine's own error."""
+
+    code = "H161"
+
+    def __init__(self, error: dict[str, str]) -> None:
+        super().__init__(error["what"], where=error["where"], fix=error["fix"])
+        self.engine_code = error["code"]
+
+
 class _Line(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = 1 << 20
@@ -99,8 +109,7 @@ def ask_engine(
             "The hub is not running, or does not answer.", where=str(path), fix="Start it with `hub run`."
         )
     if not answer["ok"]:
-        error = answer["error"]
-        raise HubError(error["what"], where=error["where"], fix=error["fix"])
+        raise EngineRefusedError(answer["error"])
     return dict(answer)
 
 

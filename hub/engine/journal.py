@@ -138,15 +138,10 @@ class Journal:
 
     def _commit(self, jobs: list[_Job]) -> list[Any]:
         results: list[Any] = []
+        jobs[:] = [job for alike in _alike(jobs) for job in alike]
         with self._store.connect().execution_options(writes=True) as connection, connection.begin():
-            start = 0
-            while start < len(jobs):
-                end = start + 1
-                shared = jobs[start].apply_many
-                while shared is not None and end < len(jobs) and jobs[end].apply_many is shared:
-                    end += 1
-                results.extend(_apply(connection, jobs[start:end]))
-                start = end
+            for alike in _alike(jobs):
+                results.extend(_apply(connection, alike))
         return results
 
     def _fail(self, jobs: list[_Job], error: BaseException) -> None:

@@ -44,6 +44,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A task in a worker failed.",
         "Its own code and sentence stand beside it.",
     ),
+    "H161": _E("The engine did not do what it was asked.", "Its own words stand beside the code."),
     "H160": _E(
         "The engine does not answer on its control socket.",
         "Is it running? `hub run` starts it.",
@@ -220,6 +221,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A simulator of the demonstration ended when it should not.", "Its log stands in the demonstration's folder."
     ),
     "H702": _E("The demonstration could not be played to its end.", "The sentence beside it says what it waited for."),
+    "H703": _E("The benchmark could not be run to its end.", "The sentence beside it says what it waited for."),
     # people and pages
     "H620": _E("A payment cannot be posted as asked.", "The sentence beside it says why; no money has moved."),
     "H710": _E("A user account cannot be changed as asked.", "The sentence beside it says why."),

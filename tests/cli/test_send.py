@@ -104,6 +104,15 @@ def test_silence_and_answers_to_other_messages_leave_a_message_unanswered(files:
     assert len(received) == 4
 
 
+def test_a_message_that_asks_for_no_answer_is_not_waited_for(files: Path) -> None:
+    (files / "0.hl7").write_bytes(adt("M0").replace(b"|T|2.5.1", b"|T|2.5.1|||NE|NE"))
+    with mllp_receiver(lambda number, raw: None if number == 1 else ack(raw)) as (address, received):
+        done = hub("send", address, files, "--timeout", "20s", "--json")
+    assert done.returncode == 0, done.stdout
+    assert [found["code"] for found in json.loads(done.stdout)["answers"]] == ["sent", "AA", "AA", "AA"]
+    assert len(received) == 4
+
+
 def test_the_rate_is_a_limit(files: Path) -> None:
     with mllp_receiver(lambda _, raw: ack(raw)) as (address, received):
         done = hub("send", address, files, "--count", "11", "--rate", "20/s", "--quiet", "--json")

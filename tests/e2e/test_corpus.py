@@ -1,0 +1,128 @@
+"""Other people's messages, over real protocols: each is answered, kept and findable, and nothing breaks."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hub.formats.hl7v2.header import content_without_timestamp
+from tests.e2e.at_work import AtWork, Kept
+from tests.e2e.playing import ENGINE, WORKER, eventually, processes
+
+pytestmark = [pytest.mark.e2e, pytest.mark.corpus]
+
+START, END = b"\x0b", b"\x1c\r"
+OUTCOMES = {"held", "errored", "rejected", "done", "filtered"}
+ANSWERS = {b"AA", b"AE", b"AR", b"CA", b"CE", b"CR"}
+RESPONSES = ("835", "277ca", "999", "ta1", "277", "997")
+IN_PROGRESS = "select 1 from message where onward = 'in progress' and channel = ?"
+
+
+def test_every_hl7_file_is_answered_kept_as_it_is_and_in_one_outcome(hub: AtWork, corpus: Path) -> None:
+    files = sorted(file for file in (corpus / "hl7").rglob("*") if file.is_file())
+    assert files
+    workers = processes(WORKER, hub.stage.site)
+    with ThreadPoolExecutor(8) as pool:
+        answers = dict(zip(files, pool.map(lambda file: _send(hub.stage.mllp_port, file.read_bytes()), files), strict=True))
+    eventually(lambda: not hub.rows(IN_PROGRESS, "ehr_visits"), "an outcome of every message", 120)
+    kept = hub.kept("ehr_visits")
+    by_raw = {one.raw: one for one in kept}
+    by_content = {content_without_timestamp(one.raw): one for one in kept}
+    complaints = []
+    for file, answer in answers.items():
+        raw = file.read_bytes()
+        one = by_raw.get(raw) or by_content.get(content_without_timestamp(raw))
+        print(f"{file.parent.name}/{file.name}: {answer} {one and (one.outcome, one.reason)}")
+        if answer not in ANSWERS and not _wants_none(raw):
+            complaints.append(f"{file.name}: answered {answer!r}")
+        if one is None:
+            complaints.append(f"{file.name}: not kept")
+        elif one.outcome not in OUTCOMES:
+            complaints.append(f"{file.name}: is {one.outcome}")
+    assert not complaints
+    _nothing_broke(hub, workers)
+
+
+def test_every_response_file_posts_or_is_held_for_a_reason_in_words(hub: AtWork, corpus: Path, tmp_path: Path) -> None:
+    files = sorted(file for kind in RESPONSES for file in (corpus / "x12" / kind).iterdir())
+    assert files
+    workers = processes(WORKER, hub.stage.site)
+    names = {file: f"{file.parent.name}_{file.name}" for file in files}
+    for file, name in names.items():
+        shutil.copyfile(file, tmp_path / name)
+    hub.sftp(*(f'put "{tmp_path / name}" "/outbound/{name}"' for name in names.values()))
+    outbound = hub.stage.world / "clearway" / "outbound"
+    eventually(lambda: not any(outbound.iterdir()), "every file collected", 120)
+    eventually(lambda: not hub.rows(IN_PROGRESS, "responses_in"), "an outcome of every file", 120)
+    posting = "select 1 from remittance where state in ('staged', 'posting')"
+    eventually(lambda: not hub.rows(posting), "every remittance posted or held", 120)
+    kept = {one.raw: one for one in hub.kept("responses_in")}
+    silent = []
+    for file in files:
+        one = kept[file.read_bytes()]
+        told = _told(hub, one)
+        print(f"{names[file]:<70} {one.kind:<6} {one.outcome:<9} {told[:3]}")
+        if one.outcome not in OUTCOMES or not all(_is_a_sentence(sentence) for sentence in told) or not told:
+            silent.append((names[file], one.outcome, told))
+    assert not silent
+    _nothing_broke(hub, workers)
+
+
+def _told(hub: AtWork, one: Kept) -> list[str]:
+    """What a person can read of what became of a file: its reason, its remittances' states, its work items."""
+    remittances = hub.rows("select state, reason from remittance where message_id = ?", one.id)
+    items = hub.rows("select sentence from work_item where message_id = ?", one.id)
+    items += hub.rows(
+        "select w.sentence from work_item w join remittance r on r.id = w.remittance_id where r.message_id = ?", one.id
+    )
+    told = [sentence for (sentence,) in items]
+    told += [reason for state, reason in remittances if state != "posted" and reason]
+    told += ["The remittance is posted." for state, _ in remittances if state == "posted"]
+    if one.reason:
+        told.append(one.reason)
+    return list(dict.fromkeys(told))
+
+
+def _is_a_sentence(text: str) -> bool:
+    return len(text.split()) >= 3 and text[0].isupper() | text[0].isdigit() and text.rstrip()[-1] in ".)?"
+
+
+def _send(port: int, body: bytes) -> bytes:
+    """The acknowledgement code that the hub answers a message with; empty when it says nothing."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(START + body + END)
+        if _wants_none(body):
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while not answer.endswith(END):
+            data = connection.recv(65536)
+            if not data:
+                break
+            answer += data
+    for segment in answer.split(b"\r"):
+        if segment.startswith(b"MSA"):
+            return segment.split(b"|")[1]
+    return b""
+
+
+def _wants_none(body: bytes) -> bool:
+    """Whether the message asks, in enhanced mode, for no acknowledgement (HL7 v2 chapter 2, MSH-15 and MSH-16)."""
+    fields = body.splitlines()[0].split(body[3:4]) if body.startswith(b"MSH") else []
+    wishes = [field.strip() for field in [*fields, *[b""] * 20][14:16]]
+    return b"NE" in wishes and not {b"AL", b"ER", b"SU"} & set(wishes)
+
+
+def _nothing_broke(hub: AtWork, workers: list[int]) -> None:
+    log = hub.log.read_text()
+    assert "Traceback" not in log
+    assert "worker.died" not in log
+    assert "process.died" not in log
+    assert '"error": ' not in log, [line for line in log.splitlines() if '"error": ' in line][:5]
+    assert processes(WORKER, hub.stage.site) == workers
+    assert len(processes(ENGINE, hub.stage.site)) == 1
+
+
