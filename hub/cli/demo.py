@@ -21,7 +21,6 @@ from hub.demo.performance import Performance, Scene
 from hub.demo.reconcile import Reconciliation
 from hub.demo.stage import plan_play, set_stage
 
-
 CURTAIN_SECONDS = 6.0  # the business day begins when everybody is on stage
 
 

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from pydantic import AfterValidator, Field, model_validator
-from twisted.internet.interfaces import IPolicyForHTTPS
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -26,6 +25,7 @@ from twisted.internet.ssl import (
     platformTrust,
     trustRootFromCertificates,
 )
+from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from hub.connectors.certificates import own_certificate

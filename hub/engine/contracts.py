@@ -27,9 +27,9 @@ from hub.core.vault import Vault
 class Description:
     """What intake must know of a message, read from its bytes by the channel's format.
 
-    *kind* is what steps select by (``ADT^A04``, ``835``); *lane* is what its order is kept by, and *other_lane* a second one
-    (a merge). *duplicate_basis* is what two copies of one message share; without it nothing is taken for a repeat.
-    *identifiers* make the message findable, as pairs of kind and text.
+    *kind* is what steps select by (``ADT^A04``, ``835``); *lane* is what its order is kept by, and *other_lane* a
+    second one (a merge). *duplicate_basis* is what two copies of one message share; without it nothing is taken for a
+    repeat. *identifiers* make the message findable, as pairs of kind and text.
     """
 
     kind: str
@@ -45,9 +45,9 @@ class Description:
 class Received:
     """One framed message on its way into the store.
 
-    *answer* is what the peer will be told once the message is durable; it is stored with it and repeated to a duplicate.
-    *refusal* marks a message that is kept but goes no further (outcome *rejected*), with the reason and its code.
-    *filtered* likewise marks one that nothing in the channel takes (outcome *filtered*).
+    *answer* is what the peer will be told once the message is durable; it is stored with it and repeated to a
+    duplicate. *refusal* marks a message that is kept but goes no further (outcome *rejected*), with the reason and
+    its code. *filtered* likewise marks one that nothing in the channel takes (outcome *filtered*).
     """
 
     channel: str
@@ -64,7 +64,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message is durable. *repeated* means that it had been before; *answer* is then the answer given at that time."""
+    """A message is durable. *repeated* means that it had been before; *answer* is then the one given at that time."""
 
     message_id: int
     repeated: bool
@@ -181,7 +181,10 @@ class Reply:
 
 
 class Workers(Protocol):
-    """The worker processes. A task that raised a `HubError` fails with it; a worker that died fails with `WorkerDiedError`."""
+    """The worker processes.
+
+    A call fails with the task's own `HubError`, or with `WorkerDiedError` when its worker died.
+    """
 
     def call(
         self, task: str, header: Mapping[str, Any], parts: tuple[bytes, ...] = (), *, timeout: float = 60.0

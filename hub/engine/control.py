@@ -1,7 +1,7 @@
 """The control socket: how pages and commands ask the engine for anything that changes state.
 
-One JSON object per line in each direction: ``{"command", "args", "actor"}`` and ``{"ok": true, ...}`` or ``{"ok": false, "error"}``.
-The socket is a file that only the hub's own user can open.
+One JSON object per line in each direction: ``{"command", "args", "actor"}`` and ``{"ok": true, ...}`` or ``{"ok":
+false, "error"}``. The socket is a file that only the hub's own user can open.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def ask_engine(
 ) -> dict[str, Any]:
     """Have the engine at the socket *path* do *command*; blocks.
 
-    Raises :class:`EngineAwayError` when it does not answer, and :class:`HubError` with the engine's own words when it refuses.
+    Raises :class:`EngineAwayError` when it does not answer, and :class:`HubError` with the engine's own words when it
+    refuses.
     """
     request = json.dumps({"command": command, "args": arguments, "actor": actor}).encode() + b"\n"
     try:

@@ -391,7 +391,7 @@ class HubEngine:
         )
         if row.steps_outcome in {"held", "errored"}:
             connection.execute(update(message).where(message.c.id == row.id).values(steps_outcome=DONE))
-            settle(connection, row.sequence)
+            settle(connection, [row.sequence])
 
     def _send_again(self, delivery_id: int, reason: str, actor: str, token: str | None) -> Deferred[Any]:
         def write(connection: Connection) -> tuple[NewDelivery, str]:
@@ -406,7 +406,7 @@ class HubEngine:
             )
             self._resolve_items(connection, delivery_id, "sent again", actor)
             self._audit(connection, actor, "replay", "delivery", str(delivery_id), reason)
-            settle(connection, row.message_sequence)
+            settle(connection, [row.message_sequence])
             return delivery_of(row), row.state
 
         def go(result: tuple[NewDelivery, str]) -> dict[str, Any]:
@@ -441,7 +441,7 @@ class HubEngine:
             )
             self._resolve_items(connection, delivery_id, "closed without sending", actor)
             self._audit(connection, actor, "close delivery", "delivery", str(delivery_id), reason)
-            settle(connection, row.message_sequence)
+            settle(connection, [row.message_sequence])
             if self._channels[row.channel].plan.takes:
                 connection.execute(
                     insert(due),
@@ -487,7 +487,7 @@ class HubEngine:
         ).all()
         for row in rows:
             connection.execute(update(message).where(message.c.sequence == row.sequence).values(steps_outcome=DONE))
-            settle(connection, row.sequence)
+            settle(connection, [row.sequence])
 
     def _write(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
         try:

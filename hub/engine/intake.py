@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from twisted.internet.defer import Deferred
 
 from hub.core.clock import DAY_MS, BusinessClock, at, real_ms
@@ -51,6 +51,26 @@ class _Request:
     raw_id: int
     answer_id: int | None
     day: str
+
+
+_Control = tuple[str, str, str]  # channel, sender, control id
+_Key = tuple[str, str, str, bytes]  # the same, and the digest of the content
+
+# Built once: making a statement costs more than running it.
+_EARLIER = select(
+    duplicate.c.control_id, duplicate.c.content_digest, duplicate.c.message_id, duplicate.c.expires_at
+).where(
+    duplicate.c.channel == bindparam("channel"),
+    duplicate.c.sender == bindparam("sender"),
+    duplicate.c.control_id.in_(bindparam("control_ids", expanding=True)),
+)
+_NEW_MESSAGES, _NEW_CONTENTS = insert(message), insert(content)
+_NEW_DUPLICATES, _NEW_IDENTIFIERS = insert(duplicate), insert(identifier)
+
+
+def _control(received: Received) -> _Control:
+    """What a message is called, as far as the store keeps it."""
+    return received.channel, received.description.sender[:200], received.description.control_id[:200]
 
 
 class StoreIntake:
@@ -98,14 +118,13 @@ class StoreIntake:
         return stored
 
     def _store(self, connection: Connection, requests: Sequence[_Request]) -> list[tuple[Stored, Arrival | None]]:
-        known = self._known_duplicates(connection, requests)
-        reused = self._reused_control_ids(connection, requests)
+        keys = [self._duplicate_key(request.received) for request in requests]
+        known, reused = self._look_up(connection, requests, keys)
         results: list[Stored] = []
-        fresh: list[tuple[_Request, tuple[Any, ...] | None]] = []
-        first_of: dict[tuple[Any, ...], _Request] = {}
-        repeats: Counter[tuple[Any, ...]] = Counter()
-        for request in requests:
-            key = self._duplicate_key(request.received)
+        fresh: list[tuple[_Request, _Key | None]] = []
+        first_of: dict[_Key, _Request] = {}
+        repeats: Counter[_Key] = Counter()
+        for request, key in zip(requests, keys, strict=True):
             if key is not None and key in known:
                 repeats[key] += 1
                 results.append(known[key])
@@ -126,9 +145,9 @@ class StoreIntake:
     def _insert(
         self,
         connection: Connection,
-        fresh: list[tuple[_Request, tuple[Any, ...] | None]],
+        fresh: list[tuple[_Request, _Key | None]],
         numbers: Any,
-        reused: set[tuple[str, str, str]],
+        reused: set[_Control],
     ) -> dict[int, Arrival]:
         messages: list[dict[str, Any]] = []
         contents: list[dict[str, Any]] = []
@@ -143,8 +162,7 @@ class StoreIntake:
             sequence = next(numbers)
             lanes = self._lanes(received)
             onward = REJECTED if received.refusal else FILTERED if received.filtered else IN_PROGRESS
-            control = (received.channel, description.sender, description.control_id)
-            flags = "control_id_reuse" if description.control_id and control in reused else ""
+            flags = "control_id_reuse" if _control(received) in reused else ""
             messages.append(
                 {
                     "sequence": sequence,
@@ -217,12 +235,12 @@ class StoreIntake:
                     request.raw_id,
                 )
         if messages:
-            connection.execute(insert(message), messages)
-            connection.execute(insert(content), contents)
+            connection.execute(_NEW_MESSAGES, messages)
+            connection.execute(_NEW_CONTENTS, contents)
             if duplicates:
-                connection.execute(insert(duplicate), duplicates)
+                connection.execute(_NEW_DUPLICATES, duplicates)
             if identifiers:
-                connection.execute(insert(identifier), list(identifiers.values()))
+                connection.execute(_NEW_IDENTIFIERS, list(identifiers.values()))
             add_counts(connection, counts)
             for channel, number in received_per_channel.items():
                 add_rate(connection, channel, received=number)
@@ -235,58 +253,45 @@ class StoreIntake:
         digests = [self._vault.digest("lane", f"{received.channel}\0{name}") for name in names if name]
         return tuple(dict.fromkeys(digests))
 
-    def _duplicate_key(self, received: Received) -> tuple[str, str, str, bytes] | None:
+    def _duplicate_key(self, received: Received) -> _Key | None:
         description = received.description
         if description.duplicate_basis is None or received.refusal is not None:
             return None
         content_digest = hashlib.blake2b(description.duplicate_basis, digest_size=16).hexdigest()
         keyed = self._vault.digest("content", content_digest)
-        return received.channel, description.sender[:200], description.control_id[:200], keyed
+        return (*_control(received), keyed)
 
-    def _known_duplicates(self, connection: Connection, requests: Sequence[_Request]) -> dict[tuple[Any, ...], Stored]:
-        keys = {key for request in requests if (key := self._duplicate_key(request.received)) is not None}
-        if not keys:
-            return {}
-        columns = (
-            duplicate.c.channel,
-            duplicate.c.sender,
-            duplicate.c.control_id,
-            duplicate.c.content_digest,
-        )
-        rows = connection.execute(
-            select(*columns, duplicate.c.message_id, duplicate.c.expires_at, message.c.answer_id)
-            .join(message, message.c.id == duplicate.c.message_id)
-            .where(tuple_(*columns).in_(list(keys)))
-        ).all()
-        known: dict[tuple[Any, ...], Stored] = {}
-        for row in rows:
-            if row.expires_at < real_ms():
-                connection.execute(delete(duplicate).where(duplicate.c.message_id == row.message_id))
-                continue
-            answer = self._read_answer(connection, row.answer_id)
-            known[tuple(row[:4])] = Stored(row.message_id, True, answer)
-        return known
+    def _look_up(
+        self, connection: Connection, requests: Sequence[_Request], keys: Sequence[_Key | None]
+    ) -> tuple[dict[_Key, Stored], set[_Control]]:
+        """Which *keys* are known, with what was answered then, and which control ids were used before."""
+        wanted: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for request, key in zip(requests, keys, strict=True):
+            channel, sender, control_id = _control(request.received)
+            if key is not None or control_id:
+                wanted[channel, sender].add(control_id)
+        asked = {key for key in keys if key is not None}
+        known: dict[_Key, Stored] = {}
+        reused: set[_Control] = set()
+        now = real_ms()
+        for (channel, sender), control_ids in wanted.items():
+            # By the start of the primary key: SQLite does not use an index for a list of rows.
+            names = {"channel": channel, "sender": sender, "control_ids": list(control_ids)}
+            for row in connection.execute(_EARLIER, names).all():
+                if row.control_id:
+                    reused.add((channel, sender, row.control_id))
+                key = (channel, sender, row.control_id, row.content_digest)
+                if key in asked and row.expires_at < now:
+                    connection.execute(delete(duplicate).where(duplicate.c.message_id == row.message_id))
+                elif key in asked:
+                    known[key] = Stored(row.message_id, True, self._answer_of(connection, row.message_id))
+        return known, reused
 
-    def _read_answer(self, connection: Connection, answer_id: int | None) -> bytes | None:
-        if answer_id is None:
-            return None
-        return read_content(connection, self._vault, answer_id)
+    def _answer_of(self, connection: Connection, message_id: int) -> bytes | None:
+        answer_id = connection.execute(select(message.c.answer_id).where(message.c.id == message_id)).scalar()
+        return read_content(connection, self._vault, answer_id) if answer_id is not None else None
 
-    def _reused_control_ids(self, connection: Connection, requests: Sequence[_Request]) -> set[tuple[str, str, str]]:
-        wanted = {
-            (r.received.channel, r.received.description.sender[:200], r.received.description.control_id[:200])
-            for r in requests
-            if r.received.description.control_id
-        }
-        if not wanted:
-            return set()
-        columns = (duplicate.c.channel, duplicate.c.sender, duplicate.c.control_id)
-        rows = connection.execute(select(*columns).where(tuple_(*columns).in_(list(wanted)))).all()
-        return {(row[0], row[1], row[2]) for row in rows}
-
-    def _count_repeats(
-        self, connection: Connection, repeats: Counter[tuple[Any, ...]], requests: Sequence[_Request]
-    ) -> None:
+    def _count_repeats(self, connection: Connection, repeats: Counter[_Key], requests: Sequence[_Request]) -> None:
         if not repeats:
             return
         counts = Counts()

@@ -1,9 +1,9 @@
 """The journal: the one thread that writes the store, with group commit.
 
-Writes that wait together share a transaction and its one sync. Each runs in a savepoint of its own, so that one that fails
-does not fail its neighbours; writes of the same kind may run as one statement for all (:meth:`Journal.submit_grouped`) and fall
-back to one by one when that fails. A COMMIT that fails, or whose outcome is unknown, stops the node: nobody is answered,
-and the restart reads from the store what really happened.
+Writes that wait together share a transaction and its one sync. Each runs in a savepoint of its own, so that one that
+fails does not fail its neighbours; writes of the same kind may run as one statement for all
+(:meth:`Journal.submit_grouped`) and fall back to one by one when that fails. A COMMIT that fails, or whose outcome is
+unknown, stops the node: nobody is answered, and the restart reads from the store what really happened.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class CallsFromThread(Protocol):
         """Run *callable* on the reactor's thread."""
 
 
-# After one of these (disk full, I/O error, lost connection) the database may have rolled back on its own: savepoints are gone and
-# what follows would be committed piece by piece.
+# After one of these (disk full, I/O error, lost connection) the database may have rolled back on its own: savepoints
+# are gone and what follows would be committed piece by piece.
 _STORE_FAILED = (OperationalError, InterfaceError, InternalError)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     deferred: Deferred[Any]
     apply: Callable[[Connection], Any] | None = None
@@ -92,7 +92,8 @@ class Journal:
     def submit(self, write: Callable[[Connection], T], *, urgent: bool = False) -> Deferred[T]:
         """Run *write* in a transaction; fires with its result after the commit.
 
-        An exception of *write* undoes that write alone and is what the Deferred fails with. *urgent* writes (intake) go first.
+        An exception of *write* undoes that write alone and is what the Deferred fails with. *urgent* writes (intake)
+        go first.
         """
         return self._put(_Job(Deferred(), apply=write), urgent)
 
@@ -120,11 +121,12 @@ class Journal:
             with self._wake:
                 while not (self._urgent or self._patient or self._closing):
                     self._wake.wait()
-                jobs = self._next_jobs()
-            if not jobs:
+                groups = _alike(self._next_jobs())
+            if not groups:
                 return
+            jobs = [job for group in groups for job in group]
             try:
-                results = self._commit(jobs)
+                results = self._commit(groups)
             except BaseException as error:
                 self._fail(jobs, error)
                 return
@@ -136,12 +138,11 @@ class Journal:
         jobs.extend(self._patient.popleft() for _ in range(min(len(self._patient), room)))
         return jobs
 
-    def _commit(self, jobs: list[_Job]) -> list[Any]:
+    def _commit(self, groups: list[list[_Job]]) -> list[Any]:
         results: list[Any] = []
-        jobs[:] = [job for alike in _alike(jobs) for job in alike]
         with self._store.connect().execution_options(writes=True) as connection, connection.begin():
-            for alike in _alike(jobs):
-                results.extend(_apply(connection, alike))
+            for group in groups:
+                results.extend(_apply(connection, group))
         return results
 
     def _fail(self, jobs: list[_Job], error: BaseException) -> None:
@@ -160,8 +161,20 @@ class Journal:
         self._reactor.callFromThread(_fire, waiting, [stopped] * len(waiting))
 
 
+def _alike(jobs: list[_Job]) -> list[list[_Job]]:
+    """*jobs* with those that share an `apply_many` put together, in the order of each group's first.
+
+    Jobs that wait at the same time do not depend on each other: what depends on a write is submitted after its commit.
+    """
+    groups: dict[object, list[_Job]] = {}
+    for job in jobs:
+        # Bound methods are made anew at each access: those of one object are equal, not identical.
+        groups.setdefault(job.apply_many or job, []).append(job)
+    return list(groups.values())
+
+
 def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
-    """The results of *jobs*, which share one `apply_many` or are a single `apply`; a failure stands for its own job only."""
+    """The results of *jobs*, which share one `apply_many` or are a single `apply`; a failure stands for its own job."""
     apply_many = jobs[0].apply_many
     if apply_many is None:
         return [_alone(connection, jobs[0])]

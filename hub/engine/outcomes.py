@@ -5,9 +5,11 @@ While any output is open a message is *in progress*; then it is the first that a
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from hub.core.clock import real_ms
 from hub.store.counters import Counts, add_counts, add_rate
@@ -29,41 +31,53 @@ _OF_DELIVERY = {
     "refused": ERRORED,
 }
 
+# Built once: making a statement costs more than running it.
+_MESSAGES = select(
+    message.c.sequence,
+    message.c.channel,
+    message.c.received_on,
+    message.c.received_at,
+    message.c.onward,
+    message.c.steps_outcome,
+).where(message.c.sequence.in_(bindparam("sequences", expanding=True)))
+_STATES = select(delivery.c.message_sequence, delivery.c.state).where(
+    delivery.c.message_sequence.in_(bindparam("sequences", expanding=True))
+)
+_MOVE = (
+    update(message)
+    .where(message.c.sequence == bindparam("of"))
+    .values(onward=bindparam("now"), finished_at=bindparam("finished"), version=message.c.version + 1)
+)
 
-def settle(connection: Connection, sequence: int, counts: Counts | None = None) -> str:
-    """Bring the outcome of message *sequence* up to date with its steps and deliveries; returns it.
 
-    Moves the channel's counters; with *counts* the caller adds them.
-    """
-    row = connection.execute(
-        select(
-            message.c.channel,
-            message.c.received_on,
-            message.c.received_at,
-            message.c.onward,
-            message.c.steps_outcome,
-        ).where(message.c.sequence == sequence)
-    ).one()
-    states = connection.execute(
-        select(delivery.c.state, func.count()).where(delivery.c.message_sequence == sequence).group_by(delivery.c.state)
-    ).all()
-    now = outcome_of(row.steps_outcome, [state for state, _ in states])
-    if now == row.onward:
-        return now
-    finished = real_ms() if now != IN_PROGRESS else None
-    connection.execute(
-        update(message)
-        .where(message.c.sequence == sequence)
-        .values(onward=now, finished_at=finished, version=message.c.version + 1)
-    )
-    mine = Counts() if counts is None else counts
-    mine[row.channel, row.received_on, row.onward] -= 1
-    mine[row.channel, row.received_on, now] += 1
-    if finished is not None and row.onward == IN_PROGRESS:
-        add_rate(connection, row.channel, done=1, latency_ms=max(0, finished - row.received_at))
-    if counts is None:
-        add_counts(connection, mine)
-    return now
+def settle(connection: Connection, sequences: Collection[int]) -> None:
+    """Bring the outcomes of the messages *sequences* up to date with their steps and deliveries, and the counters with them."""
+    states: dict[int, list[str]] = {sequence: [] for sequence in sequences}
+    named = {"sequences": list(states)}
+    for row in connection.execute(_STATES, named):
+        states[row.message_sequence].append(row.state)
+    counts = Counts()
+    done: Counter[str] = Counter()
+    latency_ms: Counter[str] = Counter()
+    updates = []
+    at = real_ms()
+    for row in connection.execute(_MESSAGES, named):
+        now = outcome_of(row.steps_outcome, states[row.sequence])
+        if now == row.onward:
+            continue
+        finished = at if now != IN_PROGRESS else None
+        updates.append({"of": row.sequence, "now": now, "finished": finished})
+        counts[row.channel, row.received_on, row.onward] -= 1
+        counts[row.channel, row.received_on, now] += 1
+        if finished is not None and row.onward == IN_PROGRESS:
+            done[row.channel] += 1
+            latency_ms[row.channel] += max(0, finished - row.received_at)
+    if not updates:
+        return
+    connection.execute(_MOVE, updates)
+    add_counts(connection, counts)
+    for channel, number in done.items():
+        add_rate(connection, channel, done=number, latency_ms=latency_ms[channel])
 
 
 def outcome_of(steps_outcome: str, delivery_states: list[str]) -> str:
@@ -77,4 +91,4 @@ def outcome_of(steps_outcome: str, delivery_states: list[str]) -> str:
 def reopen(connection: Connection, sequence: int, values: dict[str, Any]) -> None:
     """Change columns of message *sequence* that its outcome depends on, then settle it."""
     connection.execute(update(message).where(message.c.sequence == sequence).values(**values))
-    settle(connection, sequence)
+    settle(connection, [sequence])

@@ -12,8 +12,8 @@ from hub.engine.contracts import Description, Destination, DestinationContext, S
 class DestinationPlan:
     """One destination. *open* is None for billing, which is part of the store's own transactions.
 
-    *order* is ``strict`` (one after the other), ``any`` (no order) or a key (``account``, ``patient``): then the message's lane.
-    *ambiguous* is ``retry`` (the peer recognises a repeat) or ``ask`` (a person decides).
+    *order* is ``strict`` (one after the other), ``any`` (no order) or a key (``account``, ``patient``): then the
+    message's lane. *ambiguous* is ``retry`` (the peer recognises a repeat) or ``ask`` (a person decides).
     *answer_is_message* makes what the peer answered a new, linked message of the same channel (a FHIR fetch).
     """
 

@@ -1,7 +1,8 @@
 """Billing as a destination: exactly once, or not at all.
 
-A worker decides from a read snapshot; the journal applies what it decided in the transaction that completes the delivery.
-The same holds for work that falls due and for what a person commands. A decision whose snapshot has become stale is made anew.
+A worker decides from a read snapshot; the journal applies what it decided in the transaction that completes the
+delivery. The same holds for work that falls due and for what a person commands. A decision whose snapshot has become
+stale is made anew.
 """
 
 from __future__ import annotations
@@ -288,7 +289,7 @@ class BillingDeliveries:
                     "body": self._around.vault.seal_json({}, "work_item.body"),
                 },
             )
-        settle(connection, new.message_sequence)
+        settle(connection, [new.message_sequence])
 
 
 class Timers:

@@ -22,28 +22,13 @@ def add_counts(connection: Connection, counts: Counts) -> None:
         if value
     ]
     if rows:
-        statement = _insert(connection, counter)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["channel", "day", "name"],
-                set_={"value": counter.c.value + statement.excluded.value},
-            ),
-            rows,
-        )
+        connection.execute(_ADD_COUNT[connection.dialect.name], rows)
 
 
 def add_rate(connection: Connection, channel: str, *, received: int = 0, done: int = 0, latency_ms: int = 0) -> None:
     """Add to this minute's rate of *channel*; *latency_ms* is summed over the *done* ones."""
-    statement = _insert(connection, rate)
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["channel", "minute"],
-            set_={
-                "received": rate.c.received + statement.excluded.received,
-                "done": rate.c.done + statement.excluded.done,
-                "latency_ms": rate.c.latency_ms + statement.excluded.latency_ms,
-            },
-        ),
+        _ADD_RATE[connection.dialect.name],
         {
             "channel": channel,
             "minute": real_ms() // 60_000,
@@ -54,6 +39,18 @@ def add_rate(connection: Connection, channel: str, *, received: int = 0, done: i
     )
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+def _adding(table: Table, *sums: str) -> dict[str, Any]:
+    """By dialect, the statement that inserts a row of *table* or adds its *sums* to the one that is there."""
+    statements: dict[str, Any] = {}
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql)):
+        statement: Any = dialect.insert(table)  # the same by two unrelated classes
+        statements[name] = statement.on_conflict_do_update(
+            index_elements=list(table.primary_key),
+            set_={column: table.c[column] + statement.excluded[column] for column in sums},
+        )
+    return statements
+
+
+# Built once: making a statement costs more than running it.
+_ADD_COUNT = _adding(counter, "value")
+_ADD_RATE = _adding(rate, "received", "done", "latency_ms")

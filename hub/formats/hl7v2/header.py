@@ -10,6 +10,7 @@ import codecs
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from hub.core.errors import HubError, masked
 from hub.formats.hl7v2.escape import Delimiters, unescape
@@ -18,8 +19,16 @@ BOM = codecs.BOM_UTF8
 _BEFORE = b"\r\n\t \x0b"
 _AFTER = b"\r\n\x1c"
 _BLOCK_MARK = re.compile(rb"[\x0b\x1c]")
-# Python knows codecs that are no character sets or that can fail ("idna"). The delimiters were read as single bytes, so
-# UTF-16 and UTF-32 cannot be what a message is written in, whatever it says.
+_WIDE = (
+    # UTF-32 first: its first bytes would also do for UTF-16.
+    ("utf-32-le", codecs.BOM_UTF32_LE, re.compile(rb"(?:\xff\xfe\0\0)?(?:[\r\n\t ]\0\0\0)*[MFB]\0\0\0[SH]\0\0\0[HS]\0\0\0")),
+    ("utf-32-be", codecs.BOM_UTF32_BE, re.compile(rb"(?:\0\0\xfe\xff)?(?:\0\0\0[\r\n\t ])*\0\0\0[MFB]\0\0\0[SH]\0\0\0[HS]")),
+    ("utf-16-le", codecs.BOM_UTF16_LE, re.compile(rb"(?:\xff\xfe)?(?:[\r\n\t ]\0)*[MFB]\0[SH]\0[HS]\0")),
+    ("utf-16-be", codecs.BOM_UTF16_BE, re.compile(rb"(?:\xfe\xff)?(?:\0[\r\n\t ])*\0[MFB]\0[SH]\0[HS]")),
+)  # fmt: skip
+_ISO_8859 = re.compile(r"(?:ISO[ -]?)?8859[-/ ](\d{1,2})")
+# Python knows codecs that are no character sets or that can fail ("idna"). Messages in UTF-16 and UTF-32 are known by
+# their bytes (see `narrow`); one whose delimiters are single bytes is in neither, whatever it says.
 _TEXT_CODEC = re.compile(
     r"utf-8|iso8859-\d+|cp125\d|cp437|cp85[08]|cp932|cp949|cp950|koi8-[rtu]|gb18030|gbk|big5|euc_kr|euc_jp|shift_jis|iso2022_jp"
 )
@@ -45,6 +54,16 @@ class HL7ParseError(HubError):
         self.condition = condition
 
 
+class Narrowed(NamedTuple):
+    """A message whose delimiters are single bytes, and what it was before: see :func:`narrow`."""
+
+    raw: bytes
+    wide: str
+    """``utf-16-le`` and the like; empty when the message came as it is."""
+    mark: bytes
+    """The byte order mark that it began with, if it was wide."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The values of MSH. Texts are decoded and unescaped; ``wire`` gives the bytes as they came."""
@@ -67,7 +86,14 @@ class Header:
     accept_ack: str
     application_ack: str
     character_set: str
+    """MSH-18: of its repetitions the first that names a character set reliably, else the first."""
+    continues: str
+    """MSH-14: the pointer by which this message goes on with an earlier one."""
     fields: tuple[bytes, ...] = field(repr=False)
+    wide: str = ""
+    """``utf-16-le`` and the like when the message was written in that; ``fields`` are UTF-8 then."""
+    mark: bytes = b""
+    """The byte order mark of a wide message."""
 
     @property
     def event(self) -> str:
@@ -83,10 +109,11 @@ class Header:
 def read_header(raw: bytes) -> Header:
     """The MSH of *raw*, without looking at the rest.
 
-    A byte order mark, blank lines and a block start before MSH are tolerated. Raises :class:`HL7ParseError`,
-    and nothing else, when MSH is missing, its delimiters cannot work, or it is too short to say what the
-    message is (MSH-9).
+    A byte order mark, blank lines and a block start before MSH are tolerated. Where MSH-9 has no event, as in
+    version 2.1, the event is that of an EVN which follows. Raises :class:`HL7ParseError`, and nothing else,
+    when MSH is missing, its delimiters cannot work, or it is too short to say what the message is (MSH-9).
     """
+    raw, wide, mark = narrow(raw)
     start, end = _msh_span(raw)
     line = raw[start:end].rstrip(_AFTER)
     if _BLOCK_MARK.search(line):
@@ -97,8 +124,8 @@ def read_header(raw: bytes) -> Header:
         )
     delimiters = _delimiters(line, start)
     fields = tuple(line.split(delimiters.field.encode("ascii")))
-    character_set = _ascii(fields, 18, delimiters)
-    codec = codec_for(character_set) or _guess(line)
+    character_set = _character_set(fields, delimiters)
+    codec = "utf-8" if wide else codec_for(character_set) or _guess(line)
 
     def value(position: int, component: int = 1) -> str:
         parts = fields[position - 1].split(delimiters.component.encode("ascii")) if position <= len(fields) else []
@@ -115,6 +142,8 @@ def read_header(raw: bytes) -> Header:
             expected="a message type such as ADT^A04",
             condition="101",
         )
+    if not event and code != "ACK":
+        event = _event_of_evn(raw[end : end + 32], delimiters)
     return Header(
         delimiters=delimiters,
         type=f"{code}^{event}" if event else code,
@@ -130,8 +159,26 @@ def read_header(raw: bytes) -> Header:
         accept_ack=value(15).upper(),
         application_ack=value(16).upper(),
         character_set=character_set,
+        continues=value(14),
         fields=fields,
+        wide=wide,
+        mark=mark,
     )
+
+
+def narrow(raw: bytes) -> Narrowed:
+    """*raw* in UTF-8 if it is an HL7 message, batch or file in UTF-16 or UTF-32, with or without a byte order mark.
+
+    Anything else comes back as it is. Known by its first characters, because MSH-18 can only be read afterwards.
+    """
+    if raw.startswith(b"MSH") or (b"\0" not in raw[:16] and raw[:2] not in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}):
+        return Narrowed(raw, "", b"")
+    for codec, mark, beginning in _WIDE:
+        if beginning.match(raw):
+            marked = raw.startswith(mark)
+            text = raw[len(mark) if marked else 0 :].decode(codec, "replace")
+            return Narrowed(text.encode("utf-8", "replace"), codec, mark if marked else b"")
+    return Narrowed(raw, "", b"")
 
 
 def content_without_timestamp(raw: bytes) -> bytes:
@@ -140,6 +187,7 @@ def content_without_timestamp(raw: bytes) -> bytes:
     MSH-7 is blanked, line ends are CR, and nothing stands before MSH or after the last segment. Raises
     :class:`HL7ParseError` when there is no MSH or its delimiters cannot work.
     """
+    raw = narrow(raw).raw
     start, end = _msh_span(raw)
     separator = _delimiters(raw[start:end], start).field.encode("ascii")
     fields = raw[start:end].split(separator)
@@ -153,7 +201,7 @@ def content_without_timestamp(raw: bytes) -> bytes:
 def content(raw: bytes) -> bytes:
     """*raw* from its MSH to its last segment: without a byte order mark, blank lines or block marks around them.
 
-    Raises :class:`HL7ParseError` when there is no MSH.
+    *raw* is narrow. Raises :class:`HL7ParseError` when there is no MSH.
     """
     start, _ = _msh_span(raw)
     return raw[start:].rstrip(_AFTER)
@@ -177,8 +225,8 @@ def codec_for(character_set: str) -> str | None:
     name = character_set.strip().upper()
     if name in {"", "ASCII"}:
         return None
-    if name.startswith("8859/"):
-        name = f"ISO-8859-{name[5:]}"
+    if part := _ISO_8859.fullmatch(name):
+        name = f"ISO-8859-{part[1]}"
     known = {
         "UNICODE": "utf-8",
         "GB 18030-2000": "gb18030",
@@ -230,8 +278,6 @@ def _no_msh(raw: bytes, start: int) -> HL7ParseError:
     fix = ""
     if raw[start : start + 3] in {b"FHS", b"BHS"}:
         fix = "This is a batch: split it into its messages first."
-    elif raw[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-        fix = "This is UTF-16: ask the sender for UTF-8."
     return HL7ParseError(
         "This message does not begin with MSH.",
         where=f"byte {start}",
@@ -257,8 +303,21 @@ def _delimiters(line: bytes, start: int) -> Delimiters:
     return Delimiters(separator.decode("ascii"), component, repetition, escape, subcomponent, truncation)
 
 
-def _ascii(fields: tuple[bytes, ...], position: int, delimiters: Delimiters) -> str:
-    """The first value among the repetitions of MSH-*position*."""
-    text = fields[position - 1].decode("ascii", "replace") if position <= len(fields) else ""
-    values = (value.partition(delimiters.component)[0].strip() for value in text.split(delimiters.repetition))
-    return next((value for value in values if value and value != '""'), "")
+def _character_set(fields: tuple[bytes, ...], delimiters: Delimiters) -> str:
+    """Of the repetitions of MSH-18 the first that names a character set reliably, else the first that says something.
+
+    The first repetition is the message's own; the others are sets that ISO 2022 sequences may switch to. Behind
+    ``ASCII`` they are needed to read the message at all.
+    """
+    text = fields[17].decode("ascii", "replace") if len(fields) > 17 else ""
+    repetitions = text.split(delimiters.repetition) if delimiters.repetition else [text]
+    values = [value.partition(delimiters.component)[0].strip() for value in repetitions]
+    said = [value for value in values if value and value != '""']
+    return next((value for value in said if codec_for(value)), said[0] if said else "")
+
+
+def _event_of_evn(following: bytes, delimiters: Delimiters) -> str:
+    """EVN-1, if *following*, which is what comes after MSH, begins with it."""
+    head, _, rest = following.lstrip(_AFTER).partition(delimiters.field.encode("ascii"))
+    event = re.split(rb"[^A-Za-z0-9]", rest, maxsplit=1)[0]
+    return event.decode("ascii") if head == b"EVN" and len(event) == 3 else ""

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from hub.core.errors import HubError
 from hub.formats.hl7v2.convert import CONVERTERS, ConversionError, Converter
 from hub.formats.hl7v2.escape import Delimiters, unescape
-from hub.formats.hl7v2.header import Header, content, decode, read_header
+from hub.formats.hl7v2.header import Header, content, decode, narrow, read_header
 from hub.formats.hl7v2.path import ALL, Match, Path, PathError, parse_path
 
 State = Literal["absent", "empty", "null", "present"]
@@ -424,7 +424,8 @@ class Message:
         return self._by_name.get(name, [])
 
     def _read_segments(self) -> list[Segment]:
-        text = decode(content(self.raw), self.header.character_set, self.encoding)
+        raw, wide, _ = narrow(self.raw)
+        text = decode(content(raw), self.header.character_set, "utf-8" if wide else self.encoding)
         found: list[Segment] = []
         for line in _lines(text, self.delimiters.field):
             name = line[:3].upper()
@@ -439,11 +440,15 @@ def _lines(text: str, separator: str) -> list[str]:
     """The segments of *text*, whose ends may be CR, LF or CRLF.
 
     A line that does not begin as a segment does (three letters or digits and the separator) is a line break
-    inside the segment before it, which some senders leave unescaped; it stays part of that segment.
+    inside the segment before it, which some senders leave unescaped; it stays part of that segment. So does what
+    an ADD segment holds, without a break: it continues the segment before it (HL7 v2.5.1, section 2.10.2).
     """
     lines: list[list[str]] = []
+    addition = f"ADD{separator}"
     for line in text.replace("\r\n", "\r").replace("\n", "\r").split("\r"):
-        if line[3:4] in {separator, ""} and len(line) >= 3 and line[:3].isalnum() and line[0].isalpha():
+        if lines and (line == "ADD" or line.startswith(addition)):
+            lines[-1][-1] += line[4:]
+        elif line[3:4] in {separator, ""} and len(line) >= 3 and line[:3].isalnum() and line[0].isalpha():
             lines.append([line])
         elif line.strip() and lines:
             lines[-1].append(line)
