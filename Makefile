@@ -32,6 +32,7 @@ help:
 	@echo 'make e2e               the tests that run real processes, browsers and databases'
 	@echo 'make lint              style, formatting, types and import layers'
 	@echo 'make format            put the code into the shape that lint wants'
+	@echo 'make screenshots       pictures of every page, in build/screenshots'
 	@echo 'make clean             remove what was built, caches included'
 
 .PHONY: demo
@@ -53,6 +54,10 @@ unit: $(VENV)/.dev
 .PHONY: e2e
 e2e: $(VENV)/.dev browser
 	$(BIN)/pytest -m "e2e or browser or postgresql"
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev browser
+	$(BIN)/python tests/web/screenshots.py --into build/screenshots $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev

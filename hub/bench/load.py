@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
@@ -79,7 +79,7 @@ class Senders:
         factory.noisy = False
         endpoint = HostnameEndpoint(reactor, "127.0.0.1", self._port)
         connected = [endpoint.connect(factory) for _ in range(self._connections)]
-        return DeferredList(connected, fireOnOneErrback=True).addCallback(self._begin)
+        return gatherResults(connected).addCallback(self._begin)
 
     def stop(self) -> None:
         """Send nothing more; answers that are owed still count."""
@@ -98,9 +98,9 @@ class Senders:
         """Whether every message sent has its answer."""
         return self.acked == self.sent
 
-    def _begin(self, connected: list[tuple[bool, _Sending]]) -> None:
-        self._all = [sending for _, sending in connected]
-        self._idle = list(self._all)
+    def _begin(self, connected: list[Any]) -> None:
+        self._all = connected
+        self._idle = list(connected)
         self._running = True
         self._ticks.start(TICK)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,7 +17,7 @@ from hub.bench.messages import messages
 from hub.core.errors import HubError
 
 GROWTH = 0.01  # of the offered rate: what a queue may grow by and still count as not growing
-STEP_DOWN = 0.95
+STEP_DOWN = 0.93
 TRIES = 6
 IN_FLIGHT = 400  # messages between sender and receiver while the rate that balances is looked for
 DRAIN_SECONDS = 120.0
@@ -59,8 +59,11 @@ class Figures:
     ratio: float
 
 
+FIELDS = tuple(field.name for field in fields(Figures))
+
+
 class Measurement:
-    """Measures an engine that listens at *port* and delivers to *receiver*, and a reference that listens at *bare_port*.
+    """Measures an engine at *port*, which delivers to *receiver*, and a reference at *bare_port*.
 
     *engine_pid* names the engine's process; *show* is told in words what is being measured.
     """
@@ -112,8 +115,8 @@ class Measurement:
             connections=connections,
             acked_per_s=round(acked.per_second, 1),
             delivered_per_s=round(delivered, 1),
-            ack_p50_ms=round(_quantile(waits, 0.50) * 1000, 2),
-            ack_p99_ms=round(_quantile(waits, 0.99) * 1000, 2),
+            ack_p50_ms=round(quantile(waits, 0.50) * 1000, 2),
+            ack_p99_ms=round(quantile(waits, 0.99) * 1000, 2),
             rss_mb=round(self._rss, 1),
             bare_acked_per_s=round(bare.per_second, 1),
             ratio=round(delivered / bare.per_second, 3),
@@ -154,7 +157,7 @@ class Measurement:
             yield self._drained()
             if growth <= GROWTH * rate:
                 return delivered
-            rate *= STEP_DOWN
+            rate = min(rate * STEP_DOWN, delivered)
         raise BenchError(
             "No rate was found at which the queue does not grow.", fix="Is something else using this machine?"
         )
@@ -179,7 +182,7 @@ class Measurement:
         sampling.stop()
         delivered = (len(self._receiver.seen) - before) / (perf_counter() - since)
         yield self._end(senders)
-        return delivered, _slope(backlog)
+        return delivered, slope(backlog)
 
     def _senders(self, port: int, connections: int, may_send: Callable[[], bool]) -> Senders:
         self._runs += 1
@@ -221,12 +224,12 @@ class _Saturation:
     waits: list[float]
 
 
-def _quantile(ordered: list[float], share: float) -> float:
+def quantile(ordered: list[float], share: float) -> float:
     """The value that *share* of the *ordered* values do not exceed."""
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
-def _slope(points: list[tuple[float, float]]) -> float:
+def slope(points: list[tuple[float, float]]) -> float:
     """The slope of the line of least squares through *points*."""
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)

@@ -14,24 +14,32 @@ _GIVEN = ("WREN", "LINNET", "MARTIN", "ROBIN", "SWIFT", "AVOCET", "PLOVER")
 _HEAD = (
     "MSH|^~\\&|BENCH_EHR|NORTH|HUB|ALDER|20260302081500-0600||{kind}|{mark}|T|2.5.1|||||||UNICODE UTF-8",
     "EVN|{event}|20260302081500-0600|||REG^DESK^ONE",
-    "PID|1||{mrn}^^^ALDER^MR~9{mrn}^^^NORTH^PI||{family}^{given}^M||19{year}0{month}14|F||2106-3"
-    "|{number} SAMPLE LANE^^EXAMPLEVILLE^IL^6260{digit}^USA^H||(217)555-01{pair}^PRN^PH|||M||A{mrn}^^^ALDER^AN",
-    "PV1|1|O|FM^EXAM{digit}^1^ALDER||||1234567893^HERON^GREY^^^^MD^^NPI^^^^NPI|||FAM||||1|||||V{mrn}^^^ALDER^VN"
-    "|||||||||||||||||||||||||20260302",
+    (
+        "PID|1||{mrn}^^^ALDER^MR~9{mrn}^^^NORTH^PI||{family}^{given}^M||19{year}0{month}14|F||2106-3"
+        "|{number} SAMPLE LANE^^EXAMPLEVILLE^IL^6260{digit}^USA^H||(217)555-01{pair}^PRN^PH|||M||A{mrn}^^^ALDER^AN"
+    ),
+    (
+        "PV1|1|O|FM^EXAM{digit}^1^ALDER||||1234567893^HERON^GREY^^^^MD^^NPI^^^^NPI|||FAM||||1|||||V{mrn}^^^ALDER^VN"
+        "|||||||||||||||||||||||||20260302"
+    ),
 )
 _TAIL = {
     "ADT^A04^ADT_A01": (
         "NK1|1|{family}^PARENT|PAR|{number} SAMPLE LANE^^EXAMPLEVILLE^IL^6260{digit}|(217)555-01{pair}",
         "GT1|1||{family}^{given}||{number} SAMPLE LANE^^EXAMPLEVILLE^IL^6260{digit}|(217)555-01{pair}||||P|SEL",
-        "IN1|1|PPO|90001|CEDAR SAMPLE HEALTH|PO BOX 1^^EXAMPLEVILLE^IL^62601|||GRP{pair}|||||||PPO|{family}^{given}"
-        "|SEL|19{year}0{month}14||||1||||||||||||||M{mrn}",
+        (
+            "IN1|1|PPO|90001|CEDAR SAMPLE HEALTH|PO BOX 1^^EXAMPLEVILLE^IL^62601|||GRP{pair}|||||||PPO|{family}^{given}"
+            "|SEL|19{year}0{month}14||||1||||||||||||||M{mrn}"
+        ),
     ),
     "DFT^P03^DFT_P03": (
         "FT1|1|T{mrn}1||20260302|20260302|CG|X0001^VISIT^L|||1|125.00||||||FM|||R05.9^^I10|1234567893|||X0001^^L",
         "FT1|2|T{mrn}2||20260302|20260302|CG|X0002^TEST^L|||2|18.50||||||FM|||R05.9^^I10|1234567893|||X0002^^L",
         "DG1|1|I10|R05.9^^I10||20260302|F",
-        "IN1|1|PPO|90001|CEDAR SAMPLE HEALTH|PO BOX 1^^EXAMPLEVILLE^IL^62601|||GRP{pair}|||||||PPO|{family}^{given}"
-        "|SEL|19{year}0{month}14||||1||||||||||||||M{mrn}",
+        (
+            "IN1|1|PPO|90001|CEDAR SAMPLE HEALTH|PO BOX 1^^EXAMPLEVILLE^IL^62601|||GRP{pair}|||||||PPO|{family}^{given}"
+            "|SEL|19{year}0{month}14||||1||||||||||||||M{mrn}"
+        ),
     ),
 }
 

@@ -1,7 +1,8 @@
-"""The reference: a bare MLLP listener that stores one row by group commit and answers. ``python -m hub.bench.reference FILE``.
+"""The reference: a bare MLLP listener that stores a row by group commit and answers.
 
-It does the least that can be called durable: no parsing beyond the control id, no duplicates, lanes, mapping or encryption.
-It shares no code with the hub, so that it cannot share its slowness.
+Run as ``python -m hub.bench.reference FILE``. It does the least that can be called durable: no parsing beyond the
+control id, no duplicates, lanes, mapping or encryption. It shares no code with the hub, so that it cannot share its
+slowness.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The site that the benchmark runs: one listener, one mapping of twenty fields, one destination; encrypted, all on disk."""
+"""The site that the benchmark runs: one listener, one mapping of twenty fields, one destination; encrypted, on disk."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from hub.billing import remittance_sources, remittances
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim, find_claim
 from hub.billing.values import PartnerFile
@@ -22,7 +23,7 @@ from hub.formats.x12.claim_status import BatchStatus, ClaimStatus, Status, read_
 from hub.formats.x12.envelope import Interchange, Transaction, read_interchanges
 from hub.formats.x12.errors import X12Error
 from hub.store.changes import Row
-from hub.store.contents import read_content
+from hub.store.contents import stream_content
 from hub.store.tables import message
 
 _REFUSED = ("A3", "A6", "A7", "A8")
@@ -33,33 +34,42 @@ def read_file(decision: Decision, file: PartnerFile) -> None:
     """Take in everything that the message's file holds.
 
     What is too much for one transaction of the store is left for the next decision, which finds what was done.
+    Payments come last, because their reading goes on where it ended.
     """
-    assert decision.message_id is not None
+    if not remittance_sources.is_begun(decision):
+        payments = _take_answers(decision, file.partner)
+        if not decision.complete:
+            return
+        remittance_sources.begin(decision, payments)
+    remittances.go_on(decision)
+
+
+def _take_answers(decision: Decision, partner: str) -> list[tuple[int, Transaction]]:
+    """Take in what the file holds besides payments; returns those, of which nothing is kept in memory but the ST."""
     raw_id = decision.connection.execute(
         select(message.c.raw_id).where(message.c.id == decision.message_id)
     ).scalar_one()
-    raw = read_content(decision.connection, decision.vault, raw_id)
+    raw = stream_content(decision.connection, decision.vault, raw_id)
+    payments: list[tuple[int, Transaction]] = []
     ordinal = 0
-    has_money = False
     try:
-        for interchange in read_interchanges(raw):
+        for interchange in read_interchanges(raw, skimmed=("835",)):
             if not _is_for_us(decision, interchange):
                 continue
             for segment in interchange.acknowledgements:
                 ta1 = read_ta1(segment)
-                _take_ta1(decision, file.partner, ta1.control_number, ta1.code, ta1.note)
+                _take_ta1(decision, partner, ta1.control_number, ta1.code, ta1.note)
             for transaction in interchange.transactions:
                 ordinal += 1
-                has_money |= transaction.st.id == "835"
-                _take(decision, file.partner, transaction, ordinal)
+                if transaction.st.id == "835":
+                    payments.append((ordinal, transaction))
+                    continue
+                _take(decision, partner, transaction, ordinal)
                 if not decision.complete:
-                    return
+                    return []
     except X12Error as error:
         _anomaly(decision, "unreadable file", f"A partner's file cannot be read to its end: {error.what}", "file")
-    if has_money:
-        from hub.billing import remittances
-
-        remittances.continue_posting(decision)
+    return payments
 
 
 def _is_for_us(decision: Decision, interchange: Interchange) -> bool:
@@ -88,10 +98,6 @@ def _take(decision: Decision, partner: str, transaction: Transaction, ordinal: i
             _take_999(decision, partner, transaction, ordinal)
         case "277":
             _take_277(decision, transaction, ordinal)
-        case "835":
-            from hub.billing import remittances
-
-            remittances.stage(decision, transaction, ordinal)
         case _:
             _anomaly(
                 decision,

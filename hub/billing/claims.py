@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
+from typing import Any
 
-from hub.billing import canonical, edits, ledger
+from hub.billing import canonical, ledger
+from hub.billing.claim_body import ClaimBody
+from hub.billing.claim_context import context_of
 from hub.billing.config import Payer
 from hub.billing.control_numbers import control_number
 from hub.billing.decision import Decision
+from hub.billing.edits.table import EDITS, INFO
 from hub.billing.events import OpenClaim, open_claim
 from hub.billing.grouping import Group
 from hub.billing.ledger import PAYER, UNBILLED, Posting
 from hub.billing.open_charge import OpenCharge, arm_bill, opened
+from hub.billing.rules.examine import Examined, examine
+from hub.billing.rules.layers import rule_book
 from hub.billing.values import Coverage
 from hub.billing.values import Patient as SaidPatient
+from hub.core.codec import to_plain
+from hub.core.errors import masked
 from hub.core.money import shown
 from hub.formats.x12.claim import Claim
 from hub.store.changes import Row
@@ -100,44 +108,140 @@ def create(
 
 def content(decision: Decision, claim: OpenClaim) -> Claim:
     """What the claim says."""
-    return Claim.from_dict(decision.unseal("claim", claim.row["body"]))
+    return body(decision, claim).claim
+
+
+def body(decision: Decision, claim: OpenClaim) -> ClaimBody:
+    """What the claim says, what it said before repairs, and what people decided about it."""
+    return ClaimBody.from_plain(decision.unseal("claim", claim.row["body"]))
+
+
+def examined(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Payer) -> Examined:
+    """What rules and edits say of the claim, begun with what its charges said and people accepted."""
+    context = context_of(decision, claim.row, kept.said, payer)
+    return examine(kept.decided(), context, rule_book(decision.config, payer.payer_id), kept.undone)
 
 
 def check(decision: Decision, claim: OpenClaim, said: Claim, payer: Payer) -> None:
-    """Run the edits and decide where the claim goes from here."""
-    found = edits.findings(said, payer, date.fromisoformat(decision.today))
+    """Run rules and edits over a new claim that says *said*, and decide where it goes from here."""
+    check_again(decision, claim, ClaimBody.new(said), payer, "edits")
+
+
+def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Payer, key: str) -> None:
+    """Run rules and edits over the claim, keep what they repaired, and decide where it goes from here.
+
+    What they say is recorded under *key*, one event for each time that a claim is examined.
+    """
+    found = examined(decision, claim, kept, payer)
+    kept = replace(kept, claim=found.claim)
+    place = found.claim.place_of_service[:2]
+    decision.update("claim", claim.row, body=decision.seal("claim", kept.plain()), place_of_service=place)
+    _keep_lines(decision, claim, found.claim)
     policy = decision.config.policy
-    by_person = policy.approval == "person" or payer.payer_id in policy.approval_payers
+    by_policy = policy.approval == "person" or payer.payer_id in policy.approval_payers
     claim.record(
         "edit_result",
-        "edits",
-        errors=len(found),
-        approval="person" if by_person else "automatic",
-        rules=[finding.rule for finding in found],
-        sentence=" ".join(finding.sentence for finding in found),
+        key,
+        errors=len(found.stops),
+        approval="person" if by_policy or found.holds else "automatic",
+        rules=list(dict.fromkeys(finding.rule for finding in found.findings)),
+        sentence=_sentences(found),
+        bundle=decision.config.bundle,
+        **_recorded(found),
     )
     row = claim.row
-    if found:
+    about: dict[str, Any] = {
+        "money_cents": row["total_cents"],
+        "claim_id": row["id"],
+        "patient_id": row["patient_id"],
+        "again": True,
+    }
+    if found.stops:
         decision.open_item(
             queue="claim edits",
             key=f"claim/{row['id']}/edits",
             kind="claim edit",
-            sentence=" ".join(finding.sentence for finding in found),
-            rule=found[0].rule,
-            money_cents=row["total_cents"],
-            claim_id=row["id"],
-            patient_id=row["patient_id"],
+            sentence=" ".join(dict.fromkeys(finding.sentence for finding in found.stops)),
+            rule=found.stops[0].rule,
+            evidence=_evidence(found),
+            **about,
         )
-    elif by_person:
+    elif found.holds:
+        decision.open_item(
+            queue="approval",
+            key=f"claim/{row['id']}/rules",
+            kind="held by a rule",
+            sentence=" ".join(dict.fromkeys(finding.sentence for finding in found.holds)),
+            rule=found.holds[0].rule,
+            evidence=_evidence(found),
+            **about,
+        )
+    elif by_policy:
         decision.open_item(
             queue="approval",
             key=f"claim/{row['id']}/approval",
             kind="approval",
             sentence=f"A claim to {payer.name} waits for somebody to approve it.",
-            money_cents=row["total_cents"],
-            claim_id=row["id"],
-            patient_id=row["patient_id"],
+            **about,
         )
+
+
+def _sentences(found: Examined) -> str:
+    said = [finding.sentence for finding in found.findings if finding.severity != INFO]
+    said += [EDITS[repair.rule].sentence for repair in found.repairs if repair.rule in EDITS]
+    return " ".join(dict.fromkeys(said))
+
+
+def _recorded(found: Examined) -> dict[str, Any]:
+    """What every rule and edit did, without patient data: values of repairs by their shape only."""
+    facts: dict[str, Any] = {
+        "found": [
+            {"rule": finding.rule, "severity": "hold" if finding.hold else finding.severity, "line": finding.line}
+            for finding in found.findings
+        ],
+        "repairs": [
+            {
+                "rule": repair.rule,
+                "place": repair.place,
+                "before": masked(repair.before),
+                "after": masked(repair.after),
+            }
+            for repair in found.repairs
+        ],
+        "unchecked": len(found.unchecked),
+        "no_data": sorted({missing.needs for missing in found.unchecked}),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _evidence(found: Examined) -> dict[str, Any]:
+    """What a person who decides about the claim sees (sealed): every finding, with its proposal."""
+    return {
+        "findings": [
+            {
+                "rule": finding.rule,
+                "line": finding.line,
+                "sentence": finding.sentence,
+                **({"proposal": to_plain(finding.proposal)} if finding.proposal else {}),
+            }
+            for finding in found.findings
+        ]
+    }
+
+
+def _keep_lines(decision: Decision, claim: OpenClaim, said: Claim) -> None:
+    """Have the rows of the claim's lines say what the claim says."""
+    rows = decision.rows("claim_line", claim_id=claim.row["id"], order_by="ordinal")
+    for row, line in zip(rows, said.lines, strict=True):
+        wanted = {
+            "control_number": line.control_number,
+            "code": line.code,
+            "modifiers": " ".join(line.modifiers),
+            "units_milli": int(line.units * 1000),
+            "service_on": line.service_date.isoformat(),
+        }
+        if any(row[name] != value for name, value in wanted.items()):
+            decision.update("claim_line", row, **wanted)
 
 
 def withdraw(decision: Decision, claim_id: int, reason: str) -> None:

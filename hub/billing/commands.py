@@ -12,13 +12,16 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from hub.billing import claims, ledger
+from hub.billing import claims, ledger, money_commands
 from hub.billing.charges import SENTENCES, settle
+from hub.billing.claim_body import ClaimBody
+from hub.billing.config import Payer
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, OpenClaim
 from hub.billing.ledger import PATIENT, PAYER, WRITE_OFF, Posting
 from hub.billing.open_charge import arm_bill, opened
-from hub.core.errors import HubError
+from hub.billing.rules.fields import field_of, read
+from hub.core.errors import HubError, masked
 from hub.core.money import from_cents, money, shown, to_cents
 from hub.store.changes import Changes, Row
 from hub.store.tables import ledger_posting
@@ -36,7 +39,7 @@ class CommandError(HubError):
 def run(decision: Decision, name: str, args: Args) -> Answer:
     """Do the command *name*; answers ``{"ok": True, ...}``, or ``{"ok": False, "error": {...}}`` without any change."""
     try:
-        command = _COMMANDS.get(name)
+        command = _COMMANDS.get(name) or money_commands.COMMANDS.get(name)
         if command is None:
             raise CommandError("Billing knows no such command.", found=name)
         return {"ok": True, **command(decision, args)}
@@ -86,6 +89,69 @@ def rebill_claim(decision: Decision, args: Args) -> Answer:
         )
     claims.withdraw(decision, claim.row["id"], reason)
     return {"state": claim.state}
+
+
+def accept_proposal(decision: Decision, args: Args) -> Answer:
+    """``claim_id``, ``version``, ``rule``, ``line``: make the change that an edit or rule proposes, as a person's own.
+
+    The claim is examined again with it; the person's name stands on the event.
+    """
+    claim, payer = _unsent(decision, args)
+    kept = claims.body(decision, claim)
+    rule, line = _text(args, "rule"), int(args.get("line") or 0)
+    found = next(
+        (
+            finding
+            for finding in claims.examined(decision, claim, kept, payer).findings
+            if finding.rule == rule and finding.proposal is not None and finding.proposal.line == line
+        ),
+        None,
+    )
+    if found is None or found.proposal is None:
+        raise CommandError("Nothing of that kind is proposed for this claim.", found=rule)
+    field = field_of(found.proposal.field)
+    claim.record(
+        "note",
+        f"accepted/{args['version']}",
+        sentence=f"{decision.actor} accepted a proposal. {found.sentence}",
+        rule=rule,
+        line=line,
+        field=field.name,
+        before=masked(read(kept.decided(), field, line)),
+        after=masked(found.proposal.value),
+    )
+    return _examine_again(decision, claim, kept.accept(found.proposal), payer, "proposal accepted", args)
+
+
+def undo_repair(decision: Decision, args: Args) -> Answer:
+    """``claim_id``, ``version``, ``rule``, ``reason``: take back a repair of form; the claim says it as before."""
+    claim, payer = _unsent(decision, args)
+    kept = claims.body(decision, claim)
+    rule, reason = _text(args, "rule"), _text(args, "reason")
+    if not any(repair.rule == rule for repair in claims.examined(decision, claim, kept, payer).repairs):
+        raise CommandError("That rule repaired nothing on this claim.", found=rule)
+    sentence = f"{decision.actor} took back a repair."
+    claim.record("note", f"undone/{args['version']}", sentence=sentence, rule=rule, reason=reason)
+    return _examine_again(decision, claim, kept.undo(rule), payer, "repair taken back", args)
+
+
+def _examine_again(
+    decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Payer, resolution: str, args: Args
+) -> Answer:
+    decision.close_items(resolution, claim_id=claim.row["id"], queue=("claim edits", "approval"))
+    claims.check_again(decision, claim, kept, payer, f"edits/{args['version']}")
+    return {"state": claim.state}
+
+
+def _unsent(decision: Decision, args: Args) -> tuple[OpenClaim, Payer]:
+    """A claim that can still be changed here, and its payer."""
+    claim = _claim(decision, args)
+    if claim.state not in UNSENT:
+        raise CommandError(f"This claim is {claim.state} and cannot be changed.", expected="a claim that was not sent")
+    payer = decision.config.payers.get(claim.row["payer_id"])
+    if payer is None:
+        raise CommandError("The practice's payer files do not know this payer any more.")
+    return claim, payer
 
 
 def release_charge(decision: Decision, args: Args) -> Answer:
@@ -236,6 +302,8 @@ _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
         approve_claim,
         hold_claim,
         rebill_claim,
+        accept_proposal,
+        undo_repair,
         release_charge,
         void_charge,
         write_off,

@@ -5,13 +5,15 @@ These are the models of ``config/*.toml``. Codes are strings: a code that looks 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hub.billing.rules.model import Rule
 from hub.core.units import Duration
 
 Npi = Annotated[str, Field(pattern=r"^\d{10}$", description="National provider identifier, ten digits.")]
@@ -80,6 +82,7 @@ class Partner(_File):
     ask_for_ta1: bool = True
     batch_every: Duration = Field(default=900.0, description="Business time between two batches.")
     max_claims: int = Field(default=500, ge=1, le=5000)
+    rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
 
 
 class Payer(_File):
@@ -94,7 +97,24 @@ class Payer(_File):
     member_id: str = Field(default="", description="Regular expression that member ids match.")
     accepts_replacement: bool = True
     timely_filing_days: int = 90
+    timely_filing_warning: int = Field(default=14, description="How many days before the limit a claim is warned of.")
+    patient_share: Literal["patient", "never"] = Field(
+        default="patient", description="Who owes what this payer leaves to the patient; never: nobody may be asked."
+    )
     source: str = ""
+    needs_taxonomy: bool = Field(default=False, description="Refuses claims without the practice's taxonomy code.")
+    needs_group: bool | None = Field(default=None, description="Wants the group number; unset: not known.")
+    needs_referral: bool | None = Field(default=None, description="Wants a referral number; unset: not known.")
+    needs_ndc: bool | None = Field(default=None, description="Wants the NDC of drugs; unset: not known.")
+    rendering: Literal["always", "when different"] = Field(
+        default="always", description="Whether a person who bills alone is also named as rendering provider."
+    )
+    roster: tuple[str, ...] | None = Field(default=None, description="NPIs of the providers enrolled with the payer.")
+    requires_auth: tuple[str, ...] | None = Field(default=None, description="Codes that want a prior authorisation.")
+    requires_documentation: tuple[str, ...] | None = Field(default=None, description="Codes that want an attachment.")
+    telehealth_modifiers: tuple[str, ...] | None = Field(default=None, examples=[["95", "93"]])
+    may_span_years: bool = Field(default=False, description="Takes a claim whose services lie in two years.")
+    rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
 
 
 class BillingPolicy(_File):
@@ -117,6 +137,13 @@ class BillingPolicy(_File):
     patient: tuple[str, ...] = Field(
         default=("PR-1", "PR-2", "PR-3"), description="Patient shares that need no person's look."
     )
+    patient_stops: tuple[str, ...] = Field(
+        default=("209", "303", "N781", "N782", "N783"),
+        description="Reason and remark codes that say that the patient may not be asked (qualified beneficiaries).",
+    )
+    variance_tolerance: Decimal = Field(
+        default=Decimal("1.00"), ge=0, description="How much less than its contract a payer may allow unremarked."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +156,10 @@ class BillingConfig:
     partners: dict[str, Partner]
     payers: dict[str, Payer]
     fees: dict[str, Decimal]  # by code, from config/fees.csv; may be empty
+    site_rules: tuple[Rule, ...] = ()  # of config/rules/*.toml
+    checks: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)  # what rules call, by "module:function"
+    bundle: str = ""  # the version of the site's files
+    contracts: dict[tuple[str, str], Decimal] = field(default_factory=dict)  # by payer and code, for one unit
 
     def provider(self, npi: str) -> Provider | None:
         """The practice's provider of that NPI."""

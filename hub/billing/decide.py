@@ -9,11 +9,13 @@ from typing import Any
 from hub.billing import (
     acknowledgements,
     appointments,
+    bank,
     batches,
     charges,
     commands,
     delivered,
     merges,
+    remittances,
     visits,
 )
 from hub.billing.config import BillingConfig
@@ -38,6 +40,8 @@ _DUE: dict[str, Callable[[Decision, Row], None]] = {
     "orphan": charges.give_up_waiting,
     "batch": batches.build,
     "delivered": delivered.note,
+    "remittance": remittances.resume,
+    "bank": bank.look_again,
 }
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
 
 from hub.billing.config import BillingConfig
 from hub.core.clock import BusinessClock
@@ -71,7 +72,7 @@ class Decision:
 
     def row(self, table: str, **equals: Any) -> Row | None:
         """The one row of *table* in which every named column has the value given, or None."""
-        names = [column.name for column in metadata.tables[table].primary_key]
+        names = _key_of(table)
         if len(equals) == len(names) and all(name in equals for name in names):
             known = self._rows.get(table, {}).get(tuple(equals[name] for name in names))
             if known is not None:
@@ -85,18 +86,11 @@ class Decision:
         A tuple stands for any of its values. What is returned is shared: change a row through
         :meth:`update` only.
         """
-        definition = metadata.tables[table]
         question = (table, limit, order_by, *sorted(equals.items()))
         if question not in self._answers:
-            statement = select(definition).where(
-                *(
-                    definition.c[name].in_(value) if isinstance(value, tuple) else definition.c[name] == value
-                    for name, value in equals.items()
-                )
-            )
-            if order_by:
-                statement = statement.order_by(definition.c[order_by])
-            found = self.connection.execute(statement.limit(limit)).mappings()
+            statement = _question(table, tuple((name, _kind(value)) for name, value in equals.items()), order_by, limit)
+            values = {name: value for name, value in equals.items() if value is not None}
+            found = self.connection.execute(statement, values).mappings()
             self._answers[question] = [self._keep(table, dict(row)) for row in found]
         known = self._rows.get(table, {})
         keys = dict.fromkeys((*self._answers[question], *self._changed.get(table, ())))
@@ -128,14 +122,13 @@ class Decision:
     def update(self, table: str, row: Row, **values: Any) -> None:
         """Change *row*, which :meth:`row`, :meth:`rows` or :meth:`insert` returned."""
         row.update(values)
-        names = [column.name for column in metadata.tables[table].primary_key]
-        key = {name: row[name] for name in names}
+        key = {name: row[name] for name in _key_of(table)}
         self._changed.setdefault(table, {})[tuple(key.values())] = None
         if (table, tuple(key.values())) not in self._new:
             self.changes.update(table, key, row["version"], **values)
 
     def _keep(self, table: str, row: Row) -> tuple[Any, ...]:
-        key = tuple(row[column.name] for column in metadata.tables[table].primary_key)
+        key = tuple(row[name] for name in _key_of(table))
         self._rows.setdefault(table, {}).setdefault(key, row)
         return key
 
@@ -227,6 +220,34 @@ class Decision:
             self.later(kind=kind, key=key, business_at=business_at, subject_id=subject_id, subject=subject)
         else:
             self.update("due", found, business_at=business_at, done=False)
+
+
+@cache
+def _key_of(table: str) -> tuple[str, ...]:
+    """The names of the primary key's columns."""
+    return tuple(column.name for column in metadata.tables[table].primary_key)
+
+
+def _kind(value: object) -> str:
+    """How *value* is compared: one of several, nothing, or equal."""
+    return "in" if isinstance(value, tuple) else "null" if value is None else "equal"
+
+
+@lru_cache(maxsize=512)
+def _question(table: str, conditions: tuple[tuple[str, str], ...], order_by: str, limit: int | None) -> Select[Any]:
+    """The statement of :meth:`Decision.rows`; kept, because making one costs more than running it."""
+    definition = metadata.tables[table]
+    tests: list[ColumnElement[bool]] = []
+    for name, kind in conditions:
+        column = definition.c[name]
+        if kind == "in":
+            tests.append(column.in_(bindparam(name, expanding=True)))
+        else:
+            tests.append(column.is_(None) if kind == "null" else column == bindparam(name))
+    statement = select(definition).where(*tests)
+    if order_by:
+        statement = statement.order_by(definition.c[order_by])
+    return statement.limit(limit)
 
 
 def detail(**facts: Any) -> str:

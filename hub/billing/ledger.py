@@ -52,7 +52,10 @@ class LedgerError(HubError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posting:
-    """One side of an entry, in cents: debit positive, credit negative."""
+    """One side of an entry, in cents: debit positive, credit negative.
+
+    *reference* says where the amount stands: the segment of an 835 for a payment, its trace for a deposit.
+    """
 
     account: str
     amount_cents: int
@@ -64,9 +67,15 @@ class Posting:
     reference: str = ""
 
 
-def mirrored(postings: Sequence[Posting]) -> list[Posting]:
-    """The postings of the reversal of an entry that had *postings*."""
-    return [replace(posting, amount_cents=-posting.amount_cents) for posting in postings]
+def mirrored(postings: Sequence[Posting], reference: str = "") -> list[Posting]:
+    """The postings of the reversal of an entry that had *postings*.
+
+    *reference* is where what caused it stands, if that is known.
+    """
+    return [
+        replace(posting, amount_cents=-posting.amount_cents, reference=reference[:80] or posting.reference)
+        for posting in postings
+    ]
 
 
 def postings_of(connection: Connection, entry_id: int) -> list[Posting]:

@@ -12,10 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 
+from hub.billing import number_rules
 from hub.billing.decision import Decision
+from hub.billing.number_rules import normalised
 from hub.core.money import from_cents, shown, to_cents
 from hub.formats.x12.remittance import RemittanceClaim, RemittanceLine
 from hub.store.tables import claim, claim_line, coverage
@@ -23,7 +26,6 @@ from hub.store.tables import claim, claim_line, coverage
 SHORTEST_PREFIX = 5
 MOST_CANDIDATES = 50
 SHOWN_CANDIDATES = 5
-_LAST = "Z" * 20  # sorts after whatever may follow in a control number, in every collation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class BilledClaim:
     """One of our claims, as far as money is concerned."""
 
     id: int
+    chain_id: int
     control_number: str
     payer_id: str
     payer_claim_number: str
@@ -57,7 +60,10 @@ class BilledClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remitted:
-    """One claim of a remittance: its row, and what the payer said."""
+    """One claim of a remittance: its row, and what the payer said.
+
+    *attempt* tells a posting that follows an undone one from the first; the first has none.
+    """
 
     id: int
     version: int
@@ -66,6 +72,12 @@ class Remitted:
     payer_id: str
     payer_name: str
     claim: RemittanceClaim
+    attempt: str = ""
+
+    @property
+    def key(self) -> str:
+        """What makes the entries, events and items of this posting unique."""
+        return f"{self.id}{self.attempt}"
 
     @property
     def charge_cents(self) -> int:
@@ -169,13 +181,8 @@ def match_line(line: RemittanceLine, lines: Iterable[BilledLine], used: set[int]
     return None
 
 
-def normalised(number: str) -> str:
-    """A control number without what payers change in it: case, punctuation, leading zeros."""
-    return "".join(c for c in number.upper() if c.isascii() and c.isalnum()).lstrip("0")
-
-
 def _by_control_number(decision: Decision, remitted: Remitted) -> list[BilledClaim]:
-    return _billed_claims(decision, claim.c.control_number == remitted.claim.control_number)
+    return _with_lines(decision, _BY_NUMBER, {"number": remitted.claim.control_number})
 
 
 def _by_payer_claim_number(decision: Decision, remitted: Remitted) -> list[BilledClaim]:
@@ -191,6 +198,12 @@ def _by_normalised_number(decision: Decision, remitted: Remitted) -> list[Billed
         return []
     ranges = [and_(claim.c.control_number >= start, claim.c.control_number < f"{start}~") for start in starts]
     return _billed_claims(decision, or_(*ranges))
+
+
+def _by_payers_rule(decision: Decision, remitted: Remitted) -> list[BilledClaim]:
+    """Claims whose number is CLP01 without what this payer is known, and released, to put before or after it."""
+    numbers = number_rules.undone(decision, remitted.payer_id, remitted.claim.control_number)
+    return _billed_claims(decision, claim.c.control_number.in_(numbers)) if numbers else []
 
 
 def _by_line_number(decision: Decision, remitted: Remitted) -> list[BilledClaim]:
@@ -213,6 +226,7 @@ def _by_member(decision: Decision, remitted: Remitted) -> list[BilledClaim]:
 _RULES = (
     ("control number", _by_control_number),
     ("payer claim number", _by_payer_claim_number),
+    ("control number, as the payer writes it", _by_payers_rule),
     ("control number, repaired", _by_normalised_number),
     ("line control number", _by_line_number),
     ("member, day and charge", _by_member),
@@ -319,10 +333,22 @@ def _why_not(ranked: list[Candidate]) -> str:
     return f"{len(ranked)} claims come close, and none of them for sure."
 
 
+# Built once: making a statement costs more than running it.
+_CLAIMS = select(claim).order_by(claim.c.id.desc()).limit(MOST_CANDIDATES)
+_BY_NUMBER = _CLAIMS.where(claim.c.control_number == bindparam("number"))
+_LINES = (
+    select(claim_line)
+    .where(claim_line.c.claim_id.in_(bindparam("claims", expanding=True)))
+    .order_by(claim_line.c.claim_id, claim_line.c.ordinal)
+)
+
+
 def _billed_claims(decision: Decision, condition: ColumnElement[bool]) -> list[BilledClaim]:
-    rows = decision.connection.execute(
-        select(claim).where(condition).order_by(claim.c.id.desc()).limit(MOST_CANDIDATES)
-    ).all()
+    return _with_lines(decision, _CLAIMS.where(condition), {})
+
+
+def _with_lines(decision: Decision, statement: Select[Any], values: dict[str, Any]) -> list[BilledClaim]:
+    rows = decision.connection.execute(statement, values).all()
     if not rows:
         return []
     by_claim: dict[int, list[BilledLine]] = {row.id: [] for row in rows}
@@ -331,6 +357,7 @@ def _billed_claims(decision: Decision, condition: ColumnElement[bool]) -> list[B
     return [
         BilledClaim(
             id=row.id,
+            chain_id=row.chain_id,
             control_number=row.control_number,
             payer_id=row.payer_id,
             payer_claim_number=row.payer_claim_number or "",
@@ -346,11 +373,7 @@ def _billed_claims(decision: Decision, condition: ColumnElement[bool]) -> list[B
 
 
 def _billed_lines(decision: Decision, claims: list[int]) -> Iterator[tuple[int, BilledLine]]:
-    rows = decision.connection.execute(
-        select(claim_line)
-        .where(claim_line.c.claim_id.in_(claims))
-        .order_by(claim_line.c.claim_id, claim_line.c.ordinal)
-    )
+    rows = decision.connection.execute(_LINES, {"claims": claims})
     for row in rows:
         yield (
             row.claim_id,

@@ -12,22 +12,24 @@ the claim for information.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import bindparam, exists, func, select
 
-from hub.billing import events, ledger, results
+from hub.billing import events, ledger, number_rules, results, variance
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
-from hub.billing.matching import BilledClaim, BilledLine, Match, Remitted, billed_claim, find_claim, match_line
+from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim, find_claim
+from hub.billing.shares import LineShare, account_of, is_spared, line_shares, refusals
 from hub.core.errors import HubError
-from hub.core.money import from_cents, shown, to_cents
+from hub.core.money import from_cents, shown
 from hub.formats.x12 import records
-from hub.formats.x12.claim import Adjustment
 from hub.formats.x12.remittance import RemittanceClaim
 from hub.formats.x12.vocabulary import adjustment_reason
 from hub.store.tables import (
+    claim,
     coverage,
     ledger_entry,
     ledger_posting,
@@ -47,29 +49,6 @@ class PaymentError(HubError):
     code = "H620"
 
 
-@dataclass(slots=True)
-class LineShare:
-    """What a remittance says of one line of ours, in cents; adjustments are pairs of code (``CO-45``) and amount."""
-
-    line: BilledLine
-    paid_cents: int = 0
-    adjustments: list[tuple[str, int]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Money that the payer does not pay for a reason that a person must judge.
-
-    *where* says of what: ``line 2``, ``the claim``.
-    """
-
-    where: str
-    ordinal: int
-    codes: tuple[str, ...]
-    cents: int
-    charge_id: int | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of a claim of a remittance.
@@ -82,98 +61,6 @@ class Outcome:
     matched_by: str = ""
     reason: str | None = None
     reverses_id: int | None = None
-
-
-def allocate(cents: int, weights: Sequence[int]) -> list[int]:
-    """*cents* in proportion to *weights*, exact to the cent.
-
-    Each running total is rounded down, so the last share takes the rest.
-
-    Weights are charges and not negative. When all are zero, the first share takes everything.
-    """
-    total = sum(weights)
-    if not total:
-        return [cents, *[0] * (len(weights) - 1)] if weights else []
-    sign = -1 if cents < 0 else 1
-    shares, running, given = [], 0, 0
-    for weight in weights:
-        running += weight
-        upto = abs(cents) * running // total
-        shares.append(sign * (upto - given))
-        given = upto
-    return shares
-
-
-def line_shares(said: RemittanceClaim, lines: Sequence[BilledLine]) -> list[LineShare]:
-    """What *said* means for each of *lines*; the payments sum to CLP04 and the adjustments to all of CAS.
-
-    Whatever is said of the claim and not of a line (adjustments of loop 2100; everything, where there are
-    no SVC loops; a line that is none of ours) is shared out in proportion to the charges, see
-    :func:`allocate`.
-    """
-    shares = {line.ordinal: LineShare(line) for line in lines}
-    used: set[int] = set()
-    for service in said.lines:
-        line = match_line(service, lines, used)
-        if line is None:
-            _share_out(shares.values(), to_cents(service.paid), service.adjustments)
-            continue
-        used.add(line.ordinal)
-        share = shares[line.ordinal]
-        share.paid_cents += to_cents(service.paid)
-        share.adjustments += [(_code(each), to_cents(each.amount)) for each in service.adjustments]
-    whole = 0 if said.lines else to_cents(said.paid)
-    _share_out(shares.values(), whole, said.adjustments)
-    if said.lines:  # claim-level adjustments lower what the lines say was paid
-        lowered = sum(to_cents(each.amount) for each in said.adjustments)
-        _share_out(shares.values(), -lowered, ())
-    return list(shares.values())
-
-
-def _share_out(shares: Iterable[LineShare], paid_cents: int, adjustments: Iterable[Adjustment]) -> None:
-    takers = list(shares)
-    weights = [max(each.line.charge_cents, 0) for each in takers]
-    for share, cents in zip(takers, allocate(paid_cents, weights), strict=True):
-        share.paid_cents += cents
-    for adjustment in adjustments:
-        parts = allocate(to_cents(adjustment.amount), weights)
-        for share, cents in zip(takers, parts, strict=True):
-            if cents:
-                share.adjustments.append((_code(adjustment), cents))
-
-
-def refusals(said: RemittanceClaim, lines: Sequence[BilledLine], policy: BillingPolicy) -> list[Refusal]:
-    """The adjustments of *said* that stay open with the payer, by line.
-
-    Those of the claim itself come first, as ordinal 0.
-    """
-    found = []
-    used: set[int] = set()
-    groups: list[tuple[str, int, tuple[Adjustment, ...], int | None]] = [("the claim", 0, said.adjustments, None)]
-    for number, service in enumerate(said.lines, start=1):
-        line = match_line(service, lines, used)
-        if line is not None:
-            used.add(line.ordinal)
-        charge_id = line.charge_id if line else None
-        groups.append((f"line {line.ordinal if line else number}", number, service.adjustments, charge_id))
-    for where, ordinal, adjustments, charge_id in groups:
-        left = [each for each in adjustments if account_of(_code(each), policy) is None]
-        cents = sum(to_cents(each.amount) for each in left)
-        if cents > 0:
-            codes = tuple(dict.fromkeys(_code(each) for each in left))
-            found.append(Refusal(where=where, ordinal=ordinal, codes=codes, cents=cents, charge_id=charge_id))
-    return found
-
-
-def account_of(code: str, policy: BillingPolicy) -> str | None:
-    """The ledger account that takes an adjustment of *code* by itself; None when a person must judge it."""
-    if code in policy.contractual:
-        return ledger.CONTRACTUAL
-    if code in policy.other_adjustments:
-        return ledger.OTHER
-    if code in policy.patient and code.startswith("PR-"):
-        return ledger.PATIENT
-    return None
 
 
 def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
@@ -200,9 +87,64 @@ def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
 def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -> Outcome:
     """Post an unmatched payment to the claim that a person (the decision's actor) names.
 
-    Raises :class:`PaymentError` when there is no such payment, when it is posted already, or when this claim
-    cannot take it, and :class:`~hub.billing.events.UnknownClaimError`.
+    What the payer did to the claim's number is proposed as a rule. Raises :class:`PaymentError` when there is no such
+    payment, when it is posted already, or when this claim cannot take it, and
+    :class:`~hub.billing.events.UnknownClaimError`.
     """
+    remitted, state = _remitted(decision, remittance_claim_id)
+    if state not in {"unmatched", "held"}:
+        raise PaymentError(f"This payment is {state} already.")
+    events.open_claim(decision, claim_id)
+    match = Match(claim=billed_claim(decision, claim_id), rule=f"by hand: {decision.actor}"[:48])
+    outcome = post_claim(decision, remitted, match)
+    if outcome.state != "posted":
+        raise PaymentError(outcome.reason or "This claim cannot take the payment.")
+    store_outcome(decision, remitted, outcome)
+    _move_count(decision, remitted, 1)
+    decision.close_item(f"payment:{remitted.id}", "matched by hand")
+    if match.claim is not None:
+        theirs = remitted.claim.control_number
+        number_rules.learn(decision, remitted.payer_id, remitted.payer_name, theirs, match.claim.control_number)
+    return outcome
+
+
+def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
+    """Undo the posting of a payment to its claim: mirror entries, and the payment waits for a person again.
+
+    Raises :class:`PaymentError` when it is not posted, takes back another one, or was taken back itself.
+    """
+    remitted, state = _remitted(decision, remittance_claim_id)
+    row = decision.row("remittance_claim", id=remittance_claim_id)
+    if state != "posted" or row is None or row["claim_id"] is None:
+        raise PaymentError(f"This payment is {state}, so there is no match to undo.")
+    ours = billed_claim(decision, row["claim_id"])
+    if remitted.id not in {each.id for each in standing(decision, ours.id)}:
+        raise PaymentError("This payment was taken back, or takes back another one; its match cannot be undone.")
+    for entry in _standing_entries(decision, ours, remitted.id):
+        ledger.post(
+            decision,
+            key=f"reversal:{entry}",
+            kind="reversal",
+            postings=ledger.mirrored(ledger.postings_of(decision.connection, entry), remitted.claim.where),
+            claim_id=ours.id,
+            remittance_id=remitted.remittance_id,
+            remittance_claim_id=remitted.id,
+            reverses_id=entry,
+            rule="match undone",
+            memo=reason,
+        )
+    decision.close_items("the match was undone", claim_id=ours.id, remittance_claim_id=remitted.id)
+    store_outcome(decision, remitted, Outcome(state="unmatched", reason="A person undid its match."))
+    _move_count(decision, remitted, -1)
+    _open_payment_item(decision, remitted, "unmatched payment", "A person undid its match.")
+    opened = events.open_claim(decision, ours.id)
+    decision.update("claim", opened.row)  # its version guards the balance that was read here
+    opened.record("reversal", f"undone:{remitted.id}:{remitted.version}", trace=remitted.trace)
+    results.send(decision, remitted, ours, line_shares(remitted.claim, ours.lines), undone=True)
+
+
+def _remitted(decision: Decision, remittance_claim_id: int) -> tuple[Remitted, str]:
+    """The stored payment and its state. Raises :class:`PaymentError` when there is none."""
     row = decision.connection.execute(
         select(remittance_claim, remittance.c.trace, remittance.c.payer_id, remittance.c.payer_name)
         .join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
@@ -210,9 +152,7 @@ def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -
     ).one_or_none()
     if row is None:
         raise PaymentError("There is no such payment.", found=str(remittance_claim_id))
-    if row.state not in {"unmatched", "held"}:
-        raise PaymentError(f"This payment is {row.state} already.")
-    events.open_claim(decision, claim_id)
+    was_posted = decision.row("ledger_entry", entry_key=f"payment:{row.id}") is not None
     remitted = Remitted(
         id=row.id,
         version=row.version,
@@ -221,22 +161,21 @@ def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -
         payer_id=row.payer_id,
         payer_name=row.payer_name,
         claim=records.from_plain(RemittanceClaim, decision.unseal("remittance_claim", row.body)),
+        attempt=f":{row.version}" if was_posted else "",
     )
-    match = Match(claim=billed_claim(decision, claim_id), rule=f"by hand: {decision.actor}"[:48])
-    outcome = post_claim(decision, remitted, match)
-    if outcome.state != "posted":
-        raise PaymentError(outcome.reason or "This claim cannot take the payment.")
-    store_outcome(decision, remitted, outcome)
-    whole = decision.row("remittance", id=row.remittance_id)
+    return remitted, str(row.state)
+
+
+def _move_count(decision: Decision, remitted: Remitted, posted: int) -> None:
+    """Count *posted* more of the remittance's claims as posted, and so many fewer as held."""
+    whole = decision.row("remittance", id=remitted.remittance_id)
     assert whole is not None
     decision.update(
         "remittance",
         whole,
-        claims_held=whole["claims_held"] - 1,
-        claims_posted=whole["claims_posted"] + 1,
+        claims_held=whole["claims_held"] - posted,
+        claims_posted=whole["claims_posted"] + posted,
     )
-    decision.close_item(f"payment:{row.id}", "matched by hand")
-    return outcome
 
 
 def store_outcome(decision: Decision, remitted: Remitted, outcome: Outcome) -> None:
@@ -259,11 +198,12 @@ def store_outcome(decision: Decision, remitted: Remitted, outcome: Outcome) -> N
 def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     said, policy = remitted.claim, decision.config.policy
     second = said.status in SECONDARY and _paid_by_another(decision, remitted, ours)
+    spared = is_spared(said, policy, decision.config.payers.get(remitted.payer_id))
     shares = line_shares(said, ours.lines)
-    postings = [each for share in shares for each in _postings(remitted, ours, share, policy, second)]
+    postings = [each for share in shares for each in _postings(remitted, ours, share, policy, second, spared)]
     ledger.post(
         decision,
-        key=f"payment:{remitted.id}",
+        key=f"payment:{remitted.key}",
         kind="payment",
         postings=postings,
         claim_id=ours.id,
@@ -274,7 +214,9 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     moved = -sum(each.amount_cents for each in postings if each.account == ledger.PAYER)
     left = _receivable(decision, ours) - moved
     to_patient = sum(each.amount_cents for each in postings if each.account == ledger.PATIENT)
-    _report_refusals(decision, remitted, ours)
+    _report_refusals(decision, remitted, ours, spared)
+    if not second:
+        variance.report(decision, remitted, ours)
     if left < 0:
         _report_overpayment(decision, remitted, ours, -left)
     if to_patient > 0 and said.status not in FORWARDED:
@@ -285,7 +227,7 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     decision.update("claim", opened.row)  # its version guards the balance that was read here
     opened.record(
         "correction" if opened.state == "reversed" else "remit",
-        f"remit:{remitted.id}",
+        f"remit:{remitted.key}",
         outcome=outcome,
         payer_claim_number=said.payer_claim_control_number[:64],
         trace=remitted.trace,
@@ -296,7 +238,7 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
 
 
 def _postings(
-    remitted: Remitted, ours: BilledClaim, share: LineShare, policy: BillingPolicy, second: bool
+    remitted: Remitted, ours: BilledClaim, share: LineShare, policy: BillingPolicy, second: bool, spared: bool
 ) -> list[ledger.Posting]:
     """The postings of one line.
 
@@ -313,13 +255,13 @@ def _postings(
             charge_id=share.line.charge_id,
             payer_id=payer_id,
             code=code,
-            reference=remitted.trace,
+            reference=share.where[:80],
         )
 
     owing = ledger.PATIENT if second else ledger.PAYER
     made = [posting(ledger.CLEARING, share.paid_cents, remitted.payer_id)]
     for code, cents in share.adjustments:
-        account = account_of(code, policy)
+        account = account_of(code, policy, spared=spared)
         if account is None or (second and account != ledger.CONTRACTUAL):
             continue
         made.append(posting(account, cents, ours.payer_id, code))
@@ -329,33 +271,58 @@ def _postings(
 
 def _paid_by_another(decision: Decision, remitted: Remitted, ours: BilledClaim) -> bool:
     """Say whether another payer's payment of this claim stands."""
-    found = select(remittance_claim.c.id).join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
-    found = found.where(
-        remittance_claim.c.claim_id == ours.id,
-        remittance_claim.c.state == "posted",
-        remittance_claim.c.status != REVERSAL,
-        remittance.c.payer_id != remitted.payer_id,
-        ~_is_reversed(),
+    return any(each.payer_id != remitted.payer_id for each in standing(decision, ours.id))
+
+
+def standing(decision: Decision, claim_id: int) -> list[Any]:
+    """The payments of a claim that are posted and were not taken back, newest first.
+
+    Rows of ``id``, ``status``, ``payer_claim_number``, the amounts, ``trace`` and ``payer_id``.
+    """
+    rows = decision.connection.execute(_POSTED, {"claim": claim_id}).all()
+    taken_back = {row.reverses_id for row in rows}
+    return [row for row in rows if row.status != REVERSAL and row.id not in taken_back]
+
+
+# Built once: making a statement costs more than running it.
+_POSTED = (
+    select(
+        remittance_claim.c.id,
+        remittance_claim.c.reverses_id,
+        remittance_claim.c.status,
+        remittance_claim.c.payer_claim_number,
+        remittance_claim.c.charge_cents,
+        remittance_claim.c.paid_cents,
+        remittance_claim.c.patient_cents,
+        remittance.c.trace,
+        remittance.c.payer_id,
     )
-    return decision.connection.execute(found.limit(1)).first() is not None
+    .join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
+    .where(remittance_claim.c.claim_id == bindparam("claim"), remittance_claim.c.state == "posted")
+    .order_by(remittance_claim.c.id.desc())
+)
+_RECEIVABLE = select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
+    ledger_posting.c.claim_id == bindparam("claim"), ledger_posting.c.account == ledger.PAYER
+)
 
 
 def _receivable(decision: Decision, ours: BilledClaim) -> int:
     """What the payer owes for the claim before this decision, in cents."""
-    total = select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
-        ledger_posting.c.claim_id == ours.id, ledger_posting.c.account == ledger.PAYER
-    )
-    return int(decision.connection.execute(total).scalar_one())
+    return int(decision.connection.execute(_RECEIVABLE, {"claim": ours.id}).scalar_one())
 
 
-def _report_refusals(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
-    for each in refusals(remitted.claim, ours.lines, decision.config.policy):
+def _report_refusals(decision: Decision, remitted: Remitted, ours: BilledClaim, spared: bool) -> None:
+    for each in refusals(remitted.claim, ours.lines, decision.config.policy, spared=spared):
         why = " ".join(f"{adjustment_reason(code.partition('-')[2]).rstrip('.')} ({code})." for code in each.codes)
         who = remitted.payer_name or "The payer"
+        if spared and any(code.startswith("PR-") for code in each.codes):
+            why += " The patient may not be asked for it."
+        if each.kind == "bundled line":
+            why += " It is paid with another line of the claim."
         decision.open_item(
             queue="denials",
-            key=f"denial:{remitted.id}:{each.ordinal}",
-            kind="denied claim" if each.ordinal == 0 else "denied line",
+            key=f"denial:{remitted.key}:{each.ordinal}",
+            kind=each.kind,
             sentence=f"{who} does not pay {shown(from_cents(each.cents))} of {each.where}: {why}",
             money_cents=each.cents,
             rule=each.codes[0],
@@ -380,7 +347,7 @@ def _remarks(said: RemittanceClaim, ordinal: int) -> list[str]:
 def _report_overpayment(decision: Decision, remitted: Remitted, ours: BilledClaim, cents: int) -> None:
     decision.open_item(
         queue="credits",
-        key=f"overpaid:{remitted.id}",
+        key=f"overpaid:{remitted.key}",
         kind="overpaid claim",
         sentence=(
             f"{remitted.payer_name or 'The payer'} has paid {shown(from_cents(cents))} more than was open "
@@ -411,7 +378,7 @@ def _report_secondary(decision: Decision, remitted: Remitted, ours: BilledClaim,
     payer = decision.config.payers.get(other)
     decision.open_item(
         queue="secondary",
-        key=f"secondary:{remitted.id}",
+        key=f"secondary:{remitted.key}",
         kind="secondary balance",
         sentence=(
             f"{shown(from_cents(cents))} was left to the patient, who has another insurance, "
@@ -431,7 +398,12 @@ def _report_secondary(decision: Decision, remitted: Remitted, ours: BilledClaim,
 
 def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: str) -> Outcome:
     """Post the mirror of every entry that the payment taken back has caused, people's later moves of it included."""
-    original = _payment_taken_back(decision, remitted, ours)
+    original = None
+    for claim_id in _chain(decision, ours):
+        original = _payment_taken_back(decision, remitted, claim_id)
+        if original is not None:
+            ours = ours if claim_id == ours.id else billed_claim(decision, claim_id)
+            break
     if original is None:
         reason = "No posted payment of this claim has these amounts, so there is nothing to take back."
         _open_payment_item(decision, remitted, "reversal without payment", reason, claim_id=ours.id)
@@ -441,7 +413,7 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
             decision,
             key=f"reversal:{entry}",  # an entry is taken back once, whoever decides it at the same time
             kind="reversal",
-            postings=ledger.mirrored(ledger.postings_of(decision.connection, entry)),
+            postings=ledger.mirrored(ledger.postings_of(decision.connection, entry), remitted.claim.where),
             claim_id=ours.id,
             remittance_id=remitted.remittance_id,
             remittance_claim_id=remitted.id,
@@ -456,27 +428,26 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
     return Outcome(state="posted", claim_id=ours.id, matched_by=rule, reverses_id=original)
 
 
-def _payment_taken_back(decision: Decision, remitted: Remitted, ours: BilledClaim) -> int | None:
-    """The newest posted payment of the claim with the same amounts that still stands.
+def _payment_taken_back(decision: Decision, remitted: Remitted, claim_id: int) -> int | None:
+    """The newest payment of the claim with the same amounts that still stands.
 
     The payer's own number decides first.
     """
-    rows = decision.connection.execute(
-        select(remittance_claim.c.id, remittance_claim.c.payer_claim_number)
-        .where(
-            remittance_claim.c.claim_id == ours.id,
-            remittance_claim.c.state == "posted",
-            remittance_claim.c.status != REVERSAL,
-            remittance_claim.c.charge_cents == -remitted.charge_cents,
-            remittance_claim.c.paid_cents == -remitted.paid_cents,
-            ~_is_reversed(),
-        )
-        .order_by(remittance_claim.c.id.desc())
-    ).all()
+    rows = [
+        row
+        for row in standing(decision, claim_id)
+        if row.charge_cents == -remitted.charge_cents and row.paid_cents == -remitted.paid_cents
+    ]
     number = remitted.claim.payer_claim_control_number
     same_number = [row for row in rows if row.payer_claim_number == number]
     chosen = same_number or rows
     return int(chosen[0].id) if chosen else None
+
+
+def _chain(decision: Decision, ours: BilledClaim) -> list[int]:
+    """The ids of the claims that replaced each other, *ours* first: payers reverse under any of their numbers."""
+    ids = decision.connection.execute(select(claim.c.id).where(claim.c.chain_id == ours.chain_id))
+    return sorted(ids.scalars(), key=lambda each: (each != ours.id, -each))
 
 
 def _standing_entries(decision: Decision, ours: BilledClaim, remittance_claim_id: int) -> list[int]:
@@ -494,36 +465,22 @@ def _standing_entries(decision: Decision, ours: BilledClaim, remittance_claim_id
     return list(rows.scalars())
 
 
-def _is_reversed() -> ColumnElement[bool]:
-    """The condition that a later, posted reversal names the row of `remittance_claim` at hand."""
-    later = remittance_claim.alias("later")
-    return exists().where(
-        later.c.claim_id == remittance_claim.c.claim_id,  # the index that makes this a short look
-        later.c.reverses_id == remittance_claim.c.id,
-        later.c.state == "posted",
-    )
-
-
 # ---------------------------------------------------------------- what cannot be posted
 
 
 def _posted_before(decision: Decision, remitted: Remitted, ours: BilledClaim) -> bool:
     """Say whether the same decision of the same payment stands posted already."""
-    found = select(remittance_claim.c.id).join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
-    found = found.where(
-        remittance_claim.c.claim_id == ours.id,
-        remittance_claim.c.id != remitted.id,
-        remittance_claim.c.state == "posted",
-        remittance_claim.c.status == remitted.claim.status,
-        remittance_claim.c.payer_claim_number == remitted.claim.payer_claim_control_number,
-        remittance_claim.c.charge_cents == remitted.charge_cents,
-        remittance_claim.c.paid_cents == remitted.paid_cents,
-        remittance_claim.c.patient_cents == remitted.patient_cents,
-        remittance.c.trace == remitted.trace,
-        remittance.c.payer_id == remitted.payer_id,
-        ~_is_reversed(),
+    said = remitted.claim
+    mine = (
+        said.status,
+        said.payer_claim_control_number,
+        remitted.charge_cents,
+        remitted.paid_cents,
+        remitted.patient_cents,
+        remitted.trace,
+        remitted.payer_id,
     )
-    return decision.connection.execute(found.limit(1)).first() is not None
+    return any(tuple(row)[2:] == mine for row in standing(decision, ours.id) if row.id != remitted.id)
 
 
 def _repeated(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: str) -> Outcome:
@@ -577,23 +534,20 @@ def _open_payment_item(
             "trace": remitted.trace,
             "candidates": list(candidates),
         },
+        again=True,
         claim_id=claim_id,
         remittance_id=remitted.remittance_id,
         remittance_claim_id=remitted.id,
     )
 
 
-def _code(adjustment: Adjustment) -> str:
-    return f"{adjustment.group}-{adjustment.reason}"
-
-
 def post_next(decision: Decision, remitted: Remitted, touched: set[int]) -> Outcome | None:
     """Match and post *remitted*; None when its claim is among *touched*, so that a later decision must take it up."""
     match = find_claim(decision, remitted)
     if match.claim is not None:
-        if match.claim.id in touched:
+        if match.claim.chain_id in touched:
             return None
-        touched.add(match.claim.id)
+        touched.add(match.claim.chain_id)
     outcome = post_claim(decision, remitted, match)
     store_outcome(decision, remitted, outcome)
     return outcome

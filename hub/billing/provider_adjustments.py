@@ -7,14 +7,17 @@ Source: X221A1, section 1.10.2.9 and PLB.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, or_, select
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection, or_, select
 
 from hub.billing import ledger
 from hub.billing.decision import Decision
 from hub.billing.posting import REVERSAL
 from hub.core.money import from_cents, shown, to_cents
 from hub.formats.x12.remittance import ProviderAdjustment
-from hub.store.tables import claim, ledger_posting, remittance_claim
+from hub.store.tables import claim, forwarded_balance, remittance_claim
 
 TAKE_BACK = "WO"
 FORWARDED_BALANCE = "FB"
@@ -55,23 +58,64 @@ def post_all(
             remittance_id=remittance_id,
             rule=each.reason,
         )
+        if each.reason == FORWARDED_BALANCE:
+            decision.insert(
+                "forwarded_balance",
+                remittance_id=remittance_id,
+                number=number,
+                payer_id=payer_id,
+                provider=each.provider[:50],
+                reference=reference,
+                amount_cents=cents,
+                posted_on=decision.today,
+            )
         if not _explains_itself(each, claim_id):
             _report(decision, remittance_id, number, payer_name, each)
 
 
-def forwarded_balances(connection: Connection) -> dict[str, int]:
-    """What each payer still holds back or has advanced by FB, in cents; a payer whose balances met is left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """What a payer carries forward for one provider; it must come to nothing in the end.
 
-    Negative: the payer paid that much too much by its own account, and will take it out of a later payment.
+    Negative *cents*: the payer paid that much too much by its own account, and will take it out of a later payment.
+    *since* is the day of the first adjustment after the balances last met.
     """
-    total = func.sum(ledger_posting.c.amount_cents)
+
+    payer_id: str
+    provider: str
+    cents: int
+    since: str
+
+    @property
+    def amount(self) -> Decimal:
+        """The balance in dollars."""
+        return from_cents(self.cents)
+
+
+def forwarded_balances(connection: Connection) -> list[Forwarded]:
+    """Each payer's and provider's forwarded balance (PLB FB) that does not come to nothing, in their order."""
     rows = connection.execute(
-        select(ledger_posting.c.payer_id, total)
-        .where(ledger_posting.c.account == ledger.PROVIDER_LEVEL, ledger_posting.c.code == FORWARDED_BALANCE)
-        .group_by(ledger_posting.c.payer_id)
-        .having(total != 0)
+        select(
+            forwarded_balance.c.payer_id,
+            forwarded_balance.c.provider,
+            forwarded_balance.c.amount_cents,
+            forwarded_balance.c.posted_on,
+        ).order_by(
+            forwarded_balance.c.payer_id,
+            forwarded_balance.c.provider,
+            forwarded_balance.c.remittance_id,
+            forwarded_balance.c.number,
+        )
     )
-    return {payer_id: int(cents) for payer_id, cents in rows}
+    balances: dict[tuple[str, str], tuple[int, str]] = {}
+    for payer_id, provider, cents, posted_on in rows:
+        before, since = balances.get((payer_id, provider), (0, ""))
+        balances[payer_id, provider] = (before + cents, since if before else posted_on)
+    return [
+        Forwarded(payer_id=payer_id, provider=provider, cents=cents, since=since)
+        for (payer_id, provider), (cents, since) in balances.items()
+        if cents
+    ]
 
 
 def _explains_itself(adjustment: ProviderAdjustment, claim_id: int | None) -> bool:

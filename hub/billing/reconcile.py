@@ -15,8 +15,19 @@ from sqlalchemy import Connection, case, func, select
 
 from hub.billing import ledger
 from hub.billing.accounts import Money, totals
+from hub.billing.provider_adjustments import FORWARDED_BALANCE, Forwarded, forwarded_balances
+from hub.billing.stages import Stage, stages
 from hub.core.money import from_cents, shown
-from hub.store.tables import charge, claim, claim_line, ledger_entry, ledger_posting, remittance, remittance_claim
+from hub.store.tables import (
+    charge,
+    claim,
+    claim_line,
+    forwarded_balance,
+    ledger_entry,
+    ledger_posting,
+    remittance,
+    remittance_claim,
+)
 
 UNPOSTED = ("staged", "held", "unmatched", "duplicate")
 _TAKEN = ("staged", "posting", "posted")
@@ -47,8 +58,8 @@ class Figures:
     *charges* says where everything charged has gone. *cash* is what payers transferred; *unapplied* is the
     part of it that waits for a person in ``clearing``; *provider_level* is what payers took (positive) or
     gave outside claims, *interest* what they paid for being late (positive). *held* is what remittances
-    held whole would bring: it is in no account. ``cash = charges.paid + unapplied - provider_level +
-    interest`` for payers' money.
+    held whole would bring: it is in no account. *forwarded* is what payers carry to their next payments.
+    ``cash = charges.paid + unapplied - provider_level + interest`` for payers' money.
     """
 
     charges: Money
@@ -61,6 +72,7 @@ class Figures:
     interest: Decimal
     held: Decimal
     held_remittances: int
+    forwarded: tuple[Forwarded, ...]
     differences: tuple[Difference, ...]
 
     @property
@@ -100,7 +112,62 @@ def figures(connection: Connection) -> Figures:
         interest=-of(ledger.INTEREST) + 0,
         held=from_cents(int(held_cents)),
         held_remittances=int(held),
+        forwarded=tuple(forwarded_balances(connection)),
         differences=tuple(differences(connection)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Where everything of a day, or everything there is, stands: the way through the stations, and the whole books."""
+
+    day: str
+    stages: tuple[Stage, ...]
+    figures: Figures
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is lost on the way and the books have no difference."""
+        return self.figures.ok and all(stage.ok for stage in self.stages)
+
+
+def report(connection: Connection, day: str = "") -> Report:
+    """Reconcile what was received on *day* (ISO text), or everything, in one read snapshot."""
+    return Report(day=day, stages=stages(connection, day), figures=figures(connection))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a posted amount comes from: the segment of the file (*place*) and what leads to it."""
+
+    entry_id: int
+    message_id: int | None
+    remittance_id: int | None
+    remittance_claim_id: int | None
+    trace: str
+    place: str
+
+
+def origin(connection: Connection, entry_id: int, ordinal: int) -> Origin | None:
+    """Where the posting *ordinal* of an entry comes from; None when there is no such posting.
+
+    A payment's place is the SVC or CLP that says it, as ``ISA 000000101, segment 12 SVC``.
+    """
+    row = connection.execute(
+        select(ledger_entry, ledger_posting.c.reference, remittance.c.trace)
+        .join(ledger_posting, ledger_posting.c.entry_id == ledger_entry.c.id)
+        .outerjoin(remittance, remittance.c.id == ledger_entry.c.remittance_id)
+        .where(ledger_entry.c.id == entry_id, ledger_posting.c.ordinal == ordinal)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Origin(
+        entry_id=row.id,
+        message_id=row.message_id,
+        remittance_id=row.remittance_id,
+        remittance_claim_id=row.remittance_claim_id,
+        trace=row.trace or "",
+        place=row.reference,
     )
 
 
@@ -111,6 +178,7 @@ def differences(connection: Connection) -> Iterator[Difference]:
     yield from _claims(connection)
     yield from _clearing(connection)
     yield from _cash(connection)
+    yield from _forwarded(connection)
 
 
 def _entries(connection: Connection) -> Iterator[Difference]:
@@ -213,6 +281,24 @@ def _cash(connection: Connection) -> Iterator[Difference]:
     ).scalar_one()
     if expected != found:
         yield _difference("cash", None, "what the remittances brought", int(expected), int(found))
+
+
+def _forwarded(connection: Connection) -> Iterator[Difference]:
+    """What payers carry forward is the same by provider as in the ledger."""
+    in_ledger = (
+        select(ledger_posting.c.payer_id, func.sum(ledger_posting.c.amount_cents))
+        .where(ledger_posting.c.account == ledger.PROVIDER_LEVEL, ledger_posting.c.code == FORWARDED_BALANCE)
+        .group_by(ledger_posting.c.payer_id)
+    )
+    by_provider = select(forwarded_balance.c.payer_id, func.sum(forwarded_balance.c.amount_cents)).group_by(
+        forwarded_balance.c.payer_id
+    )
+    booked = {payer_id: int(cents) for payer_id, cents in connection.execute(in_ledger)}
+    kept = {payer_id: int(cents) for payer_id, cents in connection.execute(by_provider)}
+    for payer_id in sorted({*booked, *kept}):
+        expected, found = booked.get(payer_id, 0), kept.get(payer_id, 0)
+        if expected != found:
+            yield _difference("payer", None, f"what {payer_id} carries forward", expected, found)
 
 
 def _difference(kind: str, subject_id: int | None, what: str, expected: int, found: int) -> Difference:

@@ -1,36 +1,29 @@
 """835 files become remittances: recognised when they come again, balanced whole, then posted claim by claim.
 
-A remittance is taken in two movements. :func:`stage` decides about the whole: a copy of one that was taken
-in changes nothing; one that does not add up to the cent, or is not for us, is **held whole**; any other is
-stored with its claims and its deposit. :func:`continue_posting` then posts a bounded number of claims per
-decision, so that a large file never blocks the store. Both may be repeated after a crash: rows and entries
-are unique by remittance and ordinal.
+A remittance is taken in two movements, each in as many decisions as it needs, so that a large file never blocks the
+store. :func:`go_on` reads it, judges the whole (a copy of one that was taken in changes nothing; one that does not
+add up to the cent, or is not for us, is **held whole**), stores its claims and its deposit, and then posts a bounded
+number of claims at a time. All of it may be repeated after a crash: rows and entries are unique by remittance and
+ordinal.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from hub.billing import ledger, posting, provider_adjustments
+from hub.billing import bank, ledger, posting, provider_adjustments, remittance_sources
 from hub.billing.decision import Decision
 from hub.billing.matching import Remitted
-from hub.core.money import shown, to_cents
+from hub.billing.posting import PaymentError
+from hub.billing.remittance_sources import Reading
+from hub.core.money import from_cents, shown, to_cents
 from hub.formats.x12 import records
 from hub.formats.x12.claim import Organisation
-from hub.formats.x12.envelope import Transaction
-from hub.formats.x12.remittance import (
-    Balance,
-    ProviderAdjustment,
-    Remittance,
-    RemittanceClaim,
-    RemittanceHeader,
-    balance,
-    read_835,
-)
+from hub.formats.x12.remittance import ProviderAdjustment, RemittanceClaim, RemittanceHeader
 from hub.store.changes import Row
 from hub.store.tables import remittance_claim as claim_table
 
@@ -38,6 +31,8 @@ CLAIMS_STAGED_AT_ONCE = 100
 CLAIMS_POSTED_AT_ONCE = 10
 LINES_POSTED_AT_ONCE = 100
 QUEUE = "unbalanced remittances"
+REUSED = "payment number used before"
+RELEASABLE = frozenset({REUSED, "no payment", "other payee"})
 _TAKEN = ("staged", "posting", "posted")
 
 
@@ -49,60 +44,135 @@ class _Fault:
     sentence: str
 
 
-def stage(decision: Decision, transaction: Transaction, ordinal: int) -> None:
-    """Take in *transaction*, the 835 that is the *ordinal*-th ST of the decision's message.
+def go_on(decision: Decision) -> None:
+    """Do the next piece of work on the 835s of the decision's message; not *complete* while any remains.
 
-    Stages at most one remittance per decision, because the next one must see what this one did: the
-    decision is then not *complete*, and the same call is made again. Raises
-    :class:`~hub.formats.x12.errors.WrongTransactionError` for a transaction of another kind.
+    Judges at most one remittance per decision, because the next one must see what this one did.
     """
-    if not decision.complete:
+    source = remittance_sources.unfinished(decision)
+    if source is not None:
+        decision.complete = False
+        reading = remittance_sources.read_on(decision, source)
+        if reading is not None:
+            _judge(decision, source, reading)
         return
-    known = decision.row("remittance", message_id=decision.message_id, ordinal=ordinal)
-    if known is not None:
-        if known["state"] == "staged":
-            _stage_more(decision, known, read_835(transaction))
-        return
-    remittance = read_835(transaction)
-    payer_id = _payer_id(decision, remittance.header)
-    digest = _content_digest(decision, remittance, payer_id)
-    row = _new_row(decision, remittance, transaction, ordinal, payer_id, digest)
-    earlier = decision.rows("remittance", content_digest=digest)
+    rows = decision.rows(
+        "remittance", message_id=decision.message_id, state=("staged", "posting"), order_by="ordinal", limit=2
+    )
+    if rows:
+        _move_on(decision, rows[0])
+        if rows[0]["state"] != "posted" or len(rows) > 1:
+            decision.complete = False
+
+
+def resume(decision: Decision, due: Row) -> None:
+    """Go on with the remittance that *due* names: one that a person released or typed in."""
+    row = decision.row("remittance", id=due["subject_id"])
+    if row is not None and row["state"] in {"staged", "posting"}:
+        decision.message_id = row["message_id"] if row["message_id"] != row["id"] else None
+        _move_on(decision, row)
+        decision.complete = row["state"] == "posted"
+
+
+def release(decision: Decision, remittance_id: int, reason: str) -> Row:
+    """Take in, for *reason*, a remittance that is held for something a person may vouch for; returns its row.
+
+    Raises :class:`~hub.billing.posting.PaymentError`: what does not add up is never released.
+    """
+    row = decision.row("remittance", id=remittance_id)
+    if row is None:
+        raise PaymentError("There is no such remittance.", found=str(remittance_id))
+    item = decision.row("work_item", item_key=f"remittance:{remittance_id}")
+    if row["state"] != "held" or item is None:
+        raise PaymentError(f"This remittance is {row['state']} and not held.")
+    if item["kind"] not in RELEASABLE:
+        raise PaymentError(
+            "This remittance cannot be released.",
+            found=item["kind"],
+            fix="Ask the payer for a good one; it closes this one by itself.",
+        )
+    decision.note_item(item["id"], "comment", {"comment": reason})
+    decision.close_item(f"remittance:{remittance_id}", "released")
+    _take(decision, row)
+    return row
+
+
+def release_by_bank(decision: Decision) -> int:
+    """Take in what is held because its payment number was used, and is a part by what the bank says; returns how many.
+
+    It is a part when everything under the number comes to exactly what the bank took in.
+    """
+    released = 0
+    for item in decision.rows("work_item", queue=QUEUE, state="open", kind=REUSED):
+        row = decision.row("remittance", id=item["remittance_id"])
+        if row is None or row["state"] != "held":
+            continue
+        originator = decision.unseal("remittance", row["body"]).get("originator", "")
+        whole = sum(each["amount_cents"] for each in (row, *_taken_with(decision, row)))
+        if whole == bank.deposited(decision, row["payer_id"], originator, row["trace"]):
+            decision.close_item(item["item_key"], "the bank took in this much")
+            _take(decision, row)
+            released += 1
+    return released
+
+
+def _take(decision: Decision, row: Row) -> None:
+    """Have a remittance that was held stored and posted."""
+    decision.update("remittance", row, state="staged")
+    _deposit(decision, row)
+    post_later(decision, row)
+
+
+def enter(decision: Decision, reading: Reading, claims: Sequence[RemittanceClaim], payer_id: str) -> Row:
+    """Take in a remittance that somebody typed from paper. It is judged and posted as an 835 is; returns its row.
+
+    Raises :class:`~hub.billing.posting.PaymentError` when it would be held or is a copy: whoever types it can mend it.
+    """
+    assert reading.header is not None
+    row = _new_row(decision, reading, {"id": 0, "ordinal": 1}, payer_id)
+    decision.message_id, row["message_id"] = None, row["id"]
+    if any(each["state"] in _TAKEN for each in decision.rows("remittance", content_digest=row["content_digest"])):
+        raise PaymentError("This payment was entered before.")
+    fault = _fault(decision, reading, row)
+    if fault is not None:
+        raise PaymentError(fault.sentence)
+    stored = decision.insert("remittance", **row | {"state": "posting"})
+    _deposit(decision, stored)
+    decision.changes.insert("remittance_claim", *(_claim_row(decision, stored["id"], each) for each in claims))
+    post_later(decision, stored)
+    return stored
+
+
+def post_later(decision: Decision, row: Row) -> None:
+    """Have the remittance of *row* posted by a decision of its own."""
+    decision.later(
+        kind="remittance",
+        key=f"remittance/{row['id']}/{row['version']}",
+        business_at=decision.now_ms,
+        subject_id=row["id"],
+    )
+
+
+# ---------------------------------------------------------------- judging
+
+
+def _judge(decision: Decision, source: Row, reading: Reading) -> None:
+    """Take a remittance in, or say why not, now that everything in it is added up."""
+    assert reading.header is not None
+    row = _new_row(decision, reading, source, _payer_id(decision, reading.header))
+    earlier = decision.rows("remittance", content_digest=row["content_digest"])
     if any(each["state"] in _TAKEN for each in earlier):
         row |= {"state": "duplicate", "reason": "The same remittance was taken in before; this copy changes nothing."}
         decision.insert("remittance", **row)
         return
-    fault = _fault(decision, transaction, remittance, payer_id)
+    fault = _fault(decision, reading, row)
     if fault is not None:
         _hold(decision, row, fault, is_repeated=any(each["state"] == "held" for each in earlier))
         return
-    _release_held(decision, payer_id, row["trace"])
+    _close_held(decision, row["payer_id"], row["trace"])
     stored = decision.insert("remittance", **row)
-    _deposit(decision, stored, remittance.header)
-    _stage_more(decision, stored, remittance)
-
-
-def continue_posting(decision: Decision) -> None:
-    """Post the next claims of the remittances of the decision's message; not *complete* while any remain.
-
-    Call it after :func:`stage` was called for every 835 of the message; in a decision that staged something
-    it does nothing.
-    """
-    if not decision.complete:
-        return
-    waiting = decision.rows("remittance", message_id=decision.message_id, state="posting", order_by="ordinal")
-    if not waiting:
-        return
-    row = waiting[0]
-    if not _post_claims(decision, row):
-        _post_provider_adjustments(decision, row)
-        decision.update("remittance", row, state="posted")
-        if len(waiting) == 1:
-            return
-    decision.complete = False
-
-
-# ---------------------------------------------------------------- taking in
+    _deposit(decision, stored)
+    _stage_more(decision, stored, source)
 
 
 def _payer_id(decision: Decision, header: RemittanceHeader) -> str:
@@ -117,48 +187,15 @@ def _payer_name(header: RemittanceHeader) -> str:
     return named.name if isinstance(named, Organisation) else named.last
 
 
-def _content_digest(decision: Decision, remittance: Remittance, payer_id: str) -> bytes:
-    """What makes two remittances the same, whatever their file names and control numbers.
-
-    Payer, trace, amount, every decision.
-    """
-    header = remittance.header
-    content = hashlib.sha256(f"{payer_id}\0{header.trace}\0{header.amount}\0".encode())
-    for each in remittance.claims:
-        facts = (
-            each.control_number,
-            each.status,
-            str(each.charge),
-            str(each.paid),
-            each.payer_claim_control_number,
-            *(f"{a.group}{a.reason}{a.amount}" for a in each.adjustments),
-            *(
-                f"{line.code}{line.charge}{line.paid}{a.group}{a.reason}{a.amount}"
-                for line in each.lines
-                for a in line.adjustments
-            ),
-        )
-        content.update("\0".join(facts).encode() + b"\1")
-    for plb in remittance.provider_adjustments:
-        content.update(f"{plb.reason}\0{plb.reference}\0{plb.amount}\1".encode())
-    return decision.vault.digest("remittance", content.hexdigest())
-
-
-def _new_row(
-    decision: Decision,
-    remittance: Remittance,
-    transaction: Transaction,
-    ordinal: int,
-    payer_id: str,
-    digest: bytes,
-) -> Row:
-    header = remittance.header
+def _new_row(decision: Decision, reading: Reading, source: Row, payer_id: str) -> Row:
+    header = reading.header
+    assert header is not None
     return {
         "id": decision.ids.next(),
         **decision.owner(),
         "message_id": decision.message_id,
-        "ordinal": ordinal,
-        "content_digest": digest,
+        "ordinal": source["ordinal"],
+        "content_digest": decision.vault.digest("remittance", f"{payer_id}|{reading.digest}"),
         "trace": header.trace[:50],
         "payer_id": payer_id,
         "payer_name": _payer_name(header)[:80],
@@ -166,9 +203,9 @@ def _new_row(
         "amount_cents": to_cents(header.amount),
         "method": header.method[:8],
         "paid_on": header.paid_on.isoformat() if header.paid_on else "",
-        "claims": len(remittance.claims),
-        "claims_cents": sum(to_cents(each.paid) for each in remittance.claims),
-        "provider_cents": sum(to_cents(each.amount) for each in remittance.provider_adjustments),
+        "claims": reading.claims,
+        "claims_cents": to_cents(reading.paid),
+        "provider_cents": sum(to_cents(each.amount) for each in reading.adjustments),
         "state": "staged",
         "reason": None,
         "created_business_at": decision.now_ms,
@@ -178,63 +215,94 @@ def _new_row(
                 "handling": header.handling,
                 "originator": header.originator,
                 "produced": header.produced.isoformat() if header.produced else "",
-                "interchange": transaction.isa.control_number,
+                "interchange": reading.interchange,
                 "transaction": header.control_number,
-                "provider_adjustments": [records.to_plain(e) for e in remittance.provider_adjustments],
+                "provider_adjustments": [records.to_plain(each) for each in reading.adjustments],
+                "typed_by": decision.actor if reading.usage == TYPED else "",
             },
         ),
     }
 
 
-def _fault(decision: Decision, transaction: Transaction, remittance: Remittance, payer_id: str) -> _Fault | None:
-    """Why *remittance* must not be posted, the gravest reason first; None when it may be."""
-    header, practice = remittance.header, decision.config.practice
-    about = _about(remittance)
+TYPED = "paper"  # the usage of a remittance that was typed in
+
+
+def _fault(decision: Decision, reading: Reading, row: Row) -> _Fault | None:
+    """Why a remittance must not be posted, the gravest reason first; None when it may be."""
+    header, practice = reading.header, decision.config.practice
+    assert header is not None
+    about = _about(header)
     ours = "P" if decision.config.environment == "production" else "T"
-    if transaction.isa.usage not in {"", ours}:
-        theirs = "production" if transaction.isa.usage == "P" else "test"
+    if reading.usage not in {"", ours, TYPED}:
+        theirs = "production" if reading.usage == "P" else "test"
         return _Fault(
             "other environment",
             f"{about} is a {theirs} file, and this site is a {decision.config.environment} site.",
         )
     if practice.npi != header.payee_npi and practice.tax_id != header.payee_tax_id:
         return _Fault("other payee", f"{about} is for another provider: neither its NPI nor its tax id is ours.")
-    found = balance(remittance)
-    if not found.ok:
-        return _Fault("unbalanced remittance" if found.imbalances else "damaged remittance", _unbalanced(about, found))
+    if reading.faults:
+        kind = "unbalanced remittance" if reading.imbalances else "damaged remittance"
+        return _Fault(kind, _unbalanced(about, reading))
     if header.handling == "P":
         return _Fault("test payment", f"{about} only announces a test of the bank account; no money moves.")
     if header.amount and (header.method == "NON" or header.handling == "H"):
         return _Fault("no payment", f"{about} says that no payment is made, and yet states an amount.")
-    if header.amount and _trace_is_used(decision, payer_id, header.trace[:50]):
-        return _Fault(
-            "payment number used before",
-            f"{about} has the number of a payment that was posted before with other content. "
-            "One of the two is wrong, or the payer split one payment.",
-        )
-    return None
+    return _reused(decision, about, row, header.originator) if header.amount else None
 
 
-def _about(remittance: Remittance) -> str:
-    header = remittance.header
+def _about(header: RemittanceHeader) -> str:
     payer = _payer_name(header) or "a payer"
     trace = f" (payment {header.trace})" if header.trace else ""
     return f"The remittance of {payer} for {shown(header.amount)}{trace}"
 
 
-def _unbalanced(about: str, found: Balance) -> str:
-    if found.imbalances:
-        first, more = found.imbalances[0], len(found.imbalances) - 1
+def _unbalanced(about: str, reading: Reading) -> str:
+    more = reading.faults - 1
+    if reading.imbalances:
         rest = f" {more} more figures do not agree." if more > 1 else " One more figure does not agree." if more else ""
-        return f"{about} does not add up. {first}{rest}"
-    problem, more = found.problems[0], len(found.problems) - 1
+        return f"{about} does not add up. {reading.imbalances[0]}{rest}"
+    problem = reading.problems[0]
     rest = f", and {more} more" if more else ""
     return f"{about} is damaged ({problem.where}{rest}): {problem.message}"
 
 
-def _trace_is_used(decision: Decision, payer_id: str, trace: str) -> bool:
-    same = decision.rows("remittance", trace=trace)
-    return any(each["payer_id"] == payer_id and each["state"] in _TAKEN for each in same)
+def _reused(decision: Decision, about: str, row: Row, originator: str) -> _Fault | None:
+    """Why a payment number that was posted before cannot be the same payment's; None when it can, or is new.
+
+    A payer may split one payment over several remittances. What the bank says decides: the parts may not come to
+    more than the deposit. Where the bank says nothing, parts come in one file.
+    """
+    before = _taken_with(decision, row)
+    if not before:
+        return None
+    deposit = bank.deposited(decision, row["payer_id"], originator, row["trace"])
+    posted = sum(each["amount_cents"] for each in before)
+    if deposit is None and all(each["message_id"] == row["message_id"] for each in before):
+        return None
+    if deposit is not None and posted + row["amount_cents"] <= deposit:
+        return None
+    if deposit is not None:
+        return _Fault(
+            REUSED,
+            f"{about} has the number of a payment of which {shown(from_cents(posted))} was posted before, and the "
+            f"bank took in {shown(from_cents(deposit))} for it: this would be too much.",
+        )
+    return _Fault(
+        REUSED,
+        f"{about} has the number of a payment that was posted before with other content. "
+        "One of the two is wrong, or the payer split one payment.",
+    )
+
+
+def _taken_with(decision: Decision, row: Row) -> list[Row]:
+    """The remittances of the same payer and payment number that were taken in before."""
+    same = decision.rows("remittance", trace=row["trace"])
+    return [
+        each
+        for each in same
+        if each["payer_id"] == row["payer_id"] and each["state"] in _TAKEN and each["id"] != row["id"]
+    ]
 
 
 def _hold(decision: Decision, row: Row, fault: _Fault, *, is_repeated: bool) -> None:
@@ -255,23 +323,29 @@ def _hold(decision: Decision, row: Row, fault: _Fault, *, is_repeated: bool) -> 
     )
 
 
-def _release_held(decision: Decision, payer_id: str, trace: str) -> None:
-    """A good remittance has come for a payment whose first one was held: that one is closed, and its item with it."""
+def _close_held(decision: Decision, payer_id: str, trace: str) -> None:
+    """A good remittance has come for a payment whose first one was held: that one is closed, and its item with it.
+
+    One that is held because its number was used may be a part of the same payment, and stays.
+    """
     for held in decision.rows("remittance", trace=trace, state="held"):
-        if trace and held["payer_id"] == payer_id:
+        item = decision.row("work_item", item_key=f"remittance:{held['id']}")
+        if trace and held["payer_id"] == payer_id and (item is None or item["kind"] != REUSED):
             decision.close_item(f"remittance:{held['id']}", "a good remittance came for the same payment")
             decision.update("remittance", held, state="closed")
 
 
-def _deposit(decision: Decision, row: Row, header: RemittanceHeader) -> None:
+def _deposit(decision: Decision, row: Row) -> None:
     """Debit what the payment brings to ``cash``; ``clearing`` owes it to claims and provider adjustments.
 
-    The entry's key is the payment, so that of two copies that are decided at the same time only one is applied.
+    The entry's key is the payment, or the part of it, so that of two copies that are decided at the same time only
+    one is applied.
     """
-    cents = to_cents(header.amount)
+    cents = row["amount_cents"]
     if not cents:
         return
-    payment = decision.vault.digest("deposit", f"{row['payer_id']}|{row['trace']}")
+    part = f"|{row['content_digest'].hex()}" if _taken_with(decision, row) else ""
+    payment = decision.vault.digest("deposit", f"{row['payer_id']}|{row['trace']}{part}")
     sides = ((ledger.CASH, cents), (ledger.CLEARING, -cents))
     ledger.post(
         decision,
@@ -282,19 +356,31 @@ def _deposit(decision: Decision, row: Row, header: RemittanceHeader) -> None:
             for account, amount in sides
         ],
         remittance_id=row["id"],
-        rule=header.method,
+        rule=row["method"],
     )
+    bank.settle(decision, row["trace"])
 
 
-def _stage_more(decision: Decision, row: Row, remittance: Remittance) -> None:
-    """Store the next claims of a remittance; when all are stored, posting may begin."""
-    count = select(func.count()).where(claim_table.c.remittance_id == row["id"])
-    stored = int(decision.connection.execute(count).scalar_one())
-    chunk = remittance.claims[stored : stored + CLAIMS_STAGED_AT_ONCE]
-    decision.changes.insert("remittance_claim", *(_claim_row(decision, row["id"], each) for each in chunk))
-    if stored + len(chunk) == len(remittance.claims):
+# ---------------------------------------------------------------- storing the claims
+
+
+def _move_on(decision: Decision, row: Row) -> None:
+    """Store the next claims of a remittance or, when all are stored, post the next."""
+    if row["state"] == "staged":
+        source = decision.row("remittance_source", message_id=row["message_id"], ordinal=row["ordinal"])
+        assert source is not None
+        _stage_more(decision, row, source)
+    elif not _post_claims(decision, row):
+        _post_provider_adjustments(decision, row)
+        decision.update("remittance", row, state="posted")
+
+
+def _stage_more(decision: Decision, row: Row, source: Row) -> None:
+    chunk = remittance_sources.next_claims(decision, source, CLAIMS_STAGED_AT_ONCE)
+    if chunk:
+        decision.changes.insert("remittance_claim", *(_claim_row(decision, row["id"], each) for each in chunk))
+    if not chunk or chunk[-1].ordinal == row["claims"]:
         decision.update("remittance", row, state="posting")
-    decision.complete = False
 
 
 def _claim_row(decision: Decision, remittance_id: int, said: RemittanceClaim) -> Row:
@@ -325,7 +411,11 @@ def _post_claims(decision: Decision, row: Row) -> bool:
     """
     staged = decision.connection.execute(
         select(claim_table)
-        .where(claim_table.c.remittance_id == row["id"], claim_table.c.state == "staged")
+        .where(
+            claim_table.c.remittance_id == row["id"],
+            claim_table.c.ordinal > row["claims_posted"] + row["claims_held"],  # they are taken up in order
+            claim_table.c.state == "staged",
+        )
         .order_by(claim_table.c.ordinal)
         .limit(CLAIMS_POSTED_AT_ONCE)
     ).all()

@@ -8,28 +8,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hub.billing import events
 from hub.billing.decision import Decision
 from hub.billing.matching import BilledClaim, Remitted
 from hub.billing.open_charge import opened
+from hub.billing.shares import LineShare
 from hub.core.money import from_cents
 from hub.store.changes import Emit
 
-if TYPE_CHECKING:
-    from hub.billing.posting import LineShare
 
-
-def send(decision: Decision, remitted: Remitted, ours: BilledClaim, shares: Sequence[LineShare]) -> None:
+def send(
+    decision: Decision,
+    remitted: Remitted,
+    ours: BilledClaim,
+    shares: Sequence[LineShare],
+    *,
+    undone: bool = False,
+) -> None:
     """Emit the *payment* event of *remitted*, which was posted to *ours* as *shares* say.
 
-    Its lane is the account, so that the EHR sees a payment, its reversal and its correction in that order.
+    With *undone* it says that a person found that it was not for this claim: the same amounts, taken back. Its lane is
+    the account, so that the EHR sees a payment, its reversal and its correction in that order.
     """
     claim = decision.row("claim", id=ours.id)
     assert claim is not None
     facts = events.identity(decision, claim)
-    result = f"P{remitted.id}"
+    result = f"P{remitted.id}{remitted.attempt.replace(':', '-')}{'U' if undone else ''}"
     payer = decision.config.payers.get(remitted.payer_id)
     said = remitted.claim
     body = {
@@ -41,9 +47,9 @@ def send(decision: Decision, remitted: Remitted, ours: BilledClaim, shares: Sequ
         "control_number": ours.control_number,
         "payer_claim_number": said.payer_claim_control_number,
         "posted_on": decision.today,
-        "reversal": said.is_reversal,
+        "reversal": said.is_reversal or undone,
         "result": result,
-        "lines": [_line(decision, each, said.is_reversal) for each in shares if _is_decided(each)],
+        "lines": [_line(decision, each, said.is_reversal, undone) for each in shares if _is_decided(each)],
     }
     decision.changes.emits.append(
         Emit(
@@ -65,21 +71,21 @@ def _is_decided(share: LineShare) -> bool:
     return bool(share.paid_cents or share.adjustments)
 
 
-def _line(decision: Decision, share: LineShare, is_reversal: bool) -> dict[str, Any]:
+def _line(decision: Decision, share: LineShare, is_reversal: bool, undone: bool) -> dict[str, Any]:
     charge = decision.row("charge", id=share.line.charge_id)
     assert charge is not None
     patient = sum(cents for code, cents in share.adjustments if code.startswith("PR-"))
-    sign = -1 if is_reversal else 1
+    sign = -1 if undone else 1
     return {
         "transaction": opened(decision, charge).said.transaction,
         "code": share.line.code,
         "modifiers": list(share.line.modifiers),
         "service_date": share.line.service_on,
-        "charge": _text(sign * share.line.charge_cents),
-        "paid": _text(share.paid_cents),
-        "patient": _text(patient),
+        "charge": _text(-share.line.charge_cents if is_reversal or undone else share.line.charge_cents),
+        "paid": _text(sign * share.paid_cents),
+        "patient": _text(sign * patient),
         "adjustments": [
-            {"group": code.partition("-")[0], "reason": code.partition("-")[2], "amount": _text(cents)}
+            {"group": code.partition("-")[0], "reason": code.partition("-")[2], "amount": _text(sign * cents)}
             for code, cents in share.adjustments
         ],
     }

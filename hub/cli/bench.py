@@ -42,13 +42,14 @@ def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from twisted.internet.task import react
+    from twisted.python.failure import Failure
 
     from hub.bench.bench import benchmark
     from hub.bench.measure import QUICK, THOROUGH
 
     figures: list[Figures] = []
     errors: list[BaseException] = []
-    # The progress goes to standard error, so that the figures can be piped; it is drawn seldom, because drawing costs, too.
+    # To standard error, so that the figures can be piped; drawn seldom, because drawing costs, too.
     progress = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -62,10 +63,14 @@ def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder
     def show(what: str) -> None:
         progress.update(task, description=what)
 
+    def failed(failure: Failure) -> None:
+        assert failure.value is not None
+        errors.append(failure.value)
+
     def main(reactor: Any) -> Any:
         windows = THOROUGH if arguments.thorough else QUICK
         done = benchmark(reactor, folder, connections, windows, show, figures.append)
-        return done.addErrback(lambda failure: errors.append(failure.value))
+        return done.addErrback(failed)
 
     with progress, suppress(SystemExit):  # react() ends the process when its Deferred has fired
         react(main)

@@ -31,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faults", action="store_true", help="have the partners misbehave")
     parser.add_argument("--once", action="store_true", help="end by itself: exit 0, or 1 with the differences")
     parser.add_argument("--day-seconds", type=float, help="real seconds that a business day takes")
+    parser.add_argument("--store", metavar="URL", help="keep the store there instead of in an embedded one")
     parser.add_argument("--folder", type=Path, help="keep everything in this new folder")
 
 
@@ -62,6 +63,7 @@ def _main(reactor: Any, options: argparse.Namespace, folder: Path, outcome: dict
         faults=options.faults,
         day_seconds=options.day_seconds,
         started=time.time() + CURTAIN_SECONDS,
+        store=options.store or "embedded",
     )
     display = _Display(quiet=options.json)
     log_file = (folder / "hub.log").open("w")
@@ -85,8 +87,8 @@ def _main(reactor: Any, options: argparse.Namespace, folder: Path, outcome: dict
         if not options.once and not interrupted.called:
             display.stays(performance)
             yield interrupted
-    except HubError as error:
-        outcome["error"] = error
+    except Exception as error:
+        outcome["error"] = error  # raised again outside the reactor, which would print a traceback
     finally:
         display.ending()
         yield performance.stop()

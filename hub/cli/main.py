@@ -27,10 +27,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("hub.cli.run", "run a site until Ctrl-C"),
     "send": ("hub.cli.send", "send messages to a listener, a hook or a folder; see every answer"),
     "status": ("hub.cli.status", "channels, what waits and why, and whether everything adds up"),
+    "reconcile": ("hub.cli.reconcile", "where everything stands, to the cent: lost, waiting, and whose it is"),
+    "bank": ("hub.cli.bank", "hold what the bank took in against the remittances"),
     "find": ("hub.cli.find", "find messages by patient, account, claim, control id, kind or outcome"),
     "show": ("hub.cli.show", "what happened to a message, and what it says (masked)"),
     "replay": ("hub.cli.replay", "send messages again, for a reason"),
+    "backup": ("hub.cli.backup", "a checked copy of store and site, while the hub works"),
+    "restore": ("hub.cli.restore", "put a backup back; nothing is sent or numbered twice"),
+    "upgrade": ("hub.cli.upgrade", "bring the store to this version's schema, after a backup"),
+    "keys": ("hub.cli.keys", "which keys seal the store; a new one; seal old values anew"),
     "user": ("hub.cli.user", "who may sign in"),
+    "rules": ("hub.cli.rules", "what a payer's rules are, did to a claim, and would have done"),
+    "refdata": ("hub.cli.refdata", "load the code sets that edits look up"),
     "explain": ("hub.cli.explain", "what a code or a field means, with the fix"),
 }
 """Module and summary by command name, in the order of the help."""

@@ -57,18 +57,21 @@ def prepare(site: Site) -> tuple[str, str] | None:
     """Bring the store to this version's schema and make its key file and first user where there are none.
 
     Returns the name and password of the user that was made, None when there was one already. Raises `VaultError` when
-    a store that holds something has lost its keys.
+    a store that holds something has lost its keys, `NewerSchemaError` for one of a later version, and
+    `OlderSchemaError` for a server's database of an earlier one. An embedded store is copied before it is upgraded.
     """
     from hub.core.vault import create_key_file, open_vault
     from hub.engine.engine import highest_id
     from hub.security.users import ensure_first_user
     from hub.site.places import key_file, store_url
+    from hub.site.upgrading import bring_up_to_date
     from hub.store.database import open_store
-    from hub.store.schema import upgrade
 
     site.var.mkdir(parents=True, exist_ok=True, mode=0o700)
+    copy = bring_up_to_date(site)
+    if copy is not None:
+        print(f"The store was brought to this version's schema. As it was it stands in {copy}.", file=sys.stderr)
     store = open_store(store_url(site))
-    upgrade(store)
     with store.connect().execution_options(writes=True) as connection, connection.begin():
         if not key_file(site).exists() and not highest_id(connection):
             create_key_file(key_file(site))
@@ -80,8 +83,8 @@ def prepare(site: Site) -> tuple[str, str] | None:
 
 def _refuse_second(site: Site) -> None:
     from hub.engine.control import EngineAwayError, ask_engine
+    from hub.site.lock import AlreadyRunningError
     from hub.site.places import control_socket
-    from hub.site.running import AlreadyRunningError
 
     with suppress(EngineAwayError):
         ask_engine(control_socket(site), "status", {}, actor="hub run", timeout=5.0)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from hub.billing.reconcile import Figures
+    from hub.store.forecast import Forecast
     from hub.web.queries.status import Counts, Pause, Stage, Waiting
 
+_MB = 1_000_000
 _UNWELL = ("failed", "login failed", "retrying")
 
 
@@ -45,6 +47,7 @@ class Standing:
     claims: tuple[Stage, ...]
     queues: tuple[tuple[str, int, Decimal], ...]
     money: Figures
+    disk: Forecast
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hub.cli.opened import open_site
     from hub.engine.control import EngineAwayError
     from hub.store.database import reading
+    from hub.store.forecast import forecast
 
     opened = open_site(site_folder(arguments))
     try:
@@ -64,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     except EngineAwayError as error:
         engine, away = {}, error.what
     with reading(opened.store) as connection:
-        standing = _standing(connection, list(opened.site.channels), engine, away)
+        disk = forecast(connection, opened.site.var, real_ms())
+        standing = _standing(connection, list(opened.site.channels), engine, away, disk)
     if arguments.json:
         print_json(document(standing))
     else:
@@ -73,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if even else 1
 
 
-def _standing(connection: Connection, names: list[str], engine: dict[str, Any], away: str) -> Standing:
+def _standing(connection: Connection, names: list[str], engine: dict[str, Any], away: str, disk: Forecast) -> Standing:
     from hub.billing import reconcile
     from hub.web.queries import status
 
@@ -93,6 +98,7 @@ def _standing(connection: Connection, names: list[str], engine: dict[str, Any], 
         claims=tuple(sorted(status.claims_by_state(connection), key=lambda stage: stage.state)),
         queues=tuple((queue, number, from_cents(cents)) for queue, number, cents, _ in status.open_items(connection)),
         money=reconcile.figures(connection),
+        disk=disk,
     )
 
 
@@ -160,6 +166,12 @@ def document(standing: Standing) -> dict[str, Any]:
             "difference": str(charges.difference),
             "differences": [str(difference) for difference in standing.money.differences],
         },
+        "store": {
+            "bytes": standing.disk.used,
+            "disk_free_bytes": standing.disk.free,
+            "growth_bytes_a_day": standing.disk.growth,
+            "days_until_full": standing.disk.days_left,
+        },
     }
 
 
@@ -196,6 +208,7 @@ def _print(standing: Standing) -> None:
         items = [(queue, number, shown(money)) for queue, number, money in standing.queues]
         print(columns(("QUEUE", "ITEMS", "MONEY"), items, right=frozenset({1, 2})))
     _print_money(standing.money)
+    _print_disk(standing.disk)
 
 
 def _equation(lines: tuple[ChannelLine, ...]) -> str:
@@ -235,6 +248,17 @@ def _print_money(money: Figures) -> None:
     print(f"\nmoney     {shown(charges.charged)} charged = {told}: {_even(charges.difference)}")
     for difference in money.differences:
         print(f"          {difference}")
+
+
+def _print_disk(disk: Forecast) -> None:
+    told = f"{disk.used / _MB:,.1f} MB"
+    if disk.free is not None:
+        told += f", {disk.free / _MB:,.0f} MB free on its disk"
+    if disk.growth is None:
+        told += "; how fast it grows is known after two hours"
+    elif disk.days_left is not None:
+        told += f"; grows {disk.growth / _MB:,.1f} MB a day, full in {disk.days_left:,.0f} days"
+    print(f"store     {told}")
 
 
 def _even(difference: int | Decimal) -> str:

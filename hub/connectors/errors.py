@@ -15,3 +15,9 @@ class CertificateError(HubError):
     """A certificate or private key cannot be used."""
 
     code = "H411"
+
+
+class TokenError(HubError):
+    """A server gives out no token, or the hub cannot prove who it is."""
+
+    code = "H412"

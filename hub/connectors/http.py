@@ -1,13 +1,15 @@
-"""Outputs sent to a server by HTTP, one request each."""
+"""Messages taken by HTTPS, one request each, and outputs sent to a server the same way."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import Field, model_validator
 from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
+from hub.connectors.hook import HookSettings, HookSource, Manner
 from hub.connectors.settings import WebAddress
 from hub.connectors.web_client import NoAnswerError, WebClient, WebClientSettings
 from hub.core.clock import real_ms
@@ -20,7 +22,19 @@ from hub.engine.contracts import (
     Health,
     Outcome,
     Parcel,
+    SourceContext,
 )
+
+
+class HttpSourceSettings(HookSettings):
+    """An HTTPS address that takes each request's body as a message, such as an EHR's webhook in JSON."""
+
+    path: str | None = Field(
+        None,
+        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+        description="The path of the hook. Left out, /hook/ and the channel's name.",
+        examples=["/hook/ehr_events"],
+    )
 
 
 class WriterSettings(WebClientSettings):
@@ -138,6 +152,20 @@ class HttpDestination:
         self._state, self._detail = state, detail
 
 
+def open_source(settings: HttpSourceSettings, context: SourceContext) -> HookSource:
+    """A hook that takes any media type and answers with small JSON objects."""
+    manner = Manner(
+        say=lambda severity, code, text: json.dumps({"severity": severity, "code": code, "text": text}).encode(),
+        media_type=b"application/json",
+        path=settings.path or f"/hook/{context.channel}",
+        takes=lambda _: True,
+        place_of=lambda rest: None if rest else "",
+        agree=lambda _raw, _place: None,
+        filtered=lambda _: None,
+    )
+    return HookSource(settings, context, manner)
+
+
 def open_destination(settings: HttpDestinationSettings, context: DestinationContext) -> HttpDestination:
     """A destination that sends to the address."""
     headers = {"Content-Type": settings.content_type, **settings.headers}
@@ -158,7 +186,9 @@ def open_destination(settings: HttpDestinationSettings, context: DestinationCont
 
 CONNECTOR = Connector(
     name="http",
-    summary="Outputs sent to a server by HTTPS, one request each.",
+    summary="Messages taken by HTTPS, outputs sent by HTTPS, one request each.",
+    source_settings=HttpSourceSettings,
+    open_source=open_source,
     destination_settings=HttpDestinationSettings,
     open_destination=open_destination,
 )

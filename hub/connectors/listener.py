@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -87,3 +88,15 @@ class Listener:
 
     def _stand(self, state: EndpointState, detail: str = "") -> None:
         self._state, self._detail, self._since = state, detail, real_ms()
+
+
+def keep_alive(transport: Any, seconds: float) -> None:
+    """Have the system ask a peer of *transport* that was silent for *seconds* whether it is there, three times."""
+    transport.setTcpKeepAlive(True)
+    plain = getattr(transport, "transport", transport)  # beneath TLS
+    handle = plain.getHandle()
+    if isinstance(handle, socket.socket) and hasattr(socket, "TCP_KEEPIDLE"):
+        every = max(1, round(seconds))
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, every)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, every // 3))
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

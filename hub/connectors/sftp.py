@@ -315,7 +315,7 @@ def collect(call: TaskCall) -> Reply:
 
 def _collect(sftp: paramiko.SFTPClient, settings: SftpSourceSettings, gathering: Gathering) -> Reply:
     folder = settings.endpoint.path
-    for entry in sorted(sftp.listdir_attr(folder), key=lambda entry: entry.filename):
+    for entry in sorted(sftp.listdir_attr(folder), key=lambda entry: (entry.st_mtime or 0, entry.filename)):
         if entry.st_mode is not None and not stat.S_ISREG(entry.st_mode):
             continue
         path = _join(folder, entry.filename)

@@ -5,6 +5,8 @@ nodes). Nothing older than TLS 1.2 is spoken. Revocation lists are not consulted
 by taking its name out of ``client_names`` or its issuer out of ``client_ca``.
 """
 
+# Twisted is largely untyped, and mypy does not know zope's interfaces.
+# mypy: disable-error-code="no-untyped-call, import-untyped, misc"
 from __future__ import annotations
 
 import ipaddress
@@ -139,7 +141,7 @@ def listener_options(
 ) -> CertificateOptions:
     """What a TLS listener by *settings* needs; *name* is that of the certificate that the hub makes itself.
 
-    Raises :class:`hub.connectors.errors.CertificateError`, or `SecretMissing`.
+    Raises :class:`hub.connectors.errors.CertificateError`, or `SecretMissingError`.
     """
     if settings.certificate is None or settings.private_key is None:
         certificate_file, key_file = own_certificate(var / "tls", name)
@@ -180,7 +182,7 @@ def client_options(settings: ClientSecurity, site: Path, secrets: Secrets) -> Ca
     """Makes, for a server's name, what a TLS connection to it needs.
 
     The files are read once, so that a wrong path is found when the site starts. Raises
-    :class:`hub.connectors.errors.CertificateError`, or `SecretMissing`.
+    :class:`hub.connectors.errors.CertificateError`, or `SecretMissingError`.
     """
     root = trusted(site / settings.trust) if settings.trust else platformTrust()
     shown: dict[str, Any] = {}

@@ -9,47 +9,61 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from OpenSSL import SSL
-from pydantic import Field
+from pydantic import Field, model_validator
 from service_identity import VerificationError
 from twisted.internet import error as network
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure as TwistedFailure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool, ResponseDone
 from twisted.web.http_headers import Headers
 
-from hub.connectors.errors import CertificateError
-from hub.connectors.settings import Secret, Settings
+from hub.connectors.oauth import OAuth, Tokens
+from hub.connectors.settings import Secret
+from hub.connectors.tls import ClientSecurity, WebPolicy, client_options, says_our_certificate_is_refused
 from hub.core.secret import Secrets
 from hub.core.units import Duration, Size
 from hub.engine.contracts import EndpointState, Failure
 
 reactor: Any = _reactor
 
-_END = b"-----END CERTIFICATE-----"
+LONGEST_WAIT = 3600.0
+"""Seconds that a server can ask us to wait at most: a mistaken date must not stop a channel for years."""
 _REFUSED_FOR_NOW = frozenset({408, 425, 429})
 
 
-class WebClientSettings(Settings):
+class WebClientSettings(ClientSecurity):
     """What every destination that speaks HTTP lets one choose."""
 
     token: Secret | None = Field(
         None, description="The bearer token to send, if the server wants one.", examples=[{"secret": "ehr_token"}]
     )
-    trust: str | None = Field(
+    oauth: OAuth | None = Field(
         None,
-        description="A file of certificates in PEM form to trust instead of the system's, for a server with a "
-        "certificate of its own. A relative path begins at the site's folder.",
-        examples=["var/tls/ehr.pem"],
+        description="How to get tokens, if the server wants ones that expire. A token is kept until shortly before "
+        "it does, and asked for anew, once, when the server refuses it.",
+        examples=[
+            {
+                "token_url": "https://login.clinic.example/oauth2/token",
+                "client_id": "claimhub",
+                "client_secret": {"secret": "ehr_client"},
+                "scope": "system/*.read",
+            }
+        ],
     )
     connect_within: Duration = Field(10.0, description="How long to wait for a connection.", examples=["10s"])
     answer_within: Duration = Field(60.0, description="How long to wait for the whole answer.", examples=["60s"])
     max_answer: Size = Field(16 << 20, description="A longer answer is cut off.", examples=["16MB"])
+
+    @model_validator(mode="after")
+    def _one_kind_of_token(self) -> Self:
+        if self.token is not None and self.oauth is not None:
+            raise ValueError("give token or oauth, one of them")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +124,39 @@ class WebClient:
         self._pool = HTTPConnectionPool(reactor, persistent=lasting)
         self._agent: Any = Agent(
             reactor,
-            contextFactory=_policy(site / settings.trust if settings.trust else None),
+            contextFactory=WebPolicy(client_options(settings, site, secrets)),
             connectTimeout=settings.connect_within,
             pool=self._pool,
         )
+        self._tokens = Tokens(settings.oauth, secrets, self._ask) if settings.oauth is not None else None
 
     async def request(
         self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """Ask, and return what was answered. Raises :class:`NoAnswerError`, or `SecretMissingError`."""
+        """Ask, and return what was answered. Raises :class:`NoAnswerError`, `TokenError` or `SecretMissingError`."""
+        if self._tokens is None:
+            own = self._settings.token
+            bearer = {"Authorization": f"Bearer {self._secrets.value(own)}"} if own is not None else {}
+            return await self._ask(method, url, {**(headers or {}), **bearer}, body)
+        token = await self._bearer(self._tokens)
+        answer = await self._ask(method, url, {**(headers or {}), "Authorization": f"Bearer {token}"}, body)
+        if answer.status != 401:
+            return answer
+        self._tokens.refused(token)
+        token = await self._bearer(self._tokens)
+        return await self._ask(method, url, {**(headers or {}), "Authorization": f"Bearer {token}"}, body)
+
+    @staticmethod
+    async def _bearer(tokens: Tokens) -> str:
+        try:
+            return await tokens.token()
+        except NoAnswerError as error:  # whatever became of that, the request itself was not sent
+            raise NoAnswerError(f"No token: {error.reason}", error.state, sent=False) from None
+
+    async def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
         wire = Headers({"User-Agent": ["claimhub"]})
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             wire.setRawHeaders(name, [value])
-        if self._settings.token is not None:
-            wire.setRawHeaders("Authorization", [f"Bearer {self._secrets.value(self._settings.token)}"])
         asked = self._agent.request(
             method.encode(), url.encode(), wire, FileBodyProducer(BytesIO(body)) if body is not None else None
         )
@@ -179,22 +212,6 @@ class _Collector(Protocol):
             self.done.callback(whole)
 
 
-def _policy(trust: Path | None) -> BrowserLikePolicyForHTTPS:
-    if trust is None:
-        return BrowserLikePolicyForHTTPS()
-    try:
-        certificates = [
-            Certificate.loadPEM(text + _END) for text in trust.read_bytes().split(_END) if b"BEGIN CERT" in text
-        ]
-    except (OSError, SSL.Error, ValueError):
-        certificates = []
-    if not certificates:
-        raise CertificateError(
-            "The certificates to trust cannot be read.", where=str(trust), expected="certificates in PEM form"
-        )
-    return BrowserLikePolicyForHTTPS(trustRoot=trustRootFromCertificates(certificates))
-
-
 def _no_answer(error: Exception) -> NoAnswerError:
     match error:
         case network.ConnectionRefusedError():
@@ -209,6 +226,8 @@ def _no_answer(error: Exception) -> NoAnswerError:
     if any(_is_distrust(cause) for cause in causes):
         # Application data leaves only after the handshake, and this one did not end.
         return NoAnswerError("The server's certificate is not trusted.", EndpointState.REFUSED, sent=False)
+    if any(says_our_certificate_is_refused(cause) for cause in causes):
+        return NoAnswerError("The server does not accept our certificate.", EndpointState.REFUSED, sent=False)
     return NoAnswerError("No answer came.", EndpointState.RETRYING, sent=True)
 
 
@@ -222,11 +241,11 @@ def _retry_after(headers: Headers) -> float | None:
     """The seconds that ``Retry-After`` asks for, written as a number or as a date (RFC 9110, section 10.2.3)."""
     text = (headers.getRawHeaders("Retry-After") or [""])[0].strip()
     if text.isdecimal() and len(text) < 10:
-        return float(text)
+        return min(LONGEST_WAIT, float(text))
     try:
         when = parsedate_to_datetime(text)
     except ValueError:
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=dt.UTC)
-    return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())
+    return min(LONGEST_WAIT, max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds()))

@@ -71,3 +71,8 @@ class IdBlock:
     def next(self) -> int:
         """The next id of the block. Raises `StopIteration` when a task wants more than `BLOCK_SIZE`."""
         return next(self._ids)
+
+
+def id_floor(at_ms: int) -> int:
+    """The lowest id that can have been made at *at_ms* (milliseconds since 1970 UTC) or later."""
+    return max(0, at_ms - _EPOCH_MS) << (_SEQUENCE_BITS + _NODE_BITS)

@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.core.errors import HubError
+from hub.core.files import replace_privately
 
 _COMPRESSED = 1
 _HEADER = 3
@@ -37,13 +38,18 @@ class Vault:
     """Seals with the newest key and opens with the key that a value names.
 
     *keys* maps key ids (1 to 65,535) to 32 random bytes; *index_key* (32 bytes) makes blind indexes and never
-    rotates, because they could not be searched any more.
+    rotates, because they could not be searched any more. *file* is read again when a value names a key that is not
+    known yet: another process of the site has begun to use it.
     """
 
-    def __init__(self, keys: dict[int, bytes], index_key: bytes) -> None:
+    def __init__(self, keys: dict[int, bytes], index_key: bytes, file: Path | None = None) -> None:
+        self._index_key = index_key
+        self._file = file
+        self._use(keys)
+
+    def _use(self, keys: dict[int, bytes]) -> None:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._newest = max(keys)
-        self._index_key = index_key
 
     def __repr__(self) -> str:
         return f"<Vault with {len(self._ciphers)} keys>"
@@ -53,6 +59,17 @@ class Vault:
         """The id of the key that new values are sealed with."""
         return self._newest
 
+    @property
+    def key_ids(self) -> list[int]:
+        """The ids of all keys, ascending."""
+        return sorted(self._ciphers)
+
+    def refresh(self) -> None:
+        """Take up keys that were added to the key file since. Raises :class:`VaultError` when it cannot be read."""
+        if self._file is not None:
+            keys, _ = _read_keys(self._file)
+            self._use(keys)
+
     def seal(self, plain: bytes, context: str) -> bytes:
         """*plain*, compressed where that helps, encrypted for *context*."""
         flags, body = 0, plain
@@ -60,15 +77,19 @@ class Vault:
             squeezed = zlib.compress(plain, 1)
             if len(squeezed) < len(plain):
                 flags, body = _COMPRESSED, squeezed
-        header = self._newest.to_bytes(2, "big") + bytes([flags])
+        key_id = self._newest
+        header = key_id.to_bytes(2, "big") + bytes([flags])
         nonce = os.urandom(_NONCE)
-        sealed = self._ciphers[self._newest].encrypt(nonce, body, header + context.encode())
+        sealed = self._ciphers[key_id].encrypt(nonce, body, header + context.encode())
         return header + nonce + sealed
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """What :meth:`seal` was given. Raises :class:`VaultError` for another context, an unknown key or damage."""
         header, nonce = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE]
-        cipher = self._ciphers.get(int.from_bytes(header[:2], "big"))
+        key_id = int.from_bytes(header[:2], "big")
+        if key_id not in self._ciphers:
+            self.refresh()
+        cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise VaultError(
                 "This value was sealed with a key that the key file does not hold.",
@@ -118,10 +139,24 @@ def create_key_file(path: Path) -> None:
 
 def open_vault(path: Path) -> Vault:
     """The vault whose keys the file at *path* holds. Raises :class:`VaultError` when it is absent or damaged."""
+    return Vault(*_read_keys(path), path)
+
+
+def add_key(path: Path) -> int:
+    """Add a new key to the key file at *path*, all at once; its id. New values are sealed with it from then on."""
+    keys, _ = _read_keys(path)
+    key_id = max(keys) + 1
+    document = json.loads(path.read_text())
+    document["keys"][str(key_id)] = base64.b64encode(secrets.token_bytes(32)).decode()
+    replace_privately(path, json.dumps(document, indent=1).encode())
+    return key_id
+
+
+def _read_keys(path: Path) -> tuple[dict[int, bytes], bytes]:
     try:
         document = json.loads(path.read_text())
         keys = {int(key_id): base64.b64decode(key) for key_id, key in document["keys"].items()}
-        return Vault(keys, base64.b64decode(document["index"]))
+        return keys, base64.b64decode(document["index"])
     except FileNotFoundError:
         raise VaultError(
             "The key file is missing; without it nothing in the store can be read.",

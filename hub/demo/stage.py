@@ -40,6 +40,7 @@ class Play:
     day_seconds: float
     opening: datetime  # business time at the start
     started: float  # real time at the start, seconds since 1970
+    store: str = "embedded"
 
     def clock(self) -> dict[str, Any]:
         """The clock, as the simulators read it."""
@@ -50,7 +51,9 @@ class Play:
         }
 
 
-def plan_play(visits: int, seed: int, *, faults: bool, day_seconds: float | None, started: float) -> Play:
+def plan_play(
+    visits: int, seed: int, *, faults: bool, day_seconds: float | None, started: float, store: str = "embedded"
+) -> Play:
     """A week of visits, at a pace that two cores keep up with unless *day_seconds* says otherwise."""
     per_day = max(4, -(-visits // 5))
     return Play(
@@ -61,6 +64,7 @@ def plan_play(visits: int, seed: int, *, faults: bool, day_seconds: float | None
         day_seconds=day_seconds or max(2.5, per_day / 14),
         opening=datetime(2026, 3, 2, 7, 0, tzinfo=ZoneInfo("America/Chicago")),
         started=started,
+        store=store,
     )
 
 
@@ -156,6 +160,7 @@ def write_overlay(stage: Stage, play: Play, ready: dict[str, dict[str, Any]]) ->
     """Point the site at the simulators that are *ready*, let its clock run like theirs, and let it look often."""
     clearway, granite, ehr = ready["clearinghouse"], ready["payer"], ready["ehr"]
     values: dict[str, Any] = {
+        "hub.store.url": play.store,
         "hub.web.listen": f"tcp:127.0.0.1:{stage.web_port}",
         "hub.clock.day_seconds": play.day_seconds,
         "hub.clock.business_epoch": play.opening,

@@ -57,7 +57,7 @@ class _Line(LineOnlyReceiver):
             self._answer({"ok": False, "error": _plain(HubError("The engine knows no such command."))})
             return
         done: Deferred[Any] = maybeDeferred(command, arguments, actor)
-        done.addCallbacks(self._succeeded, self._failed, errbackArgs=(name,))
+        done.addCallback(self._succeeded).addErrback(self._failed, name)
 
     def _succeeded(self, result: dict[str, Any] | None) -> None:
         self._answer({"ok": True, **(result or {})})

@@ -1,49 +1,49 @@
 """Deliveries to one destination of one channel: order per lane, attempts, back-off, and a reason in words.
 
-*Attempt n, sending* is committed before the first byte leaves. It rides in the transaction that makes the delivery when its lane
-is idle, or in the one that records the answer before it. After a crash such deliveries may have been sent: those of
-a destination that recognises repeats go again, the others wait for a person.
+*Attempt n, sending* is committed before the first byte leaves. It rides in the transaction that makes the delivery when
+its lane is idle, or in the one that records the answer before it. After a crash such deliveries may have been sent:
+those of a destination that recognises repeats go again, the others wait for a person.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.clock import real_ms
 from hub.engine.contracts import Destination, Failure, Outcome, Parcel
+from hub.engine.delivery_rows import BecomesMessage, DeliveryRows, Entry, NotQueuedError, Sent, again
 from hub.engine.intake import Arrival
 from hub.engine.journal import StoreFailedError
 from hub.engine.lanes import Lanes
-from hub.engine.outcomes import settle
 from hub.engine.plan import DestinationPlan
-from hub.engine.steps import NewDelivery, Surroundings, delivery_of, error_of
-from hub.store.contents import content_rows, read_content
-from hub.store.database import reading
-from hub.store.tables import attempt, content, delivery, due, message, work_item
+from hub.engine.steps import NewDelivery, Surroundings, error_of
 
 WINDOW = 1000
+LANE_SHARE = 4
+"""A keyed lane may fill so many-th of the window; what is behind that stays in the store until the lane has moved."""
+LARGE = 65_536
+LONGEST_WAIT = 3_600.0
+PAGE_AGAIN = 1.0
+AHEAD = 60
+"""How many intents to a destination that recognises repeats may be on disk before their turn to be sent has come."""
 
-BecomesMessage = Callable[[Connection, NewDelivery, bytes], Arrival | None]
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    new: NewDelivery
-    lanes: tuple[bytes, ...]
+_NOT_SENT = Outcome(Failure.TRANSIENT, "The hub had to wait before this was sent.")
+_BROKEN = Outcome(Failure.AMBIGUOUS, "The connector failed while this was being sent; the log says where.")
+_PRUNED = Outcome(Failure.PERMANENT, "The hub cannot read any more what it should send.")
 
 
 class Deliveries:
     """Sends what one channel makes for one destination.
 
-    *answer_becomes* writes a destination's answer as a new message, in the transaction that records it; *arrived* announces
-    it. With *reports* billing is told of each outcome by a `due` row.
+    *answer_becomes* writes a destination's answer as a new message, in the transaction that records it; *arrived*
+    announces it. With *reports* billing is told of each outcome by a `due` row.
     """
 
     def __init__(
@@ -63,32 +63,42 @@ class Deliveries:
         self._channel = channel
         self._around = around
         self._reactor = reactor
-        self._reports = reports
-        self._answer_becomes = answer_becomes
+        self._rows = DeliveryRows(channel, plan, around, reports=reports, answer_becomes=answer_becomes)
         self._arrived = arrived
-        self._lanes: Lanes[_Entry] = Lanes()
-        self._sending = 0
+        self._lanes: Lanes[Entry] = Lanes()
+        self._most_open = plan.concurrency + (AHEAD if plan.ambiguous == "retry" else 0)
         self._reserved = 0
+        self._open = 0  # from the intent to the record of the answer
+        self._sending = 0
+        self._ready: deque[Entry] = deque()  # their intents are on disk
         self._paused = False
         self._stopped = False
         self._failures = 0  # of the endpoint as a whole, in a row
         self._not_before = 0.0
-        self._timers: set[Any] = set()
+        self._timers: set[Any] = set()  # of deliveries that wait for their next attempt
+        self._due_again: deque[Entry] = deque()  # those whose wait is over
+        self._alarm: Any = None  # goes off when the endpoint may be tried again
+        self._expected: Counter[bytes] = Counter()  # being written without an intent, by lane
+        self._cut: dict[bytes, int] = {}  # lanes that are longer in the store, from which sequence on
         self._loaded_up_to = 0
         self._behind = True
         self._loading = False
-        self._known: set[int] = set()
+        self._known: set[int] = (
+            set()
+        )  # what is in memory: queued, being sent, waiting, or keeping its lane for a person
+        self._ended_while_loading: set[int] = set()
         self._idle_waiters: list[Deferred[None]] = []
 
     # ------------------------------------------------------------ from outside, on the reactor's thread
 
     def start(self) -> None:
         """Take up what the store holds unsent, after what a crash left in flight has been told apart."""
-        self._around.journal.submit(self._recover).addCallbacks(lambda _: self._load(), self._failed)
+        self._around.journal.submit(self._rows.recover).addCallbacks(lambda _: self._load(), self._log_failure)
 
     def pause(self) -> None:
         """Begin no further attempt."""
         self._paused = True
+        self._hand_back()
 
     def resume(self) -> None:
         """Go on, at once."""
@@ -102,8 +112,12 @@ class Deliveries:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._give_back(0.0)
         gone: Deferred[None] = Deferred()
-        if self._sending:
+        if self._open or self._reserved:
             self._idle_waiters.append(gone)
         else:
             gone.callback(None)
@@ -112,113 +126,138 @@ class Deliveries:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being sent or could be sent now."""
-        return not (self._sending or self._reserved or self._loading)
+        return not (self._open or self._reserved or self._loading)
 
     def reserve(self, lane: bytes) -> bool:
-        """Whether a delivery to *lane* can be sent as soon as it is written; its lane is then kept for it."""
+        """Whether a delivery to *lane* can be sent as soon as it is written; its lane is then kept for it.
+
+        Whatever this says must be followed by :meth:`made` or :meth:`unmade`.
+        """
         lanes = (lane,) if lane else ()
-        free = self._sending + self._reserved < self.plan.concurrency
+        free = self._open + self._reserved < self._most_open
         open_now = not (self._paused or self._stopped or self._behind or self._loading or self._not_before)
-        if free and open_now and self._lanes.is_idle(lanes) and not self.plan.shadow:
+        # One that is being written without an intent must not be overtaken.
+        first = self._lanes.is_idle(lanes) and not (lane and (self._expected[lane] or lane in self._cut))
+        if free and open_now and first:
             self._lanes.hold(lanes)
             self._reserved += 1
             return True
+        self._expect(lane, 1)
         return False
+
+    def unmade(self, news: Sequence[NewDelivery]) -> None:
+        """Deliveries could not be written; what was reserved for them is free again."""
+        for new in news:
+            if new.intent:
+                self._reserved -= 1
+                self._lanes.release((new.lane,) if new.lane else ())
+            else:
+                self._expect(new.lane, -1)
+        self._tell_idle()
+        self._pump()
+
+    def _expect(self, lane: bytes, more: int) -> None:
+        if lane:
+            self._expected[lane] += more
+            if not self._expected[lane]:
+                del self._expected[lane]
 
     def made(self, news: Sequence[NewDelivery]) -> None:
         """Deliveries were written; those with an intent have their lane reserved and go now."""
+        begun = []
         for new in news:
-            lanes = (new.lane,) if new.lane else ()
             if new.intent:
-                self._reserved -= 1
-                self._begin(_Entry(new, lanes))
-            elif self._behind or self._loading or len(self._lanes) >= WINDOW:
+                begun.append(Entry(new, (new.lane,) if new.lane else ()))
+                continue
+            self._expect(new.lane, -1)
+            if self._behind or self._loading or len(self._lanes) >= WINDOW:
                 self._behind = True
             elif new.sequence > self._loaded_up_to:  # else a page has brought it already
                 self._loaded_up_to = new.sequence
-                self._lanes.add(_Entry(new, lanes), lanes)
-        self._pump()
+                self._queue(new if len(new.body or b"") <= LARGE else replace(new, body=None))
+        self._reserved -= len(begun)
+        self._open += len(begun)
+        self._intended(begun)
 
     def again(self, new: NewDelivery, *, lane_is_held: bool) -> None:
         """A person has it sent again. An ambiguous delivery still holds its lane and goes first; others go last."""
-        lanes = (new.lane,) if new.lane else ()
-        if lane_is_held:
-            self._retry(_Entry(new, lanes))
-        else:
-            self._lanes.add(_Entry(new, lanes), lanes)
-            self._pump()
+        entry = Entry(new, (new.lane,) if new.lane else ())
+        if lane_is_held and new.delivery_id in self._known:
+            self._due_again.append(entry)
+        elif new.delivery_id not in self._known:
+            self._known.add(new.delivery_id)
+            self._lanes.add(entry, entry.lanes)
+        self._pump()
 
     def closed(self, new: NewDelivery) -> None:
         """A person closed an ambiguous delivery without sending it: its lane goes on."""
-        if new.lane:
-            self._lanes.release((new.lane,))
+        if new.delivery_id in self._known:
+            self._forget(Entry(new, (new.lane,) if new.lane else ()))
+        elif self._loading:
+            self._ended_while_loading.add(new.delivery_id)
         self._pump()
 
-    # ------------------------------------------------------------ loading
+    # ------------------------------------------------------------ what is in memory
 
-    def _recover(self, connection: Connection) -> None:
-        rows = connection.execute(
-            select(delivery.c.id, delivery.c.sequence, delivery.c.message_sequence, delivery.c.attempts)
-            .where(
-                delivery.c.channel == self._channel,
-                delivery.c.destination == self.plan.name,
-                delivery.c.state == "sending",
-            )
-            .order_by(delivery.c.sequence)
-        ).all()
-        reason = "The hub stopped while this was being sent."
-        for row in rows:
-            connection.execute(
-                update(attempt)
-                .where(attempt.c.delivery_id == row.id, attempt.c.number == row.attempts)
-                .values(ended_at=real_ms(), outcome="ambiguous", reason=reason)
-            )
-            state = "queued" if self.plan.ambiguous == "retry" else "ambiguous"
-            self._set_state(connection, row.id, state, reason=reason)
-            if state == "ambiguous":
-                self._open_item(connection, row.id, "ambiguous", reason)
-                self._report(connection, row.id, "ambiguous")
-            settle(connection, row.message_sequence)
+    def _queue(self, new: NewDelivery) -> None:
+        """Put *new* at the end of its lane, unless that has its share of the memory."""
+        share = WINDOW if self.plan.order == "strict" else max(2, WINDOW // LANE_SHARE)
+        if new.lane and (new.lane in self._cut or self._lanes.waiting_in(new.lane) >= share):
+            self._cut[new.lane] = min(new.sequence, self._cut.get(new.lane, new.sequence))
+            return
+        lanes = (new.lane,) if new.lane else ()
+        self._known.add(new.delivery_id)
+        self._lanes.add(Entry(new, lanes), lanes)
+
+    def _forget(self, entry: Entry) -> None:
+        """*entry* is over: its lane goes on."""
+        self._known.discard(entry.new.delivery_id)
+        if self._loading:  # the page may have been read before
+            self._ended_while_loading.add(entry.new.delivery_id)
+        self._lanes.release(entry.lanes)
+
+    def _go_back_for_cut_lanes(self) -> None:
+        """Where a lane that was cut has moved on, read again from there. What is in memory is not taken twice."""
+        empty = [lane for lane in self._cut if not self._lanes.waiting_in(lane)]
+        for lane in empty:
+            self._loaded_up_to = min(self._loaded_up_to, self._cut.pop(lane) - 1)
+            self._behind = True
+
+    # ------------------------------------------------------------ loading
 
     def _load(self) -> None:
         if self._loading or self._stopped:
             return
         self._loading = True
         self._behind = False
-        deferToThread(self._read_page, self._loaded_up_to).addCallbacks(self._take_page, self._failed)
+        deferToThread(self._read_page, self._loaded_up_to).addCallbacks(self._take_page, self._page_failed)
 
     def _read_page(self, after: int) -> list[tuple[NewDelivery, str]]:
-        with reading(self._around.store) as connection:
-            rows = connection.execute(
-                select(delivery)
-                .where(
-                    delivery.c.channel == self._channel,
-                    delivery.c.destination == self.plan.name,
-                    delivery.c.state.in_(("queued", "ambiguous")),
-                    delivery.c.sequence > after,
-                )
-                .order_by(delivery.c.sequence)
-                .limit(WINDOW)
-            ).all()
-        return [(delivery_of(row), row.state) for row in rows]
+        return self._rows.page(after, WINDOW)
 
     def _take_page(self, page: list[tuple[NewDelivery, str]]) -> None:
         self._loading = False
         self._behind = self._behind or len(page) == WINDOW
         for new, state in page:
             self._loaded_up_to = max(self._loaded_up_to, new.sequence)
-            if new.delivery_id in self._known:
+            if new.delivery_id in self._known or new.delivery_id in self._ended_while_loading:
                 continue
-            lanes = (new.lane,) if new.lane else ()
-            self._known.add(new.delivery_id)
             if state == "ambiguous":
-                self._lanes.hold(lanes)
+                self._known.add(new.delivery_id)
+                self._lanes.hold((new.lane,) if new.lane else ())
             else:
-                self._lanes.add(_Entry(new, lanes), lanes)
+                self._queue(new)
+        self._ended_while_loading.clear()
         self._pump()
 
-    def _failed(self, failure: TwistedFailure) -> None:
+    def _page_failed(self, failure: TwistedFailure) -> None:
         self._loading = False
+        self._behind = True
+        self._ended_while_loading.clear()
+        self._log_failure(failure)
+        self._reactor.callLater(PAGE_AGAIN, self._pump)
+
+    def _log_failure(self, failure: TwistedFailure) -> None:
         error = error_of(failure)
         if not isinstance(error, StoreFailedError):
             self._around.log.failure("deliveries.failed", error, channel=self._channel, destination=self.plan.name)
@@ -228,143 +267,151 @@ class Deliveries:
     def _pump(self) -> None:
         if self._paused or self._stopped:
             return
-        if self._behind and not self._loading and len(self._lanes) < WINDOW // 2:
+        if self._cut and not self._loading:
+            self._go_back_for_cut_lanes()
+        if self._behind and not self._loading and (len(self._lanes) < WINDOW // 2 or not self._lanes.has_ready):
             self._load()
         if self._not_before > real_ms():
+            self._wake_later()
             return
-        free = self.plan.concurrency - self._sending - self._reserved
+        # One probe until the endpoint answers again.
+        most = 1 if self._failures else self.plan.concurrency
+        while self._ready and self._sending < most:
+            self._begin(self._ready.popleft())
+        free = self._most_open - self._open - self._reserved
         if self._failures:
-            free = min(free, 1 - self._sending)  # one probe until the endpoint answers again
-        if free <= 0:
-            return
-        entries = self._lanes.take(free)
-        if not entries:
-            return
-        begun = [
-            _Entry(replace(entry.new, attempts=entry.new.attempts + 1, intent=True), lanes) for entry, lanes in entries
-        ]
-        self._sending += len(begun)
-        intent = self._around.journal.submit(lambda connection: self._write_intents(connection, begun))
-        intent.addCallbacks(lambda _: self._intended(begun), self._failed)
+            free = min(free, 1 - self._open)
+        while free > 0 and self._due_again:
+            self._intend([again(self._due_again.popleft())])
+            free -= 1
+        waiting = len(self._timers) + len(self._due_again)
+        if free > 0 and waiting < (self.plan.concurrency if self._failures else WINDOW):
+            self._intend([again(entry) for entry, _ in self._lanes.take(free)])
 
-    def _write_intents(self, connection: Connection, entries: list[_Entry]) -> None:
-        now = real_ms()
+    def _wake_later(self) -> None:
+        def wake() -> None:
+            self._alarm = None
+            self._pump()
+
+        if self._alarm is None:
+            self._alarm = self._reactor.callLater(max(0.001, (self._not_before - real_ms()) / 1000), wake)
+
+    def _intend(self, entries: list[Entry]) -> None:
+        """Put on disk that *entries* are about to be sent."""
+        self._open += len(entries)
         for entry in entries:
-            self._set_state(connection, entry.new.delivery_id, "sending", attempts=entry.new.attempts)
-        connection.execute(
-            insert(attempt),
-            [
-                {
-                    "delivery_id": entry.new.delivery_id,
-                    "number": entry.new.attempts,
-                    "started_at": now,
-                    "outcome": "sending",
-                }
-                for entry in entries
-            ],
-        )
+            written = self._around.journal.submit_grouped(self._rows.write_intents, entry)
+            written.addCallbacks(lambda done: self._intended([done]), self._not_intended, errbackArgs=(entry,))
 
-    def _intended(self, entries: list[_Entry]) -> None:
-        self._sending -= len(entries)
-        for entry in entries:
-            self._begin(entry)
+    def _intended(self, entries: Sequence[Entry]) -> None:
+        self._known.update(entry.new.delivery_id for entry in entries)
+        self._ready.extend(entries)
+        if self._stopped:
+            self._give_back(0.0)
+        elif self._paused or self._not_before > real_ms():
+            self._hand_back()
+        self._pump()
 
-    def _begin(self, entry: _Entry) -> None:
+    def _not_intended(self, failure: TwistedFailure, entry: Entry) -> None:
+        """No byte leaves without its intent. What the store says is not to be sent is forgotten, else tried again."""
+        self._log_failure(failure)
+        error = error_of(failure)
+        if isinstance(error, NotQueuedError):
+            self._forget(entry)
+        elif not isinstance(error, StoreFailedError):
+            self._later(PAGE_AGAIN, replace(entry, new=replace(entry.new, attempts=entry.new.attempts - 1)))
+        self._one_less()
+
+    def _hand_back(self) -> None:
+        """Where a repeat would do harm, nothing may stand on disk as being sent while it only waits for its turn."""
+        if self.plan.ambiguous == "ask":
+            self._give_back(max(0.0, (self._not_before - real_ms()) / 1000))
+
+    def _give_back(self, wait: float) -> None:
+        """What is ready is not sent now but after *wait* seconds, or by the next start."""
+        while self._ready:
+            self._record(Sent(self._ready.popleft(), _NOT_SENT, wait))
+
+    def _begin(self, entry: Entry) -> None:
         self._sending += 1
-        self._known.add(entry.new.delivery_id)
-        sent = self._send(entry)
-        sent.addErrback(self._failed)
-        sent.addBoth(lambda _: self._one_less())
+        self._send(entry).addCallback(self._judged, entry).addCallback(self._ended)
+
+    @inlineCallbacks
+    def _send(self, entry: Entry) -> Any:
+        new = entry.new
+        try:
+            body = new.body if new.body is not None else (yield deferToThread(self._rows.body, new.body_id))
+        except Exception as error:
+            self._log_failure(TwistedFailure(error))  # type: ignore[no-untyped-call]
+            return _PRUNED
+        try:
+            parcel = Parcel(new.delivery_id, new.message_id, new.attempts, new.kind, new.name, body)
+            return (yield self.destination.deliver(parcel))
+        except Exception as error:
+            self._log_failure(TwistedFailure(error))  # type: ignore[no-untyped-call]
+            return _BROKEN
+
+    def _judged(self, outcome: Outcome, entry: Entry) -> Sent:
+        """What follows from *outcome*. The body of one that goes again is read from the store when its turn comes."""
+        attempts, most = entry.new.attempts, self.plan.max_attempts
+        if not self._goes_again(outcome):
+            return Sent(entry, outcome, None)
+        if most is not None and attempts >= most:
+            failure = Failure.AMBIGUOUS if outcome.failure is Failure.AMBIGUOUS else Failure.PERMANENT
+            reason = f"{outcome.reason} It was given up after {attempts} attempts.".strip()
+            return Sent(entry, replace(outcome, failure=failure, reason=reason), None)
+        waiting = replace(entry, new=replace(entry.new, body=None))
+        return Sent(waiting, outcome, self._wait_after(outcome, attempts))
+
+    def _ended(self, sent: Sent) -> None:
+        self._sending -= 1
+        if sent.wait is None:
+            self._failures, self._not_before = 0, 0.0
+        elif sent.outcome.failure is Failure.TRANSIENT and sent.outcome.answer is None:
+            self._failures += 1
+            self._not_before = real_ms() + sent.wait * 1000
+            self._hand_back()
+        self._record(sent)
+        self._pump()
+
+    def _record(self, sent: Sent) -> None:
+        recorded = self._around.journal.submit_grouped(self._rows.write_records, sent)
+        recorded.addCallback(self._recorded, sent).addErrback(self._log_failure).addBoth(lambda _: self._one_less())
+
+    def _recorded(self, arrival: Arrival | None, sent: Sent) -> None:
+        if arrival is not None:
+            self._arrived(arrival)
+        if sent.wait is not None:
+            self._later(sent.wait, sent.entry)
+        elif sent.outcome.failure is not Failure.AMBIGUOUS:
+            self._forget(sent.entry)
 
     def _one_less(self) -> None:
-        self._sending -= 1
-        if self._stopped and not self._sending:
+        self._open -= 1
+        self._tell_idle()
+        self._pump()
+
+    def _tell_idle(self) -> None:
+        if self._stopped and not (self._open or self._reserved):
             for waiter in self._idle_waiters:
                 waiter.callback(None)
             self._idle_waiters.clear()
-        self._pump()
-
-    @inlineCallbacks
-    def _send(self, entry: _Entry) -> Any:
-        new = entry.new
-        body = new.body
-        if body is None:
-            body = yield deferToThread(self._read_body, new.body_id)
-        outcome: Outcome = yield self.destination.deliver(
-            Parcel(new.delivery_id, new.message_id, new.attempts, new.kind, new.name, body)
-        )
-        wait = self._wait_after(outcome, new.attempts)
-        arrival = yield self._around.journal.submit(lambda connection: self._record(connection, new, outcome, wait))
-        if arrival is not None:
-            self._arrived(arrival)
-        self._after(replace(entry, new=replace(new, body=body)), outcome, wait)
-
-    def _read_body(self, body_id: int) -> bytes:
-        with reading(self._around.store) as connection:
-            return read_content(connection, self._around.vault, body_id)
 
     def _goes_again(self, outcome: Outcome) -> bool:
         return outcome.failure is Failure.TRANSIENT or (
             outcome.failure is Failure.AMBIGUOUS and self.plan.ambiguous == "retry"
         )
 
-    def _wait_after(self, outcome: Outcome, attempts: int) -> float | None:
-        """Real seconds until the next attempt; None when there is none."""
-        if not self._goes_again(outcome):
-            return None
+    def _wait_after(self, outcome: Outcome, attempts: int) -> float:
+        """Real seconds until the next attempt: by the endpoint's failures if that is down, else by the delivery's."""
+        if outcome.retry_after:
+            return min(outcome.retry_after, LONGEST_WAIT)
+        if outcome.failure is Failure.TRANSIENT and outcome.answer is None:
+            attempts = self._failures + 1
         steps = self.plan.backoff_seconds
-        return outcome.retry_after or steps[min(attempts, len(steps)) - 1]
+        return steps[min(attempts, len(steps)) - 1]
 
-    def _record(self, connection: Connection, new: NewDelivery, outcome: Outcome, wait: float | None) -> Arrival | None:
-        now = real_ms()
-        answer_id = None
-        if outcome.answer is not None:
-            answer_id = self._around.ids.next()
-            connection.execute(insert(content), content_rows(self._around.vault, answer_id, outcome.answer))
-        connection.execute(
-            update(attempt)
-            .where(attempt.c.delivery_id == new.delivery_id, attempt.c.number == new.attempts)
-            .values(
-                ended_at=now,
-                outcome=outcome.failure.value if outcome.failure else "delivered",
-                reason=outcome.reason or None,
-                answer_id=answer_id,
-            )
-        )
-        if wait is not None:
-            due_at = now + int(wait * 1000)
-            self._set_state(connection, new.delivery_id, "queued", reason=outcome.reason, due_at=due_at)
-            return None
-        state = _STATES[outcome.failure]
-        self._set_state(
-            connection,
-            new.delivery_id,
-            state,
-            reason=outcome.reason or None,
-            finished_at=now if state == "delivered" else None,
-        )
-        if state != "delivered":
-            self._open_item(connection, new.delivery_id, state, outcome.reason)
-        self._report(connection, new.delivery_id, state)
-        settle(connection, new.message_sequence)
-        if state == "delivered" and self._answer_becomes is not None and outcome.answer is not None:
-            return self._answer_becomes(connection, new, outcome.answer)
-        return None
-
-    def _after(self, entry: _Entry, outcome: Outcome, wait: float | None) -> None:
-        endpoint_down = outcome.failure is not None and outcome.answer is None
-        if wait is not None:
-            if endpoint_down and outcome.failure is Failure.TRANSIENT:
-                self._failures += 1
-                self._not_before = real_ms() + wait * 1000
-            self._later(wait, entry)
-            return
-        self._failures, self._not_before = 0, 0.0
-        if outcome.failure is not Failure.AMBIGUOUS:
-            self._known.discard(entry.new.delivery_id)
-            self._lanes.release(entry.lanes)
-
-    def _later(self, wait: float, entry: _Entry) -> None:
+    def _later(self, wait: float, entry: Entry) -> None:
         """Try *entry* again after *wait* seconds; its lane stays busy until then."""
         if self._stopped:
             return
@@ -372,79 +419,8 @@ class Deliveries:
 
         def again() -> None:
             self._timers.discard(timer)
-            if self._paused:
-                self._later(1.0, entry)
-            elif self._not_before > real_ms() or (self._failures and self._sending):
-                self._later(max(0.05, (self._not_before - real_ms()) / 1000), entry)
-            else:
-                self._retry(entry)
+            self._due_again.append(entry)
+            self._pump()
 
         timer = self._reactor.callLater(wait, again)
         self._timers.add(timer)
-
-    def _retry(self, entry: _Entry) -> None:
-        again = _Entry(replace(entry.new, attempts=entry.new.attempts + 1, intent=True), entry.lanes)
-        self._sending += 1
-        intent = self._around.journal.submit(lambda connection: self._write_intents(connection, [again]))
-        intent.addCallbacks(lambda _: self._intended([again]), self._failed)
-
-    # ------------------------------------------------------------ rows
-
-    def _set_state(self, connection: Connection, delivery_id: int, state: str, **values: Any) -> None:
-        connection.execute(
-            update(delivery)
-            .where(delivery.c.id == delivery_id)
-            .values(state=state, intent=state == "sending", version=delivery.c.version + 1, **values)
-        )
-
-    def _report(self, connection: Connection, delivery_id: int, outcome: str) -> None:
-        if not self._reports:
-            return
-        connection.execute(
-            insert(due),
-            {
-                "id": self._around.ids.next(),
-                "due_key": f"delivered/{delivery_id}/{outcome}/{self._around.ids.next()}",
-                "kind": "delivered",
-                "business_at": 0,
-                "subject_id": delivery_id,
-                "subject": outcome,
-            },
-        )
-
-    def _open_item(self, connection: Connection, delivery_id: int, state: str, reason: str) -> None:
-        row = connection.execute(
-            select(delivery.c.message_id, delivery.c.attempts, message.c.kind)
-            .join(message, message.c.sequence == delivery.c.message_sequence)
-            .where(delivery.c.id == delivery_id)
-        ).one()
-        sentence = (
-            f"{self.plan.name} may already have this: {reason} It is not sent again until a person decides."
-            if state == "ambiguous"
-            else f"{self.plan.name} refused this: {reason}"
-        )
-        connection.execute(
-            insert(work_item),
-            {
-                "id": self._around.ids.next(),
-                "organisation": self._around.organisation,
-                "partition": 0,
-                "fence": 0,
-                "queue": "deliveries",
-                "item_key": f"delivery/{delivery_id}/{row.attempts}",
-                "kind": f"{state} delivery",
-                "sentence": sentence,
-                "message_id": row.message_id,
-                "delivery_id": delivery_id,
-                "opened_business_at": self._around.clock.now_ms(),
-                "state": "open",
-                "body": self._around.vault.seal_json({}, "work_item.body"),
-            },
-        )
-
-
-_STATES: dict[Failure | None, str] = {
-    None: "delivered",
-    Failure.AMBIGUOUS: "ambiguous",
-    Failure.PERMANENT: "refused",
-}

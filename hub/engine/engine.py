@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Engine, delete, func, insert, select, update
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.threads import deferToThread
 
-from hub.core.clock import BusinessClock, real_ms
+from hub.core.clock import DAY_MS, BusinessClock, real_ms
 from hub.core.errors import HubError
 from hub.core.ids import IdMaker
 from hub.core.log import Log
@@ -33,18 +33,21 @@ from hub.engine.outcomes import DONE, settle
 from hub.engine.plan import ChannelPlan, DestinationPlan, SitePlan
 from hub.engine.steps import NewDelivery, Steps, Surroundings, delivery_of
 from hub.engine.transactions import BillingDeliveries, Decisions, Timers
+from hub.engine.upkeep import Upkeep
 from hub.engine.workers import WorkerPools
 from hub.store.contents import read_content
+from hub.store.retention import Retention
 from hub.store.tables import (
     channel_state,
-    content,
     delivery,
     due,
     message,
+    metadata,
     setting,
     work_item,
 )
 
+TOKENS_KEPT_MS = 30 * DAY_MS
 Write = Callable[[Connection, dict[str, Any]], dict[str, Any]]
 
 
@@ -58,6 +61,7 @@ class _Channel:
         self.billing: dict[str, BillingDeliveries] = {}
         self.steps: Steps | None = None
         self.paused = False
+        self.paused_destinations: set[str] = set()
 
 
 class HubEngine:
@@ -79,6 +83,7 @@ class HubEngine:
         writes: Mapping[str, Write],
         first_work: Sequence[dict[str, Any]],
         on_failure: Callable[[BaseException], None],
+        retention: Retention | None = None,
     ) -> None:
         self.plan = plan
         self._reactor = reactor
@@ -90,11 +95,12 @@ class HubEngine:
         self._journal = Journal(store, reactor, on_failure)
         self._workers = workers
         self._around = Surroundings(
-            store, self._journal, vault, ids, clock, workers, log, plan.organisation, plan.bundle
+            store, self._journal, vault, ids, clock, workers, log, plan.organisation, plan.bundle, reactor
         )
         self._intake = StoreIntake(self._journal, vault, ids, clock, plan, self._arrived)
         self._decisions = Decisions(self._around, plan, self._intake, self._arrived)
         self._timers = Timers(self._around, self._decisions, reactor)
+        self._upkeep = Upkeep(store, self._journal, retention or Retention(), log, reactor)
         self._channels = {name: _Channel(channel) for name, channel in plan.channels.items()}
         self._started_at = real_ms()
 
@@ -109,8 +115,9 @@ class HubEngine:
         for name, channel in self._channels.items():
             self._build(channel)
             for destination, stopped in paused.get(name, {}).items():
-                if stopped:
-                    self._pause_parts(channel, destination)
+                self._mark_paused(channel, destination, paused=stopped)
+            for part in self._resting(channel):
+                part.pause()
         for channel in self._channels.values():
             for billing in channel.billing.values():
                 billing.start()
@@ -120,6 +127,7 @@ class HubEngine:
             assert channel.steps is not None
             channel.steps.start()
         self._timers.start()
+        self._upkeep.start()
         for channel in self._channels.values():
             for source in channel.sources:
                 yield maybeDeferred(source.start)
@@ -142,6 +150,7 @@ class HubEngine:
         yield DeferredList(waiting)
         yield DeferredList([maybeDeferred(d.destination.stop) for c in channels for d in c.deliveries.values()])
         yield DeferredList(self._workers.stop())
+        yield self._upkeep.stop()
         yield deferToThread(self._journal.stop)
         self._log.info("engine.stopped")
 
@@ -179,7 +188,11 @@ class HubEngine:
             for name, billing in channel.billing.items():
                 billing.made([new for new in news if new.destination == name])
 
-        channel.steps = Steps(plan, self._around, reserve, made)
+        def unmade(news: Sequence[NewDelivery]) -> None:
+            for name, deliveries in channel.deliveries.items():
+                deliveries.unmade([new for new in news if new.destination == name])
+
+        channel.steps = Steps(plan, self._around, reserve, made, unmade)
         context = SourceContext(
             channel=plan.name,
             intake=self._intake,
@@ -311,26 +324,31 @@ class HubEngine:
             self._audit(connection, actor, "pause" if paused else "resume", "channel", channel.plan.name, reason)
 
         def take_effect(_result: None) -> dict[str, Any]:
-            (self._pause_parts if paused else self._resume_parts)(channel, destination)
+            self._mark_paused(channel, destination, paused=paused)
+            for source in () if destination else channel.sources:
+                (source.pause if paused else source.resume)()
+            resting = self._resting(channel)
+            for part in self._parts(channel, destination):
+                if part in resting:
+                    part.pause()
+                else:
+                    part.resume()
             return {}
 
         return self._journal.submit(write).addCallback(take_effect)
 
-    def _pause_parts(self, channel: _Channel, destination: str) -> None:
+    def _mark_paused(self, channel: _Channel, destination: str, *, paused: bool) -> None:
         if not destination:
-            channel.paused = True
-            for source in channel.sources:
-                source.pause()
-        for part in self._parts(channel, destination):
-            part.pause()
+            channel.paused = paused
+        elif paused:
+            channel.paused_destinations.add(destination)
+        else:
+            channel.paused_destinations.discard(destination)
 
-    def _resume_parts(self, channel: _Channel, destination: str) -> None:
-        if not destination:
-            channel.paused = False
-            for source in channel.sources:
-                source.resume()
-        for part in self._parts(channel, destination):
-            part.resume()
+    def _resting(self, channel: _Channel) -> list[Deliveries | BillingDeliveries]:
+        """The destinations that are paused, by themselves or with their whole channel."""
+        names = [""] if channel.paused else channel.paused_destinations
+        return [part for name in names for part in self._parts(channel, name)]
 
     def _parts(self, channel: _Channel, destination: str) -> list[Deliveries | BillingDeliveries]:
         parts: dict[str, Deliveries | BillingDeliveries] = {**channel.deliveries, **channel.billing}
@@ -357,7 +375,7 @@ class HubEngine:
             row = connection.execute(select(message).where(message.c.id == message_id)).one_or_none()
             if row is None:
                 raise HubError("There is no message of that id.")
-            raw = read_content(connection, self._around.vault, row.raw_id)
+            raw = self._kept(connection, row.raw_id)
             plan = self._channel(row.channel).plan
             arrival = self._intake.store(
                 connection,
@@ -397,8 +415,16 @@ class HubEngine:
         def write(connection: Connection) -> tuple[NewDelivery, str]:
             self._spend_token(connection, token)
             row = self._delivery_row(connection, delivery_id)
+            destination = self._channel(row.channel).plan.destinations.get(row.destination)
+            if destination is None:
+                raise HubError(
+                    "The channel has this destination no more.", fix="Replay the message from its raw bytes."
+                )
+            if destination.shadow:
+                raise HubError("This destination is in shadow: nothing is sent to it.")
             if row.state not in {"ambiguous", "refused", "delivered", "closed", "shadow"}:
                 raise HubError("This delivery is still on its way.", fix="Wait until its attempt has ended.")
+            self._kept(connection, row.body_id)
             connection.execute(
                 update(delivery)
                 .where(delivery.c.id == delivery_id)
@@ -427,6 +453,7 @@ class HubEngine:
 
         def write(connection: Connection) -> tuple[NewDelivery, str]:
             row = self._delivery_row(connection, delivery_id)
+            self._channel(row.channel)
             if row.state not in {"ambiguous", "refused"}:
                 raise HubError("Only a delivery that waits for a decision can be closed.")
             connection.execute(
@@ -505,6 +532,12 @@ class HubEngine:
             raise HubError("There is no delivery of that id.")
         return row
 
+    def _kept(self, connection: Connection, content_id: int) -> bytes:
+        try:
+            return read_content(connection, self._around.vault, content_id)
+        except KeyError:
+            raise HubError("What this message said was pruned; it cannot go again.") from None
+
     def _resolve_items(self, connection: Connection, delivery_id: int, resolution: str, actor: str) -> None:
         connection.execute(
             update(work_item)
@@ -519,7 +552,10 @@ class HubEngine:
         name = f"token {token}"[:64]
         if connection.execute(select(setting.c.value).where(setting.c.name == name)).scalar() is not None:
             raise HubError("This was already done.", fix="Open the message again to see what came of it.")
-        connection.execute(insert(setting), {"name": name, "value": str(real_ms())})
+        now = real_ms()
+        old = str(now - TOKENS_KEPT_MS)  # as many digits as any other, so that it compares as a number does
+        connection.execute(delete(setting).where(setting.c.name.startswith("token "), setting.c.value < old))
+        connection.execute(insert(setting), {"name": name, "value": str(now)})
 
     def _audit(
         self, connection: Connection, actor: str, action: str, object_type: str, object_id: str, reason: str
@@ -542,7 +578,8 @@ def highest_id(connection: Connection) -> int:
     """The highest id that the store holds: the floor for new ones."""
     highest = [
         connection.execute(select(func.max(table.c.id))).scalar() or 0
-        for table in (message, delivery, content, work_item, due)
+        for table in metadata.tables.values()
+        if "id" in table.c and isinstance(table.c.id.type, BigInteger)
     ]
     return max(highest)
 

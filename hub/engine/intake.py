@@ -64,13 +64,27 @@ _EARLIER = select(
     duplicate.c.sender == bindparam("sender"),
     duplicate.c.control_id.in_(bindparam("control_ids", expanding=True)),
 )
+_FORGET = delete(duplicate).where(
+    duplicate.c.channel == bindparam("c"),
+    duplicate.c.sender == bindparam("s"),
+    duplicate.c.control_id == bindparam("i"),
+    duplicate.c.content_digest == bindparam("d"),
+)
 _NEW_MESSAGES, _NEW_CONTENTS = insert(message), insert(content)
 _NEW_DUPLICATES, _NEW_IDENTIFIERS = insert(duplicate), insert(identifier)
 
 
 def _control(received: Received) -> _Control:
     """What a message is called, as far as the store keeps it."""
-    return received.channel, received.description.sender[:200], received.description.control_id[:200]
+    return received.channel, _kept(received.description.sender), _kept(received.description.control_id)
+
+
+def _kept(text: str, most: int = 200) -> str:
+    """As much of *text*, which a peer chose, as a column of *most* characters can hold.
+
+    PostgreSQL takes no NUL, and neither store half a surrogate pair.
+    """
+    return text[:most].encode(errors="replace").decode().replace("\0", "?")
 
 
 class StoreIntake:
@@ -162,7 +176,10 @@ class StoreIntake:
             sequence = next(numbers)
             lanes = self._lanes(received)
             onward = REJECTED if received.refusal else FILTERED if received.filtered else IN_PROGRESS
-            flags = "control_id_reuse" if _control(received) in reused else ""
+            control = channel, sender, control_id = _control(received)
+            flags = "control_id_reuse" if key is not None and control in reused else ""
+            if key is not None and control_id:
+                reused.add(control)
             messages.append(
                 {
                     "sequence": sequence,
@@ -170,12 +187,12 @@ class StoreIntake:
                     "organisation": self._plan.organisation,
                     "partition": lanes[0][0] % 64 if lanes else 0,
                     "fence": 0,
-                    "channel": received.channel,
+                    "channel": channel,
                     "bundle": self._plan.bundle,
-                    "kind": description.kind[:32],
-                    "control_id": description.control_id[:200],
-                    "sender": description.sender[:200],
-                    "source": received.source[:200],
+                    "kind": _kept(description.kind, 32),
+                    "control_id": control_id,
+                    "sender": sender,
+                    "source": _kept(received.source),
                     "received_at": now,
                     "received_on": request.day,
                     "finished_at": now if onward != IN_PROGRESS else None,
@@ -278,12 +295,14 @@ class StoreIntake:
             # By the start of the primary key: SQLite does not use an index for a list of rows.
             names = {"channel": channel, "sender": sender, "control_ids": list(control_ids)}
             for row in connection.execute(_EARLIER, names).all():
+                key = (channel, sender, row.control_id, row.content_digest)
+                if row.expires_at < now:
+                    if key in asked:
+                        connection.execute(_FORGET, {"c": channel, "s": sender, "i": row.control_id, "d": key[3]})
+                    continue
                 if row.control_id:
                     reused.add((channel, sender, row.control_id))
-                key = (channel, sender, row.control_id, row.content_digest)
-                if key in asked and row.expires_at < now:
-                    connection.execute(delete(duplicate).where(duplicate.c.message_id == row.message_id))
-                elif key in asked:
+                if key in asked:
                     known[key] = Stored(row.message_id, True, self._answer_of(connection, row.message_id))
         return known, reused
 

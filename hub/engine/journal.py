@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -109,11 +110,11 @@ class Journal:
 
     def _put(self, job: _Job, urgent: bool) -> Deferred[Any]:
         with self._wake:
-            if self._failed is None:
+            if self._failed is None and not self._closing:
                 (self._urgent if urgent else self._patient).append(job)
                 self._wake.notify()
                 return job.deferred
-        job.deferred.errback(StoreFailedError("The store has failed; the node is stopping."))
+        job.deferred.errback(StoreFailedError("Nothing more is written; the node is stopping."))
         return job.deferred
 
     def _run(self) -> None:
@@ -179,7 +180,7 @@ def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
     if apply_many is None:
         return [_alone(connection, jobs[0])]
     try:
-        with connection.begin_nested():
+        with _savepoint(connection):
             return list(apply_many(connection, [job.request for job in jobs]))
     except _STORE_FAILED:
         raise
@@ -189,7 +190,7 @@ def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
 
 def _alone(connection: Connection, job: _Job) -> Any:
     try:
-        with connection.begin_nested():
+        with _savepoint(connection):
             if job.apply is not None:
                 return job.apply(connection)
             assert job.apply_many is not None
@@ -198,6 +199,21 @@ def _alone(connection: Connection, job: _Job) -> Any:
         raise
     except Exception:
         return TwistedFailure()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """What is written within is undone when it raises. As plain SQL: SQLAlchemy would compile each savepoint anew."""
+    connection.exec_driver_sql("SAVEPOINT job")
+    try:
+        yield
+    except _STORE_FAILED:
+        raise
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
+        connection.exec_driver_sql("RELEASE SAVEPOINT job")
+        raise
+    connection.exec_driver_sql("RELEASE SAVEPOINT job")
 
 
 def _fire(jobs: list[_Job], results: list[Any]) -> None:

@@ -37,6 +37,15 @@ class Lanes(Generic[E]):
         """How many entries wait; those in hand are not counted."""
         return self._waiting
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether some entry may go now."""
+        return bool(self._ready)
+
+    def waiting_in(self, lane: bytes) -> int:
+        """How many entries wait in *lane*."""
+        return len(self._lanes[lane].queue) if lane in self._lanes else 0
+
     def is_idle(self, lanes: tuple[bytes, ...]) -> bool:
         """Whether an entry added now to *lanes* would be ready at once."""
         return all(name not in self._lanes for name in lanes)

@@ -1,6 +1,7 @@
 """What becomes of a message: its outcome from its steps and deliveries, with the counters that say so.
 
-While any output is open a message is *in progress*; then it is the first that applies of held, errored, rejected, done, filtered.
+While any output is open a message is *in progress*; then it is the first that applies of held, errored, rejected, done,
+filtered.
 """
 
 from __future__ import annotations
@@ -51,11 +52,13 @@ _MOVE = (
 
 
 def settle(connection: Connection, sequences: Collection[int]) -> None:
-    """Bring the outcomes of the messages *sequences* up to date with their steps and deliveries, and the counters with them."""
+    """Bring the outcomes of the messages *sequences*, and the counters, up to date with their steps and deliveries."""
+    if not sequences:
+        return
     states: dict[int, list[str]] = {sequence: [] for sequence in sequences}
     named = {"sequences": list(states)}
-    for row in connection.execute(_STATES, named):
-        states[row.message_sequence].append(row.state)
+    for sequence, state in connection.execute(_STATES, named):
+        states[sequence].append(state)
     counts = Counts()
     done: Counter[str] = Counter()
     latency_ms: Counter[str] = Counter()

@@ -14,6 +14,7 @@ class DestinationPlan:
 
     *order* is ``strict`` (one after the other), ``any`` (no order) or a key (``account``, ``patient``): then the
     message's lane. *ambiguous* is ``retry`` (the peer recognises a repeat) or ``ask`` (a person decides).
+    After *max_attempts* a delivery is given up. With *shadow* outputs are built and kept, never sent.
     *answer_is_message* makes what the peer answered a new, linked message of the same channel (a FHIR fetch).
     """
 
@@ -24,6 +25,7 @@ class DestinationPlan:
     answer_is_message: bool = False
     concurrency: int = 4
     backoff_seconds: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
+    max_attempts: int | None = None
     shadow: bool = False
 
 

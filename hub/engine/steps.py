@@ -1,17 +1,20 @@
-"""Running a channel's steps: lanes of messages go to the mapping workers in batches; what comes back is written at once.
+"""Running a channel's steps: lanes of messages go to workers in batches; what comes back is written at once.
 
-Outputs, deliveries and the message's new state are one transaction. When a batch fails as a whole (a worker died or looped), its
-messages are run again one by one and the guilty one is held with the reason.
+Outputs, deliveries and the message's new state are one transaction. When a batch fails as a whole (a worker died or
+looped), its messages are run again one by one and the guilty one is held with the reason. Even a message that was alone
+is run again when its worker died before its time was over: somebody may have ended the process.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
-from twisted.internet.defer import Deferred, inlineCallbacks
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
 
@@ -26,7 +29,7 @@ from hub.engine.journal import Journal, StoreFailedError
 from hub.engine.lanes import Lanes
 from hub.engine.outcomes import DONE, ERRORED, FILTERED, HELD, REJECTED, settle
 from hub.engine.plan import ChannelPlan
-from hub.engine.workers import WorkerDiedError
+from hub.engine.workers import TaskFailedError, WorkerDiedError, WorkerTimedOutError
 from hub.store.contents import content_rows, read_content
 from hub.store.counters import Counts, add_counts
 from hub.store.database import reading
@@ -36,6 +39,8 @@ from hub.store.tables import attempt, content, delivery, message, work_item
 BATCH = 32
 BATCHES_IN_HAND = 2
 WINDOW = 1000
+PAGE_AGAIN = 1.0
+"""Seconds until a page that could not be read is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Surroundings:
     log: Log
     organisation: str
     bundle: str
+    reactor: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,27 @@ class _Written:
     parts: tuple[bytes, ...]
 
 
+# Built once: making a statement costs more than running it.
+_MAPPED = (
+    update(message)
+    .where(message.c.sequence == bindparam("of"))
+    .values(
+        mapped=True,
+        steps_outcome=bindparam("outcome"),
+        reason=bindparam("why"),
+        reason_code=bindparam("code"),
+        mapped_id=bindparam("mapped_as"),
+        bundle=bindparam("by"),
+    )
+)
+_NEW_CONTENTS, _NEW_DELIVERIES, _NEW_ATTEMPTS = insert(content), insert(delivery), insert(attempt)
+
+
 class Steps:
     """Runs the steps of one channel.
 
     *reserve* says whether a delivery's first attempt can start at once, and keeps its lane for it; *made* is given the
-    deliveries after the commit.
+    deliveries after the commit, *unmade* those that could not be written.
     """
 
     def __init__(
@@ -95,11 +117,13 @@ class Steps:
         around: Surroundings,
         reserve: Callable[[str, bytes], bool],
         made: Callable[[Sequence[NewDelivery]], None],
+        unmade: Callable[[Sequence[NewDelivery]], None],
     ) -> None:
         self._plan = plan
         self._around = around
         self._reserve = reserve
         self._made = made
+        self._unmade = unmade
         self._lanes: Lanes[Arrival] = Lanes()
         self._in_hand = 0
         self._loaded_up_to = 0
@@ -187,6 +211,8 @@ class Steps:
 
     def _page_failed(self, failure: TwistedFailure) -> None:
         self._loading = False
+        self._while_loading.clear()  # the next page brings them
+        self._around.reactor.callLater(PAGE_AGAIN, self._pump)
         self._around.log.failure("steps.page_failed", error_of(failure), channel=self._plan.name)
 
     def _pump(self) -> None:
@@ -213,29 +239,38 @@ class Steps:
             self._around.log.failure("steps.failed", error, channel=self._plan.name)
 
     @inlineCallbacks
-    def _run(self, arrivals: list[Arrival]) -> Any:
-        raws = yield self._raws(arrivals)
+    def _run(self, arrivals: list[Arrival], *, suspect: bool = False) -> Any:
+        """Map and write *arrivals*; a *suspect* is alone and was in a batch that failed."""
         try:
+            raws = yield self._raws(arrivals)
             reply: Reply = yield self._map(arrivals, raws)
-        except WorkerDiedError as error:
-            if self._stopped:
+        except StoreFailedError:
+            raise
+        except Exception as error:
+            if self._stopped and isinstance(error, WorkerDiedError):
                 raise
-            if len(arrivals) > 1:
+            alone = suspect or (len(arrivals) == 1 and isinstance(error, WorkerTimedOutError))
+            if not alone:
                 for arrival in arrivals:
-                    yield self._run([arrival])
+                    yield self._run([arrival], suspect=True)
                 return
-            yield self._write(arrivals, [_guilty(error)], Reply({}))
-        except HubError as error:
-            yield self._write(arrivals, [_broken(error)] * len(arrivals), Reply({}))
+            result = _guilty(error) if isinstance(error, WorkerDiedError) else _broken(self._told(error))
+            yield self._write(arrivals, [result], Reply({}))
         else:
             yield self._write(arrivals, reply.header["results"], reply)
 
+    def _told(self, error: Exception) -> HubError:
+        """*error* as what a message can be errored with; the place of one that is no `HubError` stands in the log."""
+        if isinstance(error, HubError):
+            return error
+        self._around.log.failure("steps.failed", error, channel=self._plan.name)
+        return HubError("The hub could not run the steps on this message; its log says where it failed.")
+
     def _raws(self, arrivals: list[Arrival]) -> Deferred[list[bytes]]:
-        return deferToThread(self._read_raws, arrivals)
+        raws = [arrival.raw for arrival in arrivals if arrival.raw is not None]
+        return succeed(raws) if len(raws) == len(arrivals) else deferToThread(self._read_raws, arrivals)
 
     def _read_raws(self, arrivals: list[Arrival]) -> list[bytes]:
-        if all(arrival.raw is not None for arrival in arrivals):
-            return [arrival.raw for arrival in arrivals if arrival.raw is not None]
         with reading(self._around.store) as connection:
             return [
                 arrival.raw if arrival.raw is not None else read_content(connection, self._around.vault, arrival.raw_id)
@@ -260,51 +295,83 @@ class Steps:
         limit = self._plan.mapping_seconds * (1 if len(arrivals) == 1 else 2)
         return self._around.workers.call("map", header, tuple(raws), timeout=limit)
 
-    def _write(self, arrivals: list[Arrival], results: Sequence[dict[str, Any]], reply: Reply) -> Deferred[None]:
-        written = [
-            _Written(arrival, result, self._deliveries(arrival, result, reply.parts), reply.parts)
-            for arrival, result in zip(arrivals, results, strict=True)
-        ]
-        done = self._around.journal.submit(lambda connection: self._write_results(connection, written))
-        return done.addCallback(self._made)
+    @inlineCallbacks
+    def _write(self, arrivals: list[Arrival], results: Sequence[dict[str, Any]], reply: Reply) -> Any:
+        """Write what the steps came to. A result that cannot be written fails no neighbour: its message is errored."""
+        reserved: list[NewDelivery] = []
+        try:
+            written = []
+            for arrival, result in zip(arrivals, results, strict=True):
+                mine = self._deliveries(arrival, result, reply.parts)
+                for at_, new in enumerate(mine):
+                    mine[at_] = self._with_intent(new)
+                    reserved.append(mine[at_])
+                written.append(_Written(arrival, result, mine, reply.parts))
+            made = yield self._around.journal.submit(partial(self._write_results, written=written))
+        except StoreFailedError:
+            raise
+        except Exception as error:
+            self._unmade(reserved)
+            if len(arrivals) > 1 and len(results) == len(arrivals):
+                for arrival, result in zip(arrivals, results, strict=True):
+                    yield self._write([arrival], [result], reply)
+            elif reply.header:
+                broken = _broken(self._told(error))
+                for arrival in arrivals:
+                    yield self._write([arrival], [broken], Reply({}))
+            else:
+                raise
+        else:
+            self._made(made)
+
+    def _with_intent(self, new: NewDelivery) -> NewDelivery:
+        """*new*, to be sent as soon as it is written where its lane is free."""
+        if not self._is_shadow(new) and self._reserve(new.destination, new.lane):
+            return replace(new, attempts=1, intent=True)
+        return new
+
+    def _is_shadow(self, new: NewDelivery) -> bool:
+        return self._plan.destinations[new.destination].shadow
 
     def _write_results(self, connection: Connection, written: Sequence[_Written]) -> list[NewDelivery]:
         vault, ids = self._around.vault, self._around.ids
         counts = Counts()
         made = [new for one in written for new in one.deliveries]
         contents = [row for new in made for row in content_rows(vault, new.body_id, new.body or b"")]
+        mapped = []
         for one in written:
             mapped_id = None
             if one.result.get("mapped") is not None:
                 mapped_id = ids.next()
                 contents.extend(content_rows(vault, mapped_id, one.parts[one.result["mapped"]]))
             outcome, reason, code = _steps_outcome(one.result)
-            connection.execute(
-                update(message)
-                .where(message.c.sequence == one.arrival.sequence)
-                .values(
-                    mapped=True,
-                    steps_outcome=outcome,
-                    reason=reason,
-                    reason_code=code,
-                    mapped_id=mapped_id,
-                    bundle=self._around.bundle,
-                )
+            mapped.append(
+                {
+                    "of": one.arrival.sequence,
+                    "outcome": outcome,
+                    "why": reason,
+                    "code": code,
+                    "mapped_as": mapped_id,
+                    "by": self._around.bundle,
+                }
             )
-            for held in one.result.get("held", ()):
-                connection.execute(insert(work_item), self._held_item(one.arrival, held))
+            items = [self._held_item(one.arrival, held) for held in one.result.get("held", ())]
+            for item in {item["item_key"]: item for item in items}.values():  # two lines may be held for one cause
+                connection.execute(insert(work_item), item)
             for name, value in one.result.get("lines", {}).items():
                 counts[one.arrival.channel, one.arrival.received_on, _LINE_COUNTERS[name]] += value
+        connection.execute(_MAPPED, mapped)
         if contents:
-            connection.execute(insert(content), contents)
+            connection.execute(_NEW_CONTENTS, contents)
         if made:
             numbers = take_numbers(connection, "delivery", len(made))
             made = [replace(new, sequence=number) for new, number in zip(made, numbers, strict=True)]
             self._insert_deliveries(connection, made)
-        for one in written:
-            settle(connection, one.arrival.sequence, counts)
+        # A message with new deliveries stays in progress until they end; what is in shadow has ended.
+        ended = [one.arrival.sequence for one in written if all(self._is_shadow(new) for new in one.deliveries)]
+        settle(connection, ended)
         add_counts(connection, counts)
-        return made
+        return [new for new in made if not self._is_shadow(new)]
 
     def _deliveries(self, arrival: Arrival, result: dict[str, Any], parts: tuple[bytes, ...]) -> list[NewDelivery]:
         """The deliveries of one message; their sequence numbers are taken when they are written."""
@@ -312,7 +379,6 @@ class Steps:
         for output in result.get("deliveries", ()):
             destination = output["destination"]
             lane = _lane(self._plan.destinations[destination].order, arrival)
-            intent = self._reserve(destination, lane)
             made.append(
                 NewDelivery(
                     sequence=0,
@@ -326,8 +392,8 @@ class Steps:
                     lane=lane,
                     body=parts[output["part"]],
                     body_id=self._around.ids.next(),
-                    attempts=1 if intent else 0,
-                    intent=intent,
+                    attempts=0,
+                    intent=False,
                 )
             )
         return made
@@ -335,7 +401,7 @@ class Steps:
     def _insert_deliveries(self, connection: Connection, made: list[NewDelivery]) -> None:
         now = real_ms()
         connection.execute(
-            insert(delivery),
+            _NEW_DELIVERIES,
             [
                 {
                     "sequence": new.sequence,
@@ -350,9 +416,10 @@ class Steps:
                     "kind": new.kind[:32],
                     "name": new.name[:200],
                     "lane_digest": new.lane,
-                    "state": "sending" if new.intent else "queued",
+                    "state": "shadow" if self._is_shadow(new) else "sending" if new.intent else "queued",
                     "attempts": new.attempts,
                     "created_at": now,
+                    "finished_at": now if self._is_shadow(new) else None,
                     "body_id": new.body_id,
                     "intent": new.intent,
                 }
@@ -365,21 +432,21 @@ class Steps:
             if new.intent
         ]
         if attempts:
-            connection.execute(insert(attempt), attempts)
+            connection.execute(_NEW_ATTEMPTS, attempts)
 
     def _held_item(self, arrival: Arrival, held: dict[str, str]) -> dict[str, Any]:
-        key = f"hold/{arrival.message_id}/{held['path']}/{held['reason']}"
+        cause = hashlib.blake2b(f"{held['path']}/{held['reason']}".encode(), digest_size=16).hexdigest()
         return {
             "id": self._around.ids.next(),
             "organisation": self._around.organisation,
             "partition": 0,
             "fence": 0,
             "queue": held["queue"],
-            "item_key": key[:160],
+            "item_key": f"hold/{arrival.message_id}/{cause}",
             "kind": "mapping hold",
             "sentence": held["reason"],
             "message_id": arrival.message_id,
-            "source_path": held["path"],
+            "source_path": held["path"][:64],
             "opened_business_at": self._around.clock.now_ms(),
             "state": "open",
             "body": self._around.vault.seal_json({}, "work_item.body"),
@@ -450,6 +517,5 @@ def _guilty(error: WorkerDiedError) -> dict[str, Any]:
 
 
 def _broken(error: HubError) -> dict[str, Any]:
-    return {
-        "error": {"code": error.code, "what": error.what, "where": error.where},
-    }
+    code = error.task_code if isinstance(error, TaskFailedError) else error.code
+    return {"error": {"code": code, "what": error.what, "where": error.where}}

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
@@ -27,7 +27,7 @@ from hub.engine.lanes import Lanes
 from hub.engine.outcomes import settle
 from hub.engine.plan import ChannelPlan, SitePlan
 from hub.engine.steps import NewDelivery, Surroundings, delivery_of, error_of
-from hub.engine.workers import WorkerDiedError
+from hub.engine.workers import WorkerDiedError, WorkerTimedOutError
 from hub.store.changes import Changes, StaleDecisionError, Update, apply, from_json
 from hub.store.contents import read_content
 from hub.store.database import reading
@@ -37,6 +37,16 @@ IN_HAND = 3
 WINDOW = 500
 TRIES = 25
 DECISION_SECONDS = 120.0
+PAGE_AGAIN = 1.0
+DUE_IN_HAND = 64
+DUE_AGAIN_SECONDS = (5.0, 15.0, 60.0, 300.0)
+"""How long a due row that could not be decided waits, after its first, second, ... failure."""
+
+
+class _DecidedAlreadyError(HubError):
+    """A delivery has been decided before; its effect must not come twice."""
+
+    code = "H142"
 
 
 class Decisions:
@@ -66,9 +76,17 @@ class Decisions:
         *complete* is run in the last transaction of the work. Fails with the task's error, or with
         :class:`StaleDecisionError` when others kept changing what it is decided from.
         """
-        stale = 0
+        stale = deaths = 0
         while True:
-            reply: Reply = yield self._around.workers.call("billing.decide", header, parts, timeout=DECISION_SECONDS)
+            try:
+                reply: Reply = yield self._around.workers.call(
+                    "billing.decide", header, parts, timeout=DECISION_SECONDS
+                )
+            except WorkerDiedError as error:
+                deaths += 1
+                if deaths > 1 or isinstance(error, WorkerTimedOutError):  # the first may have been somebody's doing
+                    raise
+                continue
             changes = from_json(reply.header["changes"])
             last = reply.header["complete"]
             write = partial(self._apply, changes=changes, complete=complete if last else None)
@@ -79,6 +97,7 @@ class Decisions:
                 if stale >= TRIES:
                     raise
                 continue
+            stale = 0  # long work is many decisions, and each may meet others
             for arrival in arrivals:
                 self._arrived(arrival)
             if last:
@@ -159,18 +178,17 @@ class BillingDeliveries:
         for new in news:
             if self._behind or self._loading or len(self._lanes) >= WINDOW:
                 self._behind = True
-            else:
+            elif new.sequence > self._loaded_up_to:  # else a page has brought it already
+                self._loaded_up_to = new.sequence
                 self._add(new)
         self._pump()
 
     def again(self, new: NewDelivery) -> None:
         """A person has a refused delivery decided anew."""
-        self._known.discard(new.delivery_id)
         self._add(new)
         self._pump()
 
     def _add(self, new: NewDelivery) -> None:
-        self._loaded_up_to = max(self._loaded_up_to, new.sequence)
         if new.delivery_id not in self._known:
             self._known.add(new.delivery_id)
             lanes = (new.lane,) if new.lane else ()
@@ -181,7 +199,7 @@ class BillingDeliveries:
             return
         self._loading = True
         self._behind = False
-        deferToThread(self._read_page, self._loaded_up_to).addCallbacks(self._take_page, self._failed)
+        deferToThread(self._read_page, self._loaded_up_to).addCallbacks(self._take_page, self._page_failed)
 
     def _read_page(self, after: int) -> list[NewDelivery]:
         with reading(self._around.store) as connection:
@@ -202,11 +220,14 @@ class BillingDeliveries:
         self._loading = False
         self._behind = self._behind or len(page) == WINDOW
         for new in page:
+            self._loaded_up_to = max(self._loaded_up_to, new.sequence)
             self._add(new)
         self._pump()
 
-    def _failed(self, failure: TwistedFailure) -> None:
+    def _page_failed(self, failure: TwistedFailure) -> None:
         self._loading = False
+        self._behind = True
+        self._around.reactor.callLater(PAGE_AGAIN, self._pump)
         self._around.log.failure("billing.page_failed", error_of(failure), channel=self._channel.name)
 
     def _pump(self) -> None:
@@ -233,7 +254,6 @@ class BillingDeliveries:
 
     @inlineCallbacks
     def _decide(self, new: NewDelivery) -> Any:
-        body = new.body if new.body is not None else (yield deferToThread(self._read_body, new.body_id))
         header = {
             "work": "values",
             "delivery_id": new.delivery_id,
@@ -242,16 +262,17 @@ class BillingDeliveries:
             "kind": new.kind,
         }
         try:
+            body = new.body if new.body is not None else (yield deferToThread(self._read_body, new.body_id))
             yield self._decisions.decide(
                 header, (body,), lambda connection, _: self._finish(connection, new, "delivered", None)
             )
-        except StoreFailedError:
+        except (StoreFailedError, _DecidedAlreadyError):
             raise
-        except HubError as error:
+        except Exception as error:
             if self._stopped and isinstance(error, WorkerDiedError):
                 return
             self._around.log.failure("billing.refused", error, message=new.message_id)
-            reason = f"{error.what} ({error.where})" if error.where else error.what
+            reason = _in_words(error)
             yield self._around.journal.submit(lambda connection: self._finish(connection, new, "refused", reason))
 
     def _read_body(self, body_id: int) -> bytes:
@@ -259,9 +280,9 @@ class BillingDeliveries:
             return read_content(connection, self._around.vault, body_id)
 
     def _finish(self, connection: Connection, new: NewDelivery, state: str, reason: str | None) -> None:
-        connection.execute(
+        changed = connection.execute(
             update(delivery)
-            .where(delivery.c.id == new.delivery_id)
+            .where(delivery.c.id == new.delivery_id, delivery.c.state == "queued")
             .values(
                 state=state,
                 reason=reason,
@@ -270,6 +291,8 @@ class BillingDeliveries:
                 version=delivery.c.version + 1,
             )
         )
+        if changed.rowcount != 1:
+            raise _DecidedAlreadyError("This delivery has been decided before; nothing of it is applied again.")
         if state == "refused":
             connection.execute(
                 insert(work_item),
@@ -292,6 +315,19 @@ class BillingDeliveries:
         settle(connection, [new.message_sequence])
 
 
+def _in_words(error: Exception) -> str:
+    """*error* as the reason of a refusal. One that is no `HubError` may quote data: the log has its place."""
+    if not isinstance(error, HubError):
+        return "The hub could not decide it; its log says where it failed."
+    return f"{error.what} ({error.where})" if error.where else error.what
+
+
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    number: int
+    until: int
+
+
 class Timers:
     """Takes up what falls due by the business clock. What is due stands in a table and survives restarts."""
 
@@ -302,7 +338,7 @@ class Timers:
         self._loop.clock = reactor
         self._every = every
         self._in_hand: set[int] = set()
-        self._failed_until: dict[int, int] = {}
+        self._failures: dict[int, _Failures] = {}
         self._stopped = False
 
     def start(self) -> None:
@@ -321,29 +357,41 @@ class Timers:
         return not self._in_hand
 
     def _look(self) -> Deferred[None]:
-        return deferToThread(self._read_due).addCallbacks(self._take_up, self._look_failed)
+        room = DUE_IN_HAND - len(self._in_hand)
+        if room <= 0:
+            return succeed(None)
+        # Those in hand and those that failed are still due: look past them.
+        most = DUE_IN_HAND + len(self._in_hand) + len(self._failures)
+        found = deferToThread(self._read_due, most)
+        return found.addCallback(self._take_up, room).addErrback(self._look_failed)
 
     def _look_failed(self, failure: TwistedFailure) -> None:
         self._around.log.failure("timers.failed", error_of(failure))
 
-    def _read_due(self) -> list[Any]:
+    def _read_due(self, most: int) -> list[Any]:
         with reading(self._around.store) as connection:
             return list(
                 connection.execute(
                     select(due)
                     .where(due.c.done.is_(False), due.c.business_at <= self._around.clock.now_ms())
                     .order_by(due.c.business_at)
-                    .limit(64)
+                    .limit(most)
                 ).all()
             )
 
-    def _take_up(self, rows: list[Any]) -> None:
+    def _take_up(self, rows: list[Any], room: int) -> None:
         now = real_ms()
-        for row in rows:
-            if self._stopped or row.id in self._in_hand or self._failed_until.get(row.id, 0) > now:
-                continue
+        free = [row for row in rows if row.id not in self._in_hand and not self._waits(row.id, now)]
+        # What failed before goes last, so that it keeps nothing waiting.
+        free.sort(key=lambda row: row.id in self._failures)
+        for row in [] if self._stopped else free[:room]:
             self._in_hand.add(row.id)
-            self._decide(row).addErrback(self._one_failed, row.id).addBoth(self._one_done, row.id)
+            decided = self._decide(row).addCallback(self._one_done, row.id).addErrback(self._one_failed, row.id)
+            decided.addBoth(self._one_less, row.id)
+
+    def _waits(self, row_id: int, now: int) -> bool:
+        failures = self._failures.get(row_id)
+        return failures is not None and failures.until > now
 
     def _decide(self, row: Any) -> Deferred[Any]:
         header = {
@@ -368,10 +416,15 @@ class Timers:
         return decided
 
     def _one_done(self, _result: object, row_id: int) -> None:
+        self._failures.pop(row_id, None)
+
+    def _one_less(self, _result: object, row_id: int) -> None:
         self._in_hand.discard(row_id)
 
     def _one_failed(self, failure: TwistedFailure, row_id: int) -> None:
         error = error_of(failure)
-        self._failed_until[row_id] = real_ms() + 5_000
+        before = self._failures.get(row_id, _Failures(0, 0)).number
+        wait = DUE_AGAIN_SECONDS[min(before, len(DUE_AGAIN_SECONDS) - 1)]
+        self._failures[row_id] = _Failures(before + 1, real_ms() + int(wait * 1000))
         if not self._stopped and not isinstance(error, StoreFailedError):
             self._around.log.failure("timers.one_failed", error, due=row_id)

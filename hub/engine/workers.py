@@ -22,9 +22,13 @@ from hub.engine.wire import FrameBuffer, pack
 
 
 class WorkerDiedError(HubError):
-    """The worker process died or was ended at its time limit while it ran this task."""
+    """The worker process died while it ran this task: by its doing, or because somebody ended the process."""
 
     code = "H151"
+
+
+class WorkerTimedOutError(WorkerDiedError):
+    """The worker process was ended because this task ran longer than it may; it would again."""
 
 
 class TaskFailedError(HubError):
@@ -48,7 +52,6 @@ class _Call:
     frame: bytes
     deferred: Deferred[Reply]
     timeout: float
-    tries: int = 0
 
 
 class _Worker(ProcessProtocol):
@@ -87,7 +90,8 @@ class _Worker(ProcessProtocol):
                 call.deferred.errback(TaskFailedError(header["error"]))
             else:
                 call.deferred.callback(Reply(header["reply"], parts))
-            self._pool.idle(self)
+            if not self._timed_out:  # else it is being ended, and the next task would be blamed for that
+                self._pool.idle(self)
 
     def errReceived(self, data: bytes) -> None:  # noqa: N802
         self._errors = (self._errors + data)[-65_536:]
@@ -99,12 +103,11 @@ class _Worker(ProcessProtocol):
         call = self._take_call()
         self._pool.ended(self, reason)
         if call is not None:
-            what = (
-                f"A worker was ended after {call.timeout:g} s."
+            call.deferred.errback(
+                WorkerTimedOutError(f"A worker was ended after {call.timeout:g} s.")
                 if self._timed_out
-                else "A worker process died while it ran this."
+                else WorkerDiedError("A worker process died while it ran this.")
             )
-            call.deferred.errback(WorkerDiedError(what))
         self.gone.callback(None)
 
     def _take_call(self) -> _Call | None:

@@ -22,8 +22,11 @@ PERMISSIONS = {
     "channels.operate": "pause and resume channels",
     "claims.view": "see claims, masked",
     "claims.approve": "release a claim",
+    "claims.correct": "hold a claim or bill it anew, release a charge or take it back",
+    "money.post": "match payments to claims and write off what is owed",
     "accounts.view": "see patient accounts, masked",
     "remittances.view": "see remittances",
+    "figures.view": "see figures and the reconciliation",
     "queues.view": "see work queues",
     "queues.work": "comment, assign and resolve work items",
     "patients.search": "find by name, record number or account",
@@ -34,14 +37,26 @@ PERMISSIONS = {
 
 _BASE = frozenset({"status.view", "messages.view", "claims.view", "remittances.view", "queues.view"})
 
+_BILLING = frozenset(
+    {
+        "accounts.view",
+        "claims.approve",
+        "claims.correct",
+        "figures.view",
+        "money.post",
+        "queues.work",
+        "patients.search",
+    }
+)
+
 #: What each role may do. A person's permissions are those of all their roles.
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _BASE,
     "operator": _BASE | {"messages.replay", "channels.operate", "queues.work", "patients.search", "patients.reveal"},
     "engineer": _BASE | {"messages.replay", "channels.operate"},
-    "biller": _BASE | {"accounts.view", "claims.approve", "queues.work", "patients.search", "patients.reveal"},
-    "manager": _BASE | {"accounts.view", "claims.approve", "queues.work", "patients.search"},
-    "auditor": _BASE | {"audit.view"},
+    "biller": _BASE | _BILLING | {"patients.reveal"},
+    "manager": _BASE | _BILLING,
+    "auditor": _BASE | {"audit.view", "figures.view"},
     "admin": frozenset({"status.view", "audit.view", "users.manage"}),
 }
 

@@ -16,8 +16,14 @@ Write = Callable[[Connection, dict[str, Any]], dict[str, Any]]
 
 
 def _audit(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
-    """Record a look or an act. *args*: actor, action, object_type, object_id, patient_id, reason, detail."""
-    return {"sequence": audit.record(connection, **args)}
+    """Record a look or an act.
+
+    *args*: actor, action, object_type, object_id, reason, detail, and *patient_id* or *patients*: several ids make one
+    record for each, so that every one of them can be traced.
+    """
+    about = dict(args)
+    patients = about.pop("patients", []) or [about.pop("patient_id", None)]
+    return {"sequences": [audit.record(connection, **about, patient_id=patient) for patient in patients]}
 
 
 WRITES: dict[str, Write] = {

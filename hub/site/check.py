@@ -21,6 +21,7 @@ from hub.site.files import Key
 from hub.site.findings import Finding, Level, did_you_mean
 from hub.site.load import Site
 from hub.site.mapping import FETCH
+from hub.site.rules import rule_files, rule_findings
 from hub.site.samples import cases
 from hub.site.scripts import ScriptError, field_paths, impurities, mappings_of
 
@@ -32,6 +33,8 @@ def check_site(site: Site) -> list[Finding]:
         findings += _wiring(site, channel)
     findings += _billing_kinds(site)
     findings += _scripts(site)
+    if site.billing is not None:
+        findings += rule_findings(site.billing, site.scripts, rule_files(site.folder))
     findings += _secrets(site)
     findings += _samples(site)
     return findings

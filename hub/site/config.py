@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from hub.billing.config import BillingConfig, BillingPolicy, Partner, Payer, Practice
+from hub.billing.rules.model import Rule, SiteRules
 from hub.core.errors import HubError
 from hub.core.money import MoneyError, money
 from hub.site.files import TomlFile, read_toml
@@ -61,9 +63,26 @@ def read_billing(
         payers[payer.payer_id] = payer
     fees, found = _fees(folder)
     findings += found
+    contracts, found = _contracts(folder)
+    findings += found
+    rules: tuple[Rule, ...] = ()
+    for name in _names(folder, "config/rules"):
+        _, of_site, found = _read(folder, name, SiteRules, overlay, ("rules", Path(name).stem))
+        findings += found
+        rules += of_site.rules if of_site else ()
     if settings is None or practice is None or policy is None:
         return None, findings
-    return BillingConfig(settings.environment, practice, policy, partners, payers, fees), findings
+    config = BillingConfig(
+        settings.environment,
+        practice,
+        policy,
+        partners,
+        payers,
+        fees,
+        site_rules=rules,
+        contracts=contracts,
+    )
+    return config, findings
 
 
 def _names(folder: Path, part: str) -> list[str]:
@@ -142,3 +161,27 @@ def _fees(folder: Path) -> tuple[dict[str, Decimal], list[Finding]]:
         except (MoneyError, TableError) as error:
             findings.append(Finding(name, row.line, 0, "H502", "error", error.what, error.expected))
     return fees, findings
+
+
+def _contracts(folder: Path) -> tuple[dict[tuple[str, str], Decimal], list[Finding]]:
+    """What payers' contracts allow for one unit, by payer and procedure code; without them nothing is compared."""
+    name = "config/contracts.csv"
+    if not (folder / name).exists():
+        return {}, []
+    contracts: dict[tuple[str, str], Decimal] = {}
+    findings = []
+    with (folder / name).open(newline="", encoding="utf-8") as opened:
+        reader = csv.DictReader(opened, restval="")
+        missing = [column for column in ("payer", "code", "allowed") if column not in (reader.fieldnames or ())]
+        if missing:
+            what = f'The table has no column "{missing[0]}".'
+            return {}, [Finding(name, 1, 0, "H507", "error", what, "payer,code,allowed")]
+        for row in reader:
+            key = (row["payer"].strip(), row["code"].strip())
+            try:
+                if key in contracts:
+                    raise TableError("A payer's code stands twice.")
+                contracts[key] = money(row["allowed"])
+            except (MoneyError, TableError) as error:
+                findings.append(Finding(name, reader.line_num, 0, "H507", "error", error.what, error.expected))
+    return contracts, findings

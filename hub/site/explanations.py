@@ -29,9 +29,34 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A decision was made from rows that had changed meanwhile. Nothing of it was applied; it is made anew.",
         "Nothing. Only when it never ends is something wrong.",
     ),
+    "H131": _E(
+        "The store was written by a newer version of the hub, so this one leaves it alone.",
+        "Install that version again, or restore the backup that was made before its upgrade.",
+    ),
+    "H132": _E(
+        "The store has the schema of an earlier version and holds something.",
+        "`hub upgrade` says what it will do, makes a backup, and brings it up to date.",
+    ),
+    "H133": _E(
+        "The store could not be copied or put back: a full disk, a missing program, or a damaged file.",
+        "What was found stands beside it. The store itself is as it was.",
+    ),
+    "H134": _E(
+        "A backup could not be made, or a file is no whole backup.",
+        "Use another file. `hub backup` checks what it has written before it says that it is done.",
+    ),
+    "H135": _E("A backup cannot be put back as asked.", "The sentence beside it says why; no store was replaced."),
     "H140": _E(
         "The store could not be written. What was not committed was not acknowledged either.",
         "Look at the disk: space, permissions, health. The hub goes on by itself once it can write.",
+    ),
+    "H141": _E(
+        "A delivery was to be sent that the store says is sent, being sent or closed. It was left alone.",
+        "Nothing. Look at the message's page to see what became of it.",
+    ),
+    "H142": _E(
+        "Billing was asked a second time about something that it has decided. The first decision stands.",
+        "Nothing. Its effect came once.",
     ),
     "H150": _E(
         "A task in a worker failed by a defect of the hub or of a script.", "The place beside it is where to look."
@@ -167,6 +192,10 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H410": _E("A listener could not open its port.", "Choose another port, or stop the program that holds it."),
     "H411": _E("A certificate or private key cannot be used.", "Check file, format and permissions."),
+    "H412": _E(
+        "A server gives out no token, or the hub cannot prove to it who it is.",
+        "Check client_id, its secret or key, and the scope; nothing was sent meanwhile.",
+    ),
     "H420": _E("A login failed, or a server is not the one that it should be.", "Check user, key and host key."),
     "H424": _E(
         "A mapping stopped with an exception that is not one of the hub's own.",
@@ -187,11 +216,47 @@ EXPLANATIONS: dict[str, Explanation] = {
     # billing's configuration
     "H501": _E("A payer names a partner that does not exist.", "Write config/partners/NAME.toml or correct the name."),
     "H502": _E("The fee schedule cannot be read.", "Two columns, code and fee, one line per code."),
+    "H507": _E("The payers' contracts cannot be read.", "Three columns, payer, code and allowed; one line for each."),
+    "H560": _E(
+        "A bank's file cannot be read.",
+        "Load it as the bank gave it: NACHA, BAI2, or a CSV with a date, an amount and a description.",
+    ),
     "H503": _E("A payer or partner stands in two files.", "Remove one of them."),
     "H505": _E("The check digit of an NPI is wrong.", "Look the number up in NPPES."),
     "H506": _E(
         "A partner is configured for production in a test site, or the other way round.",
         "Test and production never mix: ISA15 is bound to the environment.",
+    ),
+    "H520": _E(
+        "A rule has no sample that it lets pass, or none that it hits: nothing shows that it does what is meant.",
+        'Add [[rule.sample]] with result = "pass" and one with result = "hit".',
+    ),
+    "H521": _E("A rule does something else to its sample than the sample says.", "Correct the rule or the sample."),
+    "H522": _E(
+        "A rule speaks of a field that claims do not have, or gives one a value that it cannot have.",
+        "docs/payer-rules.md lists the fields.",
+    ),
+    "H523": _E(
+        "A rule sets a fact of the claim: a code, modifier, amount, unit, diagnosis, date or identity.",
+        "Write propose instead of set: a named person accepts it.",
+    ),
+    "H524": _E("A rule has no verb, or more than one.", "Make one rule of each verb."),
+    "H525": _E(
+        "A rule replaces something that is not there, or that keeps the implementation guide.",
+        "Name an edit that may be loosened, or a rule with its layer: payer/ID.",
+    ),
+    "H526": _E("Two rules of one layer have the same id.", "Give one of them another."),
+    "H527": _E(
+        "The function that a rule names cannot be loaded, or failed.",
+        "Write it below transforms/: it takes the claim and returns a sentence, several, or None.",
+    ),
+    "H540": _E(
+        "A file of reference data cannot be read, or is loaded already.",
+        "The sentence beside it says what was expected; docs/edits.md names the layouts.",
+    ),
+    "H541": _E(
+        "An edit was not made: what it needs is not loaded, or not known.",
+        "`hub refdata load` loads it; docs/edits.md says what each edit needs.",
     ),
     "H600": _E("The ledger refused an entry: its debits and credits differ.", "Report it; nothing was posted."),
     "H601": _E(
@@ -224,6 +289,10 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H703": _E("The benchmark could not be run to its end.", "The sentence beside it says what it waited for."),
     # people and pages
     "H620": _E("A payment cannot be posted as asked.", "The sentence beside it says why; no money has moved."),
+    "H621": _E(
+        "A rule about a payer's numbers cannot be released or withdrawn.",
+        "Load the page again: somebody may have decided it already.",
+    ),
     "H710": _E("A user account cannot be changed as asked.", "The sentence beside it says why."),
     "H720": _E(
         "Nobody is signed in: the account is locked or disabled, or the session has ended.",
@@ -234,5 +303,9 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H740": _E(
         "There is no such thing, or not any more.",
         "Go back and reload.",
+    ),
+    "H741": _E(
+        "What the mapping would give now cannot be shown. Nothing was sent or changed.",
+        "The sentence beside it says why; a replay itself is still possible.",
     ),
 }

@@ -118,6 +118,8 @@ def load_site(folder: Path, known: Mapping[str, Connector] | None = None) -> Sit
     channels, found = _channels(folder, overlay, known)
     findings += found + overlay.findings()
     bundle: Bundle = read_bundle(folder)
+    if billing is not None:
+        billing = replace(billing, bundle=bundle.name)
     return Site(folder, bundle.name, settings, billing, channels, tuple(findings))
 
 

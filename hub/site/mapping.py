@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -115,7 +116,7 @@ def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping
             mapped.view = view
             mapped.steps += 1
             function, declaration = scripts.function(step.module, step.function)
-            file = scripts.shown(scripts.path(step.module))
+            file = scripts.file(step.module)
             for thing, line in _outcomes(function, view):
                 path = line_path(thing.line) if isinstance(thing, Skip | Hold) else view.cursor.place
                 script = f"{file}:{line}"
@@ -205,6 +206,7 @@ def _outcomes(function: Callable[..., Any], view: View) -> Iterator[tuple[Any, i
         yield thing, line
 
 
+@lru_cache(maxsize=256)
 def _first_line(function: Callable[..., Any]) -> int:
     """The first line of the function's body: where a short mapping returns what it makes."""
     code = inspect.unwrap(function).__code__
@@ -255,7 +257,7 @@ def _result(channel: Channel, mapped: Mapped, about: Mapping[str, Any], parts: l
     if mapped.error:
         return result
     if not mapped.steps:
-        result["skipped"].append({"reason": f"no step takes {about['kind']}", "path": ""})
+        result["skipped"].append({"reason": f"No step of this channel takes {about['kind']}.", "path": ""})
         return result
     rejections = mapped.of(Reject)
     if rejections:

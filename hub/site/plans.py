@@ -57,6 +57,7 @@ def _destination(known: dict[str, Connector], file: DestinationFile) -> Destinat
         open=None if file.connector == BILLING else _opener(known[file.connector], file.settings),
         answer_is_message=file.connector in FETCHES,
         backoff_seconds=_backoff(file.backoff, file.backoff_max),
+        max_attempts=file.max_attempts,
         shadow=file.shadow,
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import react
 
@@ -21,22 +21,25 @@ from hub.core.log import Log
 from hub.core.parent import stop_with_parent
 from hub.core.secret import site_secrets
 from hub.core.twisted_log import watch_twisted
-from hub.core.vault import open_vault
+from hub.core.vault import Vault, open_vault
 from hub.engine.control import ControlFactory
 from hub.engine.engine import HubEngine, highest_id
 from hub.engine.workers import WorkerPool, WorkerPools
 from hub.security.writes import WRITES
 from hub.site.load import Site, load_site
+from hub.site.lock import lock_site
 from hub.site.places import control_socket, key_file, store_url
 from hub.site.plans import site_plan
 from hub.store.database import open_store, reading
-from hub.store.schema import upgrade
+from hub.store.reseal import reseal
+from hub.store.retention import Retention
+from hub.store.schema import make_ready
 
+SWITCH_SECONDS = 0.0005
+"""How long the reactor or the journal may keep the interpreter while the other waits for it.
 
-class AlreadyRunningError(HubError):
-    """Another engine works on this site."""
-
-    code = "H601"
+Every statement of the journal lets go of it; with Python's own 5 ms both threads would wait in turn.
+"""
 
 
 def main() -> None:
@@ -45,12 +48,13 @@ def main() -> None:
     parser.add_argument("--site", type=Path, required=True)
     arguments = parser.parse_args()
     log = Log(part="engine")
+    sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for `hub run`, which ends us in order
     stop_with_parent()
     watch_twisted(log)
     try:
         site = load_site(arguments.site).require_sound()
-        lock = _lock(site)
+        lock = lock_site(site.folder)
     except HubError as error:
         log.failure("engine.refused", error)
         sys.exit(1)
@@ -58,23 +62,14 @@ def main() -> None:
         react(_run, (site, log))
 
 
-def _lock(site: Site) -> TextIO:
-    """The site's lock, held until the process ends: one node per store until many nodes work together."""
-    site.var.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = (site.var / "engine.lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise AlreadyRunningError(
-            "Another hub is running this site.", where=str(site.folder), fix="Stop it first, or run another site."
-        ) from None
-    return file
-
-
 @inlineCallbacks
 def _run(reactor: Any, site: Site, log: Log) -> Any:
     store = open_store(store_url(site))
-    upgrade(store)
+    try:
+        make_ready(store)
+    except HubError as error:
+        log.failure("engine.refused", error)
+        os._exit(1)
     ended: Deferred[None] = Deferred()
 
     def store_failed(error: BaseException) -> None:
@@ -83,11 +78,12 @@ def _run(reactor: Any, site: Site, log: Log) -> Any:
         os._exit(3)  # an orderly stop would wait for the store
 
     ids = IdMaker(floor=_floor(store))
+    vault = open_vault(key_file(site))
     workers = _workers(reactor, site, ids, log)
     engine = HubEngine(
         site_plan(site),
         store=store,
-        vault=open_vault(key_file(site)),
+        vault=vault,
         clock=site.clock,
         secrets=site_secrets(site.var),
         workers=workers,
@@ -95,9 +91,10 @@ def _run(reactor: Any, site: Site, log: Log) -> Any:
         var=site.var,
         log=log,
         reactor=reactor,
-        writes=WRITES,
+        writes={**WRITES, "reseal": partial(_reseal, vault)},
         first_work=_first_work(site),
         on_failure=store_failed,
+        retention=_retention(site),
     )
     try:
         yield engine.start()
@@ -119,6 +116,26 @@ def _stop(engine: HubEngine, port: Any) -> Any:
 def _floor(store: Engine) -> int:
     with reading(store) as connection:
         return highest_id(connection)
+
+
+def _reseal(vault: Vault, connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
+    """Seal a slice of a table anew. *args*: table, after, key_id (the newest that whoever asks knows)."""
+    if args["key_id"] not in vault.key_ids:
+        vault.refresh()
+    done = reseal(connection, vault, args["table"], args["after"])
+    return {"resealed": done.resealed, "after": done.after}
+
+
+def _retention(site: Site) -> Retention:
+    assert site.settings is not None
+    kept = site.settings.retention
+    return Retention(
+        done_ms=int(kept.done * 1000),
+        filtered_ms=int(kept.filtered * 1000),
+        rejected_ms=int(kept.rejected * 1000),
+        evidence_ms=int(kept.evidence * 1000),
+        metadata_ms=int(kept.metadata * 1000),
+    )
 
 
 def _first_work(site: Site) -> list[dict[str, Any]]:

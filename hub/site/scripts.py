@@ -56,6 +56,7 @@ class Scripts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._functions: dict[tuple[str, str], tuple[Callable[..., Any], Declaration]] = {}
+        self._files: dict[str, str] = {}
         self._package = f"hub_site_{next(_NUMBERS)}"
         package = types.ModuleType(self._package)
         package.__path__ = [str(self.folder)]
@@ -121,6 +122,12 @@ class Scripts:
         if resolved.is_relative_to(self.folder):
             return f"{self.folder.name}/{resolved.relative_to(self.folder).as_posix()}"
         return path.name
+
+    def file(self, module: str) -> str:
+        """The file of the script *module* as people name it. Kept, because it is told with every value."""
+        if module not in self._files:
+            self._files[module] = self.shown(self.path(module))
+        return self._files[module]
 
     def place(self, error: BaseException) -> str:
         """``transforms/acme/charges.py:28``: the innermost line of a script that *error* went through."""

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hub.core.units import Duration
 
+_DAY = 86_400.0
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +33,10 @@ class WebSettings(_Table):
         default="tcp:127.0.0.1:8080",
         pattern=r"^tcp:(?:[^:\s]+:)?\d{1,5}$",
         description="Without a host, loopback.",
+    )
+    behind_tls_proxy: bool = Field(
+        default=False,
+        description="A proxy on this machine speaks TLS with browsers: cookies need TLS, X-Forwarded-For counts.",
     )
 
 
@@ -66,6 +72,39 @@ class WorkerSettings(_Table):
     )
 
 
+class RetentionSettings(_Table):
+    """``[retention]``: how long after its end a message is kept. What is unresolved always stays.
+
+    Claims, ledger, remittances, counters and the audit log are never pruned.
+    """
+
+    done: Duration = Field(default=90 * _DAY, ge=30 * _DAY, description="Content of messages that are done.")
+    filtered: Duration = Field(default=30 * _DAY, ge=30 * _DAY, description="Content of messages nobody wanted.")
+    rejected: Duration = Field(default=90 * _DAY, ge=30 * _DAY, description="Content of messages that were refused.")
+    evidence: Duration = Field(
+        default=3650 * _DAY,
+        ge=2190 * _DAY,
+        description="Content of claims, acknowledgements and remittances as they went and came.",
+    )
+    metadata: Duration = Field(
+        default=730 * _DAY,
+        ge=30 * _DAY,
+        description="That a message was there: when, from whom, with what outcome.",
+        examples=["730d"],
+    )
+
+
+class BackupSettings(_Table):
+    """``[backup]``."""
+
+    restore_margin: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="How far a restore moves control numbers ahead: more than partners can have seen since the backup.",
+    )
+
+
 class HubSettings(_Table):
     """The whole file."""
 
@@ -76,6 +115,8 @@ class HubSettings(_Table):
     web: WebSettings = WebSettings()
     clock: ClockSettings | None = None
     workers: WorkerSettings = WorkerSettings()
+    retention: RetentionSettings = RetentionSettings()
+    backup: BackupSettings = BackupSettings()
 
     @model_validator(mode="after")
     def _real_time_in_production(self) -> HubSettings:

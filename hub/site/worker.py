@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -56,9 +57,11 @@ def _tasks(site: Site, pool: str) -> dict[str, Task]:
         return {"map": map_messages(site)}
     if pool == "billing":
         from hub.billing.decide import decide
+        from hub.site.rules import rule_functions
 
         assert site.billing is not None
-        return {"billing.decide": partial(decide, site.billing)}
+        billing = replace(site.billing, checks=rule_functions(site.billing, site.scripts))
+        return {"billing.decide": partial(decide, billing)}
     from hub.connectors import connectors
 
     return {name: task for connector in connectors().values() for name, task in (connector.tasks or {}).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -23,10 +24,27 @@ def content_rows(vault: Vault, content_id: int, body: bytes) -> list[dict[str, A
 
 
 def read_content(connection: Connection, vault: Vault, content_id: int) -> bytes:
-    """The bytes kept under *content_id*. Raises `KeyError` when there are none (pruned)."""
+    """The bytes kept under *content_id*. Raises `KeyError` when there are none (pruned).
+
+    The first chunk is pruned first, so that what has begun to leave is never taken for the whole.
+    """
     rows = connection.execute(
-        select(content.c.body).where(content.c.id == content_id).order_by(content.c.ordinal)
+        select(content.c.ordinal, content.c.body).where(content.c.id == content_id).order_by(content.c.ordinal)
     ).all()
-    if not rows:
+    if not rows or rows[0].ordinal:
         raise KeyError(content_id)
     return b"".join(vault.open(row.body, _CONTEXT) for row in rows)
+
+
+def stream_content(connection: Connection, vault: Vault, content_id: int, offset: int = 0) -> Iterator[bytes]:
+    """The bytes kept under *content_id* from *offset* on, chunk by chunk, so that one chunk is in memory at a time.
+
+    Raises `KeyError` when there are none (pruned).
+    """
+    ordinal, skipped = divmod(offset, CHUNK)
+    found = select(content.c.body).where(content.c.id == content_id)
+    while (row := connection.execute(found.where(content.c.ordinal == ordinal)).first()) is not None:
+        yield vault.open(row.body, _CONTEXT)[skipped:]
+        ordinal, skipped = ordinal + 1, 0
+    if ordinal == 0:
+        raise KeyError(content_id)

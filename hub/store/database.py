@@ -30,14 +30,16 @@ def open_store(url: str) -> Engine:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
+    if connection.execute("PRAGMA auto_vacuum").fetchone() != (2,):  # setting it, even again, waits for the writer
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in (
-        "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",
         "synchronous=FULL",
         "temp_store=MEMORY",
         "foreign_keys=ON",
         "secure_delete=ON",
         "cache_size=-16384",
+        "wal_autocheckpoint=8000",  # checkpoint() runs beside the writer; this is for when it cannot keep up
     ):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -45,6 +47,16 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def checkpoint(store: Engine) -> None:
+    """Copy what SQLite's write-ahead log holds into the database; nobody waits, here or elsewhere."""
+    if store.dialect.name == "sqlite":
+        connection = store.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            connection.close()
 
 
 @contextmanager

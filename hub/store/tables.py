@@ -389,6 +389,7 @@ claim_line = Table(
     Column("units_milli", BigInteger, nullable=False),
     Column("charge_cents", BigInteger, nullable=False),
     Column("service_on", String(10), nullable=False),
+    _version(),
     PrimaryKeyConstraint("claim_id", "ordinal"),
     Index(None, "charge_id"),
 )
@@ -546,6 +547,69 @@ ledger_posting = Table(
     Index(None, "account"),
 )
 
+remittance_source = Table(
+    "remittance_source",
+    metadata,
+    _id("message_id"),
+    Column("ordinal", Integer, nullable=False),  # which ST of the file
+    # reading | read | told; told: its row in remittance says the rest
+    Column("state", String(16), nullable=False),
+    Column("place", Text, nullable=False),  # where reading goes on: bytes and counts, no content; JSON
+    Column("claims", Integer, nullable=False, default=0),  # how many were read up to that place
+    Column("body", LargeBinary, nullable=False),  # envelope, header, and what the claims so far come to
+    _version(),
+    PrimaryKeyConstraint("message_id", "ordinal"),
+)
+
+forwarded_balance = Table(
+    "forwarded_balance",
+    metadata,
+    _id("remittance_id"),
+    Column("number", Integer, nullable=False),  # which of the remittance's provider adjustments
+    Column("payer_id", String(80), nullable=False),
+    Column("provider", String(50), nullable=False),  # PLB01
+    Column("reference", String(80), nullable=False, default=""),  # PLB03-2
+    Column("amount_cents", BigInteger, nullable=False),  # negative: to be taken back later
+    Column("posted_on", String(10), nullable=False),
+    PrimaryKeyConstraint("remittance_id", "number"),
+    Index(None, "payer_id", "provider"),
+)
+
+bank_deposit = Table(
+    "bank_deposit",
+    metadata,
+    _id("id", primary_key=True),
+    *_owner(),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # the entry's content and which of its kind it is
+    Column("trace", String(50), nullable=False),  # TRN02 of the addenda; empty when the bank gave none
+    Column("originator", String(32), nullable=False, default=""),  # TRN03, or the company's id
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("deposited_on", String(10), nullable=False),
+    # open | matched | differs
+    Column("state", String(16), nullable=False),
+    Column("created_business_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # the company's name and the bank's text
+    _version(),
+    Index(None, "trace"),
+    Index(None, "state", "id"),
+    Index(None, "deposited_on"),
+)
+
+number_rule = Table(
+    "number_rule",
+    metadata,
+    _id("id", primary_key=True),
+    Column("payer_id", String(80), nullable=False),
+    Column("place", String(8), nullable=False),  # prefix | suffix
+    Column("text", String(30), nullable=False),  # what the payer puts there
+    Column("state", String(16), nullable=False),  # proposed | released | withdrawn
+    Column("seen", Integer, nullable=False, default=1),
+    Column("proposed_by", String(64), nullable=False),
+    Column("released_by", String(64)),
+    _version(),
+    UniqueConstraint("payer_id", "place", "text"),
+)
+
 # ---------------------------------------------------------------- people's work
 
 work_item = Table(
@@ -605,6 +669,46 @@ due = Table(
     Column("done", Boolean, nullable=False, default=False),
     _version(),
     Index(None, "done", "business_at"),
+)
+
+# ---------------------------------------------------------------- reference data
+
+refdata_set = Table(
+    "refdata_set",
+    metadata,
+    _id("id", primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("edition", String(64), nullable=False),  # as its publisher names it: 2027, 2026Q4
+    Column("effective_on", String(10), nullable=False),  # the first date of service that it is for
+    Column("digest", LargeBinary, nullable=False),  # of the file
+    Column("rows", Integer, nullable=False),
+    Column("state", String(16), nullable=False),  # loading | ready
+    Column("loaded_at", BigInteger, nullable=False),
+    Column("loaded_by", String(64), nullable=False),
+    UniqueConstraint("kind", "edition"),
+)
+
+refdata_code = Table(
+    "refdata_code",
+    metadata,
+    _id("set_id"),
+    Column("code", String(32), nullable=False),
+    Column("effective_on", String(10), nullable=False, default=""),
+    Column("ends_on", String(10), nullable=False, default=""),  # the last date of service; empty: none
+    Column("facts", Text, nullable=False, default="{}"),
+    PrimaryKeyConstraint("set_id", "code", "effective_on"),
+)
+
+refdata_pair = Table(
+    "refdata_pair",
+    metadata,
+    _id("set_id"),
+    Column("first", String(16), nullable=False),
+    Column("second", String(16), nullable=False),
+    Column("effective_on", String(10), nullable=False, default=""),
+    Column("ends_on", String(10), nullable=False, default=""),
+    Column("facts", Text, nullable=False, default="{}"),
+    PrimaryKeyConstraint("set_id", "first", "second", "effective_on"),
 )
 
 # ---------------------------------------------------------------- who uses the hub

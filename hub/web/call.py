@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ from hub.core.vault import Vault
 from hub.security.sessions import Session, find_session_by_digest
 from hub.security.users import permissions_of
 from hub.store.database import reading
-from hub.web.control import Control, EngineAwayError
+from hub.web.control import Control
 from hub.web.masking import Piece
 from hub.web.queries import queues, status
 from hub.web.settings import WebSettings
@@ -95,11 +95,23 @@ class Call:
         with reading(self.site.store) as connection:
             yield connection
 
-    def look(self, object_type: str, object_id: object, patient_id: int | None = None, action: str = "view") -> None:
-        """Record that the person looks at something of a patient.
+    def look(
+        self,
+        object_type: str,
+        object_id: object,
+        *,
+        patients: Iterable[int | None] = (),
+        action: str = "view",
+        always: bool = True,
+    ) -> None:
+        """Record that the person looks at something of *patients*, one record for each, so that each can be traced.
 
-        When that cannot be recorded nothing is revealed on this page.
+        A page of several patients whose data stays masked is one record without a name, unless *always*: it showed
+        nothing of any of them. When a look cannot be recorded nothing is revealed on this page.
         """
+        known = sorted({each for each in patients if each is not None})
+        if len(known) > 1 and not (self.revealed or always):
+            known = []
         try:
             self.site.control.write(
                 "audit",
@@ -108,13 +120,13 @@ class Call:
                     "action": action,
                     "object_type": object_type,
                     "object_id": str(object_id),
-                    "patient_id": patient_id,
+                    "patients": known,
                     "reason": self.session.reveal_reason if self.revealed else "",
                     "detail": {"revealed": self.revealed},
                 },
                 self.actor,
             )
-        except EngineAwayError as error:
+        except HubError as error:
             self.engine_problem = error.what
             self._concealed = True
 
@@ -165,10 +177,14 @@ TOASTS = {
     "commented": "Comment added.",
     "assigned": "Assigned.",
     "resolved": "Resolved. It left the queue.",
+    "reopened": "Opened again.",
+    "done": "Done.",
+    "matched": "Matched and posted.",
     "approved": "Approved. The claim goes out with the next batch.",
     "revealed": "Patient data is shown for 15 minutes.",
     "hidden": "Patient data is masked again.",
     "saved": "Saved.",
+    "merged": "This record was merged; here is the one that it became.",
     "added": "Added. Hand over the first password in person.",
 }
 

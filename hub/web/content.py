@@ -11,6 +11,7 @@ from hub.formats.hl7v2.message import Message
 from hub.formats.hl7v2.names import tree
 from hub.formats.x12.outline import outline_837
 from hub.formats.x12.segments import read_segments
+from hub.web.claim_part import rows_of_claim
 from hub.web.masking import Piece, X12Masks, hl7_field_is_masked, hl7_pieces, json_lines
 
 _SHOWN_LINES = 2000
@@ -82,14 +83,14 @@ def raw_view(body: bytes) -> RawView:
     return _limited("bytes", "lines", [(Piece(line, "line"),) for line in text.splitlines()], len(body))
 
 
-def parsed_view(body: bytes) -> ParsedView:
-    """*body* with the names of its parts."""
+def parsed_view(body: bytes, claim: str = "") -> ParsedView:
+    """*body* with the names of its parts; of an 837, when *claim* is given, only what is about that claim."""
     form = form_of(body)
     try:
         if form == "HL7":
             return _hl7(body)
         if form == "X12":
-            return _x12(body)
+            return _x12(body, claim)
         if form == "JSON":
             rows = tuple(
                 ParsedRow(1, str(number), "", tuple(line))
@@ -133,23 +134,28 @@ def _hl7(body: bytes) -> ParsedView:
     return ParsedView(caption, ("Path", "Name", "Value"), tuple(rows[:_SHOWN_LINES]), cut=len(rows) > _SHOWN_LINES)
 
 
-def _x12(body: bytes) -> ParsedView:
+def _x12(body: bytes, claim: str) -> ParsedView:
     segments = list(read_segments(body))
     named = any(s.id == "ST" and s[1] == "837" for s in segments)
     outline = outline_837(body) if named else []
+    wanted = rows_of_claim(segments, outline, claim) if claim and named else frozenset(range(len(segments)))
+    if claim and not (named and wanted):
+        return ParsedView("", ("", "", ""), problem="The batch that is kept does not hold this claim.")
     masks, rows, group = X12Masks(), [], ""
     for number, segment in enumerate(segments):
+        pieces = (*masks.pieces(segment), Piece(segment.delimiters.segment))
+        if number not in wanted:
+            continue
         loop, name, opens = segment.id, "", False
         if named:
             row = outline[number]
             loop, name, opens = row.loop or segment.id, row.name, row.opens
             opens = opens or loop != group
             group = loop
-        pieces = (*masks.pieces(segment), Piece(segment.delimiters.segment))
         rows.append(ParsedRow(0 if opens else 1, loop if opens or not named else "", name if opens else "", pieces))
-    caption = f"{len(segments)} segments" + (", by loop." if named else ".")
+    counted = f"{len(rows)} of the batch's {len(segments)} segments" if claim else f"{len(segments)} segments"
     return ParsedView(
-        caption,
+        f"{counted}{', by loop' if named else ''}.",
         ("Loop" if named else "Segment", "Part", "As sent"),
         tuple(rows[:_SHOWN_LINES]),
         cut=len(rows) > _SHOWN_LINES,

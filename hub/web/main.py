@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvicorn
 from sqlalchemy import Engine
+from starlette.applications import Starlette
 
 from hub.core.errors import HubError
 from hub.core.vault import Vault, open_vault
@@ -59,14 +60,35 @@ def web_settings(site: Site) -> WebSettings:
             for channel in site.channels.values()
         ),
         payers={payer.payer_id: payer.name for payer in site.billing.payers.values()},
+        secure=site.settings.web.behind_tls_proxy,
+        folder=site.folder,
+        mapping_seconds=site.settings.workers.message_time,
+    )
+
+
+def server_config(app: Starlette, listen: str, *, behind_tls_proxy: bool) -> uvicorn.Config:
+    """How the pages are served on *listen*: a host and a port.
+
+    What a proxy says of the browser (its address, that it spoke TLS) is believed only when the settings say that there
+    is one, and only from this machine; anybody else could say what they like. No access lines: they would say who
+    looked at what, which is the audit log's to keep.
+    """
+    host, _, port = listen.rpartition(":")
+    return uvicorn.Config(
+        app,
+        host=host or "127.0.0.1",
+        port=int(port),
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        proxy_headers=behind_tls_proxy,
+        forwarded_allow_ips=["127.0.0.1", "::1"],
     )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until told to stop.
-
-    No access lines: they would say who looked at what, which is the audit log's to keep.
-    """
+    """Serve until told to stop."""
     parser = argparse.ArgumentParser(prog="hub.web.main", description="The pages of one site.")
     parser.add_argument("--site", type=Path, required=True)
     options = parser.parse_args(arguments)
@@ -75,16 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     except HubError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    host, _, port = listen.rpartition(":")
-    uvicorn.run(
-        create_app(store, vault, settings),
-        host=host or "127.0.0.1",
-        port=int(port),
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
+    app = create_app(store, vault, settings)
+    uvicorn.Server(server_config(app, listen, behind_tls_proxy=settings.secure)).run()
     return 0
 
 

@@ -219,6 +219,11 @@ class X12Masks:
         return frozenset()
 
 
+def is_personal(key: str) -> bool:
+    """Whether the value of the JSON key *key*, and all below it, names, reaches or identifies a person."""
+    return key in _JSON_KEYS
+
+
 def json_lines(value: object, indent: int = 0, key: str = "", hidden: bool = False) -> Iterator[list[Piece]]:
     """JSON as indented lines, the values of keys that name or identify a person marked."""
     pad = "  " * indent

@@ -29,6 +29,7 @@ def make_environment(zone: ZoneInfo) -> Environment:
     )
     environment.filters.update(
         money=money,
+        amount=amount,
         signed=signed,
         quantity=quantity,
         thousands=thousands,
@@ -38,13 +39,16 @@ def make_environment(zone: ZoneInfo) -> Environment:
         clock_ms=lambda then: at(then, zone).strftime("%H:%M:%S.%f")[:-3],
         moment=lambda then: moment(at(then, zone)),
         daytime=lambda then: at(then, zone).strftime("%-d %b %H:%M"),
+        dayclock=lambda then: at(then, zone).strftime("%-d %b %H:%M:%S"),
         iso=lambda then: at(then, zone).isoformat(),
         day=day,
         sign=mark,
         tag=lambda state: mark(state, tag=True),
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
+        lower_first=lambda text: text[:1].lower() + text[1:],
         mask=lambda what: masked(str(what)),
     )
-    environment.globals.update(icon=icon, masked=masked, pieces=pieces, spark=spark, zone=zone.key)
+    environment.globals.update(icon=icon, masked=masked, pieces=pieces, spark=spark, bar=bar, zone=zone.key)
     return environment
 
 
@@ -52,6 +56,12 @@ def money(cents: int) -> Markup:
     """Cents as people read them; zero in soft ink."""
     text = shown(from_cents(cents))
     return Markup('<span class="nil">{}</span>').format(text) if cents == 0 else escape(text)
+
+
+def amount(value: Decimal) -> Markup:
+    """An amount as people read it; zero in soft ink."""
+    text = shown(value)
+    return Markup('<span class="nil">{}</span>').format(text) if value == 0 else escape(text)
 
 
 def signed(cents: int) -> str:
@@ -146,3 +156,12 @@ def spark(values: tuple[int, ...], label: str, tone: str = "") -> Markup:
         '<svg class="spark {}" viewBox="0 0 108 26" role="img" aria-label="{}">'
         '<path class="z" d="M0 24.5h108"/><polyline class="l" points="{}"/></svg>'
     ).format(tone, label, points)
+
+
+def bar(value: int, highest: int, label: str, tone: str = "") -> Markup:
+    """A bar as long as *value* is of *highest*, with *label* for those who do not see it."""
+    length = f"{max(0.0, 100 * value / highest):.1f}" if highest else "0"
+    return Markup(
+        '<svg class="meter" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<rect x="0" y="9" width="100" height="1"/><rect class="{}" x="0" y="1" width="{}" height="8"/></svg>'
+    ).format(label, "x" if tone else "f", length)

@@ -35,7 +35,8 @@ class WebSettings:
     """Everything that pages need to know of the site.
 
     *environment* is ``production`` or ``test``. *secure* means that browsers reach the pages over TLS: cookies are then
-    sent over nothing else. *payers* maps payer ids to the names billers use.
+    sent over nothing else. *payers* maps payer ids to the names billers use. *folder* is the site's, whose mappings
+    previews run, each for *mapping_seconds* at most.
     """
 
     title: str
@@ -49,3 +50,5 @@ class WebSettings:
     payers: dict[str, str] = field(default_factory=dict)
     secure: bool = False
     live_seconds: float = 2.0
+    folder: Path | None = None
+    mapping_seconds: float = 10.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from hub.billing import remittances
+from hub.billing import acknowledgements
 from hub.billing.decision import Decision
+from hub.billing.values import PartnerFile
 from hub.core.clock import real_ms
-from hub.formats.x12.envelope import read_transactions
 from hub.store import tables
 from hub.store.changes import apply
 from hub.store.database import reading
@@ -157,6 +157,12 @@ class Desk:
             channel="responses_in",
         )
 
+    def decided(self, message_id: int, connection: Any) -> Decision:
+        """What billing decides next about the file of a message."""
+        decision = self.decision(message_id, connection)
+        acknowledgements.read_file(decision, PartnerFile(partner="clearway", kinds=()))
+        return decision
+
     def send(self, *remits: Remit, usage: str = "T") -> list[dict[str, Any]]:
         """Take a file in to the end; the rows of its remittances."""
         self.control += 1
@@ -165,17 +171,13 @@ class Desk:
     def take(self, raw: bytes, steps: int = 10_000) -> list[dict[str, Any]]:
         """Take the 835s of *raw* in, in at most *steps* decisions; the rows of its remittances."""
         message_id = self.world.add_message(channel="responses_in", kind="835", raw=raw)
-        self.go_on(message_id, raw, steps)
+        self.go_on(message_id, steps)
         return self.world.rows(tables.remittance, message_id=message_id)
 
-    def go_on(self, message_id: int, raw: bytes, steps: int = 10_000) -> None:
-        transactions = list(read_transactions(raw))
+    def go_on(self, message_id: int, steps: int = 10_000) -> None:
         for _ in range(steps):
             with reading(self.world.store) as connection:
-                decision = self.decision(message_id, connection)
-                for ordinal, transaction in enumerate(transactions, start=1):
-                    remittances.stage(decision, transaction, ordinal)
-                remittances.continue_posting(decision)
+                decision = self.decided(message_id, connection)
             with self.world.writing() as connection:
                 apply(connection, decision.changes)
             self.emitted += decision.changes.emits

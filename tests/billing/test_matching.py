@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from hub.billing.matching import BilledLine, match_line, normalised
+from hub.billing.matching import BilledLine, match_line
+from hub.billing.number_rules import normalised
 from hub.store import tables
 from tests.billing.payer import Desk, Line, Paid, Remit
 

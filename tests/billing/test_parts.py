@@ -127,22 +127,22 @@ def test_a_whole_claim_passes_every_edit():
 @pytest.mark.parametrize(
     ("field", "owner", "value", "rule"),
     [
-        ("member_id", "coverage", "", "member id"),
-        ("member_id", "coverage", "X1", "member id"),
-        ("name", "patient", Name(family="Examplar"), "subscriber name"),
-        ("birth_date", "patient", None, "birth date"),
-        ("birth_date", "patient", TODAY + timedelta(days=1), "birth date"),
-        ("sex", "patient", "", "sex"),
-        ("address", "patient", None, "address"),
-        ("address", "patient", Address(line="42 Elm", city="Springfield", state="IL"), "address"),
-        ("diagnoses", "charge", (), "diagnosis"),
-        ("diagnoses", "charge", ("E11.9",), "diagnosis"),
-        ("amount", "charge", Decimal("0.00"), "charge"),
-        ("service_date", "charge", TODAY + timedelta(days=1), "service date"),
-        ("code", "charge", "9921", "procedure code"),
-        ("modifiers", "charge", ("25", "25"), "modifiers"),
-        ("units", "charge", Decimal(0), "units"),
-        ("performing_npi", "charge", "1999000115", "rendering npi"),
+        ("member_id", "coverage", "", "ID-15"),
+        ("member_id", "coverage", "X1", "ID-15"),
+        ("name", "patient", Name(family="Examplar"), "ID-17"),
+        ("birth_date", "patient", None, "ID-18"),
+        ("birth_date", "patient", TODAY + timedelta(days=1), "ID-18"),
+        ("sex", "patient", "", "ID-19"),
+        ("address", "patient", None, "ID-20"),
+        ("address", "patient", Address(line="42 Elm", city="Springfield", state="IL"), "ID-20"),
+        ("diagnoses", "charge", (), "DX-01"),
+        ("diagnoses", "charge", ("E119X9XYZ",), "DX-03"),
+        ("amount", "charge", Decimal("0.00"), "CL-03"),
+        ("service_date", "charge", TODAY + timedelta(days=1), "CL-09"),
+        ("code", "charge", "9921", "LN-01"),
+        ("modifiers", "charge", ("25", "25"), "LN-02"),
+        ("units", "charge", Decimal(0), "LN-05"),
+        ("performing_npi", "charge", "1999000115", "ID-11"),
     ],
 )
 def test_each_edit_finds_its_fault(field, owner, value, rule):
@@ -152,4 +152,4 @@ def test_each_edit_finds_its_fault(field, owner, value, rule):
 def test_an_insured_parent_is_the_subscriber_and_the_child_the_patient():
     made = claim(relationship=("coverage", "child"))
     assert made.patient is not None
-    assert "subscriber name" in rules(made)
+    assert "ID-17" in rules(made)

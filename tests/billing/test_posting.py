@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.billing import reconcile
-from hub.billing.posting import allocate
+from hub.billing.shares import allocate
 from hub.store import tables
 from hub.store.database import reading
 from tests.billing.payer import Desk, Line, Paid, Remit

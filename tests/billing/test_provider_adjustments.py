@@ -50,10 +50,11 @@ def test_a_balance_carried_forward_and_taken_later_meets_at_zero(desk: Desk) -> 
     desk.send(Remit((paid,)))
     desk.send(Remit((paid.reversed(),), plb=(("FB", "-100"),), trace="EFT2"))
     with reading(desk.world.store) as connection:
-        assert forwarded_balances(connection) == {"90001": -10000}
+        (open_one,) = forwarded_balances(connection)
+        assert (open_one.payer_id, open_one.provider, open_one.cents) == ("90001", "1999000015", -10000)
     desk.send(Remit((in_full(other),), plb=(("FB", "100"),), trace="EFT3"))
     with reading(desk.world.store) as connection:
-        assert forwarded_balances(connection) == {}
+        assert forwarded_balances(connection) == []
     assert desk.world.items() == []
     check(desk)
 

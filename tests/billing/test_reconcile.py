@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, update
 
 from hub.billing import reconcile
+from hub.billing.stages import Stage
 from hub.core.money import from_cents, to_cents
 from hub.formats.x12.envelope import read_transactions
 from hub.formats.x12.errors import NotAnInterchangeError
@@ -248,3 +249,70 @@ def test_every_835_of_the_corpus_ends_posted_or_held_for_a_reason(world: World, 
     found = figures(world)
     assert found.ok, [str(each) for each in found.differences]
     assert len(world.items("unbalanced remittances")) == sum(row["state"] == "held" for row in rows)
+
+
+# ---------------------------------------------------------------- the way through the stations
+
+
+def stations(world: World, day: str = "") -> dict[str, Stage]:
+    with reading(world.store) as connection:
+        return {stage.name: stage for stage in reconcile.report(connection, day).stages}
+
+
+def test_each_station_says_what_stands_where_and_whose_it_is(paid_world: Desk) -> None:
+    world = paid_world.world
+    paid_world.claim("A2")
+    found = stations(world)
+    waiting = {part.what: (part.owner, part.amount) for part in found["sent"].parts}
+    assert waiting == {"sent": ("the partner", from_cents(15000))}
+    assert (found["charged"].amount, found["answered"].amount) == (from_cents(30000), from_cents(15000))
+    assert {part.what: part.amount for part in found["decided"].parts} == {
+        "written down by contract": from_cents(4500),
+        "left to the patient": from_cents(2500),
+    }
+    assert found["remitted"].on_amount == from_cents(8000)
+    assert {part.what: part.amount for part in found["remitted"].parts} == {
+        "kept back or given outside claims": from_cents(200),
+        "not posted": from_cents(7000),
+    }
+
+
+def test_what_was_received_on_another_day_is_not_told_of(paid_world: Desk) -> None:
+    world = paid_world.world
+    day = world.rows(tables.message)[0]["received_on"]
+    assert stations(world, day)["charged"].count == 1
+    assert {stage.count for stage in stations(world, "2020-01-01").values()} == {0}
+
+
+def test_a_charge_whose_claim_line_is_gone_is_lost_with_its_amount(paid_world: Desk) -> None:
+    world = paid_world.world
+    with world.writing() as connection:
+        connection.execute(delete(tables.claim_line))
+    station = stations(world)["charged"]
+    assert (station.ok, station.lost, station.lost_amount) == (False, 1, from_cents(15000))
+
+
+def test_a_posted_payment_of_which_the_ehr_was_not_told_is_lost(paid_world: Desk) -> None:
+    world = paid_world.world
+    assert [part.what for part in stations(world)["posted"].parts] == ["not told"]  # nobody takes payments there
+    world.add_message(channel="results_to_ehr", kind="payment", control_id="P1")
+    station = stations(world)["posted"]
+    assert (station.lost, station.lost_amount) == (1, from_cents(8000))
+    said = world.one(tables.remittance_claim, state="posted")
+    world.add_message(channel="results_to_ehr", kind="payment", control_id=f"P{said['id']}")
+    assert [part.what for part in stations(world)["posted"].parts] == ["on its way"]
+
+
+def test_every_posted_amount_leads_back_to_its_segment(paid_world: Desk) -> None:
+    world = paid_world.world
+    message_id = world.one(tables.remittance)["message_id"]
+    (entry,) = world.rows(tables.ledger_entry, kind="payment")
+    with reading(world.store) as connection:
+        places = {
+            found.place
+            for posting in world.rows(tables.ledger_posting, entry_id=entry["id"])
+            if (found := reconcile.origin(connection, entry["id"], posting["ordinal"])) is not None
+            and (found.message_id, found.trace) == (message_id, "EFT1")
+        }
+        assert reconcile.origin(connection, 0, 1) is None
+    assert places == {"ISA 000000001, segment 10 SVC"}

@@ -14,14 +14,20 @@ from hub.engine.contracts import Destination, Outcome, Parcel
 from tests.connectors.peers import within
 
 Behaviour = Callable[["Peer", bytes], None]
+Greeting = Callable[["Peer"], None]
 
 
 class Peer(Protocol):
     """A server's connection that does what its test says with the bytes that come."""
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behaviour, greet: Greeting | None) -> None:
         self._behave = behave
+        self._greet = greet
         self.seen = b""
+
+    def connectionMade(self) -> None:  # noqa: N802
+        if self._greet is not None:
+            self._greet(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         self.seen += data
@@ -43,18 +49,18 @@ class Peer(Protocol):
 class Server:
     """A TCP server of a test: counts connections, collects what it saw."""
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behaviour, greet: Greeting | None = None, port: int = 0) -> None:
         self.peers: list[Peer] = []
 
         def build(_: Any = None) -> Peer:
-            peer = Peer(behave)
+            peer = Peer(behave, greet)
             self.peers.append(peer)
             return peer
 
         factory: Any = Factory.forProtocol(build)
         factory.noisy = False
         net: Any = reactor
-        self._port = net.listenTCP(0, factory, interface="127.0.0.1")
+        self._port = net.listenTCP(port, factory, interface="127.0.0.1")
         self.port = int(self._port.getHost().port)
 
     async def close(self) -> None:
@@ -64,8 +70,8 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(behave: Behaviour) -> AsyncIterator[Server]:
-    server = Server(behave)
+async def serving(behave: Behaviour, greet: Greeting | None = None, port: int = 0) -> AsyncIterator[Server]:
+    server = Server(behave, greet, port)
     try:
         yield server
     finally:

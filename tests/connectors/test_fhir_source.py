@@ -15,11 +15,13 @@ import pytest_twisted
 from pydantic import ValidationError
 from twisted.internet.threads import deferToThread
 
-from hub.connectors.fhir import CONNECTOR, FhirSource, FhirSourceSettings
+from hub.connectors.fhir import CONNECTOR, FhirSourceSettings, open_source
+from hub.connectors.hook import HookSource
 from hub.engine.contracts import EndpointState
 from tests.connectors.peers import WAIT, Surroundings, describe_fhir, within
 
 TOKEN = "a-token-of-the-tests"
+HALF = b'{"resourceType": "Encounter", "id": "\\ud800"}'
 ENCOUNTER = {"resourceType": "Encounter", "id": "e1", "status": "finished", "subject": {"reference": "Patient/p1"}}
 
 
@@ -46,13 +48,13 @@ class Told:
 
 
 @asynccontextmanager
-async def listening(around: Surroundings, **options: Any) -> AsyncIterator[FhirSource]:
+async def listening(around: Surroundings, **options: Any) -> AsyncIterator[HookSource]:
     around.secret("hook_token", TOKEN)
     accepts = options.pop("accepts", frozenset())
     settings = FhirSourceSettings.model_validate(
         {"listen": "tcp:127.0.0.1:0", "token": {"secret": "hook_token"}, **options}
     )
-    source = FhirSource(settings, around.source(CONNECTOR, describe=describe_fhir, accepts=accepts))
+    source = open_source(settings, around.source(CONNECTOR, describe=describe_fhir, accepts=accepts))
     source.start()
     try:
         yield source
@@ -61,7 +63,7 @@ async def listening(around: Surroundings, **options: Any) -> AsyncIterator[FhirS
 
 
 async def curl(
-    around: Surroundings, source: FhirSource, body: bytes, *more: str, path: str = "/fhir/ehr", token: str = TOKEN
+    around: Surroundings, source: HookSource, body: bytes, *more: str, path: str = "/fhir/ehr", token: str = TOKEN
 ) -> Told:
     """What OpenSSL's and curl's own checks of the certificate let through."""
     program = shutil.which("curl")
@@ -122,7 +124,9 @@ async def test_a_body_over_the_limit_is_refused(around: Surroundings) -> None:
     assert around.intake.received == []
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"resourceType": 7}', b"\xff\xfe", b'{"a": NaN}', b"[" * 99999])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"{}", b'{"resourceType": 7}', b"\xff\xfe", b'{"a": NaN}', b"[" * 99999, HALF]
+)
 @pytest_twisted.ensureDeferred
 async def test_what_is_no_resource_is_kept_as_refused_and_not_echoed(around: Surroundings, body: bytes) -> None:
     async with listening(around) as source:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from twisted.internet import reactor
 
 from hub.connectors import fhir, fhir_read, http
-from hub.connectors.certificates import own_certificate, tls_options
+from hub.connectors.certificates import own_certificate
+from hub.connectors.tls import tls_options
 from hub.engine.contracts import Destination, EndpointState, Failure
 from tests.connectors.behaviour import Behaviour, Peer, Server, delivered, free_port, serving
 from tests.connectors.peers import Surroundings, failure_of, parcel, within

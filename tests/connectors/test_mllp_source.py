@@ -19,9 +19,10 @@ from twisted.internet.threads import deferToThread
 from hub.connectors.mllp import CONNECTOR, MllpSource, MllpSourceSettings
 from hub.engine.contracts import EndpointState
 from hub.formats.hl7v2.ack import Ack, read_ack
-from hub.formats.hl7v2.batch import split_batch
+from hub.formats.hl7v2.batch import read_batch
+from hub.formats.hl7v2.message import Message
 from hub.formats.hl7v2.mllp import Frame, FrameReader, frame
-from tests.connectors.peers import WAIT, Surroundings, within
+from tests.connectors.peers import WAIT, FakeIntake, Surroundings, within
 
 
 def adt(control_id: str, *, processing: str = "T", kind: str = "ADT^A04", tail: str = "||2.5.1") -> bytes:
@@ -55,11 +56,15 @@ class Sender(Protocol):
         assert self.transport is not None
         self.transport.write(data)
 
-    async def acks(self, count: int) -> list[Ack]:
+    async def blocks(self, count: int) -> list[bytes]:
         done: Deferred[None] = Deferred()
         if len(self.answers) < count:
             self._waiting.append((count, done))
             await within(done)
+        return self.answers
+
+    async def acks(self, count: int) -> list[Ack]:
+        await self.blocks(count)
         return [read_ack(raw) for raw in self.answers]
 
 
@@ -264,12 +269,219 @@ async def test_enhanced_mode_answers_as_the_sender_asked(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_batch_in_one_block_is_answered_message_by_message(around: Surroundings) -> None:
+async def test_messages_in_one_block_without_an_envelope_are_answered_one_by_one(around: Surroundings) -> None:
     async with listening(around) as source:
         peer = await sender(source)
-        peer.write(frame(b"FHS|^~\\&|A\rBHS|^~\\&|A\r" + adt("A1") + adt("A2") + b"BTS|2\rFTS|1\r"))
+        peer.write(frame(adt("A1") + adt("A2")))
         acks = await peer.acks(2)
     assert [ack.control_id for ack in acks] == ["A1", "A2"]
+
+
+FILE = b"FHS|^~\\&|A|B|HUB|H|1||||F7\rBHS|^~\\&|A|B|HUB|H|1||||B7\r"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_batch_is_answered_by_a_batch_when_all_of_it_is_stored(around: Surroundings) -> None:
+    around.intake.held = True
+    async with listening(around, unanswered=2) as source:
+        peer = await sender(source)
+        many = [adt(f"A{n}") for n in range(4)]
+        peer.write(frame(FILE + b"".join(many) + b"BTS|4\rFTS|1\r") + frame(adt("LAST")))
+        await around.intake.arrived(2)
+        around.intake.let_go(1, 0)
+        assert peer.answers == []
+        around.intake.held = False
+        await around.intake.arrived(4)
+        around.intake.let_go()
+        await peer.blocks(2)
+    lines = peer.answers[0].split(b"\r")
+    assert [line[:3] for line in lines[:2]] == [b"FHS", b"BHS"]
+    assert [line for line in lines if line[:3] in {b"BTS", b"FTS", b""}] == [b"BTS|4", b"FTS|1", b""]
+    assert lines[1].split(b"|")[2:6] == [b"HUB", b"H", b"A", b"B"]
+    assert lines[1].split(b"|")[11] == b"B7"
+    assert [line for line in lines if line.startswith(b"MSA")] == [f"MSA|AA|A{n}".encode() for n in range(4)]
+    assert read_ack(peer.answers[1]).control_id == "LAST"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_batch_says_which_of_its_messages_was_refused(around: Surroundings) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(FILE + adt("A1") + adt("A2", processing="P") + b"BTS|2\rFTS|1\r"))
+        await peer.blocks(1)
+    assert b"MSA|AA|A1\r" in peer.answers[0]
+    assert b"MSA|AR|A2\r" in peer.answers[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_batch_that_cannot_be_stored_whole_is_not_answered(around: Surroundings) -> None:
+    around.intake.failing = OSError("disk full")
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(FILE + adt("A1") + adt("A2") + b"BTS|2\rFTS|1\r"))
+        await within(peer.lost)
+    assert peer.answers == []
+
+
+# ---------------------------------------------------------------- what senders get wrong, and parts
+
+
+def part(control_id: str, body: str, *, after: str = "", goes_on: str = "") -> bytes:
+    end = f"DSC|{goes_on}|F\r" if goes_on else ""
+    return f"MSH|^~\\&|ALDER|ALDER|HUB|HUB|1||ORU^R01|{control_id}|T|2.5.1||{after}\r{body}{end}".encode()
+
+
+PARTS = [
+    part("P1", "PID|1||100001\rOBX|1|TX|a||first, ", goes_on="X1"),
+    part("P2", "ADD|second, \rADD|\r", after="X1", goes_on="X2"),
+    part("P3", "ADD|third\rOBX|2|TX|b||more\r", after="X2"),
+]
+PARTS[0] = PARTS[0].replace(b"first, DSC", b"first, \rADD|\rDSC")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_message_in_parts_is_answered_part_by_part_and_stored_whole(around: Surroundings) -> None:
+    async with listening(around) as source:
+        first, second = await sender(source), await sender(source)
+        first.write(frame(PARTS[0]))
+        await first.acks(1)
+        second.write(frame(PARTS[1]))
+        await second.acks(1)
+        first.write(frame(PARTS[2]))
+        acks = await first.acks(2)
+    *parts, whole = around.intake.received
+    assert [(ack.code, ack.control_id) for ack in acks] == [("AA", "P1"), ("AA", "P3")]
+    assert [(item.raw, bool(item.filtered)) for item in parts] == [(PARTS[0], True), (PARTS[1], True)]
+    assert whole.filtered is None
+    message = Message(whole.raw)
+    assert message["OBX[1]-5"] == "first, second, third"
+    assert (message["OBX[2]-5"], message.control_id, message.each("DSC")) == ("more", "P1", [])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_part_that_is_sent_again_is_no_second_part(around: Surroundings) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        for count, number in enumerate((0, 1, 1, 2, 2), 1):
+            peer.write(frame(PARTS[number]))
+            acks = await peer.acks(count)
+    assert [ack.code for ack in acks] == ["AA"] * 5
+    assert peer.answers[3] == peer.answers[4]
+    assert around.intake.received[3].raw == around.intake.received[4].raw
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_part_whose_beginning_is_not_here_is_refused(around: Surroundings) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(PARTS[2]))
+        (ack,) = await peer.acks(1)
+    assert (ack.code, ack.error_condition, ack.error_location) == ("AE", "204", "MSH[1]-14[1]")
+    assert around.intake.received[0].refusal
+
+
+@pytest_twisted.ensureDeferred
+async def test_parts_that_are_too_long_together_are_refused(around: Surroundings) -> None:
+    async with listening(around, max_message="1KB") as source:
+        peer = await sender(source)
+        for number in range(3):
+            after, goes_on = f"X{number}" if number else "", f"X{number + 1}"
+            peer.write(frame(part(f"P{number}", "NTE|" + "x" * 400 + "\r", after=after, goes_on=goes_on)))
+        acks = await peer.acks(3)
+    assert [ack.code for ack in acks] == ["AA", "AA", "AE"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_parts_that_wait_too_long_are_forgotten_and_counted(around: Surroundings) -> None:
+    async with listening(around, idle="50ms") as source:
+        peer = await sender(source)
+        peer.write(frame(PARTS[0]))
+        await within(peer.lost)
+        peer = await sender(source)
+        peer.write(frame(PARTS[1]))
+        (ack,) = await peer.acks(1)
+        assert source.counts["parts without an end"] == 1
+    assert ack.code == "AE"
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_parts_are_not_joined_each_is_a_message(around: Surroundings) -> None:
+    async with listening(around, join=False) as source:
+        peer = await sender(source)
+        peer.write(frame(PARTS[0]) + frame(PARTS[2]))
+        acks = await peer.acks(2)
+    assert [ack.code for ack in acks] == ["AA", "AA"]
+    assert [item.filtered for item in around.intake.received] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("leniency", "data", "strict", "lenient"),
+    [
+        ("no_start_block", adt("A1") + b"\x1c\r", [], ["AA"]),
+        ("no_final_cr", frame(adt("A1"))[:-1] + b"\n", [], ["AA"]),
+        ("original_mode", frame(adt("A1", tail="2.5.1|||AL|AL")), ["CA"], ["AA"]),
+        ("original_mode", frame(adt("A1", tail="2.5.1|||NE|NE")), [], ["AA"]),
+        ("any_processing_id", frame(adt("A1", processing="P")), ["AR"], ["AA"]),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_leniency_is_off_until_it_is_named(
+    around: Surroundings, leniency: str, data: bytes, strict: list[str], lenient: list[str]
+) -> None:
+    told = []
+    for names in ((), (leniency,)):
+        around.intake = FakeIntake()
+        async with listening(around, lenient=names) as source:
+            peer = await sender(source)
+            peer.write(data)
+            if not names:
+                peer.write(frame(adt("LAST")))  # answered when what came before it has been
+            acks = await peer.acks(len(lenient) if names else len(strict) + 1)
+        told.append([ack.code for ack in acks if ack.control_id == "A1"])
+    assert told == [strict, lenient]
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest_twisted.ensureDeferred
+async def test_a_message_in_utf_16_is_read_and_answered_in_the_same(around: Surroundings, codec: str) -> None:
+    text = adt("A1", tail="2.5.1||||||UNICODE UTF-16").decode().replace("ALVA", "ÁLVA").replace("ADT^A04", "ADT^A04")
+    raw = text.encode(codec)
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(raw))
+        (ack,) = await peer.acks(1)
+    (received,) = around.intake.received
+    assert (ack.code, ack.control_id) == ("AA", "A1")
+    assert "MSA|AA|A1" in peer.answers[0].decode(codec)
+    assert (received.raw, received.description.lane) == (raw, "100001")
+    assert Message(received.raw)["PID-5"] == "SAMPLETON^ÁLVA"
+
+
+# ---------------------------------------------------------------- who may connect
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_listed_addresses_may_connect(around: Surroundings) -> None:
+    async with listening(around, peers=["10.0.0.0/8"]) as source:
+        stranger = await sender(source)
+        await within(stranger.lost)
+        assert source.counts["address of a stranger"] == 1
+    async with listening(around, peers=["10.0.0.0/8", "127.0.0.0/8"]) as source:
+        peer = await sender(source)
+        peer.write(frame(adt("A1")))
+        assert len(await peer.acks(1)) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_peer_that_does_not_read_its_answers_is_not_kept_for_ever(around: Surroundings) -> None:
+    async with listening(around, idle="200ms") as source:
+        peer = await sender(source)
+        peer.write(frame(adt("A1")))
+        await peer.blocks(1)
+        (connection,) = source._peers
+        connection.pauseProducing()  # what the transport says when its buffer is full
+        await within(peer.lost)
+        assert source.counts["answers unread"] == 1
 
 
 @pytest_twisted.ensureDeferred
@@ -383,15 +595,20 @@ async def test_every_sample_message_is_kept_and_answered(around: Surroundings) -
         pytest.skip("The corpus of sample messages is absent; set HUB_CORPUS to its folder.")
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     sent = [raw for file in files if b"\x0b" not in (raw := file.read_bytes()) and b"\x1c" not in raw]
-    messages = sum(len(split_batch(raw) or [raw]) for raw in sent)
+    batches = [read_batch(raw) for raw in sent]
+    messages = sum(len(batch.messages) or 1 for batch in batches)
     assert messages >= len(sent) > 0
     async with listening(around, environment="production") as source:
         peer = await sender(source)
         for raw in sent:
             peer.write(frame(raw))
         await around.intake.arrived(messages)
-        wanted = [received for received in around.intake.received if received.answer is not None]
-        acks = await peer.acks(len(wanted))
-    assert [ack.control_id for ack in acks] == [read_ack(item.answer or b"").control_id for item in wanted]
+        answered = [received for received in around.intake.received if received.answer is not None]
+        for _ in range(400):
+            if b"".join(peer.answers).count(b"\rMSA") == len(answered):
+                break
+            await pause()
+    said = b"".join(peer.answers)
+    assert said.count(b"\rMSA") == len(answered)
     # Who says NE in MSH-15 and MSH-16 wants no answer; everybody else has one.
     assert all(b"NE|NE" in item.raw for item in around.intake.received if item.answer is None)

@@ -9,10 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.request import urlopen
 
 from hub.engine.control import EngineAwayError, ask_engine
 
@@ -20,6 +23,7 @@ T = TypeVar("T")
 WAIT = 60.0
 PAUSE = 0.02
 DEMO_SECONDS = 400.0
+LOOK_SECONDS = 3.0
 ENGINE, WEB, WORKER = "hub.site.running", "hub.web.main", "hub.site.worker"
 
 
@@ -121,6 +125,41 @@ def demo(folder: Path, *words: str) -> Iterator[Demo]:
         yield playing
     finally:
         playing.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A demonstration that has ended: its exit code, what it said as JSON, and what was *seen* while it ran."""
+
+    folder: Path
+    visits: int
+    seed: int
+    code: int
+    said: dict[str, Any]
+    log: str
+    seen: tuple[tuple[str, bytes], ...]
+
+
+def played_demo(folder: Path, *, visits: int, seed: int) -> Played:
+    """Play a demonstration with faults; look at its write-ahead log and its metrics every few seconds."""
+    seen: list[tuple[str, bytes]] = []
+    words = ("--visits", str(visits), "--seed", str(seed), "--faults", "--day-seconds", "2")
+    with demo(folder, *words) as playing:
+        deadline = time.monotonic() + DEMO_SECONDS
+        while playing.running and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            with suppress(OSError):
+                seen.append(("hub.db-wal", (folder / "site" / "var" / "hub.db-wal").read_bytes()))
+                seen.append(("/metrics", _metrics(folder / "site")))
+        code, said = playing.outcome()
+        return Played(folder, visits, seed, code, said, playing.log, tuple(seen))
+
+
+def _metrics(site: Path) -> bytes:
+    overlay = tomllib.loads((site / "config" / "local.toml").read_text())
+    address = overlay["hub.web.listen"].removeprefix("tcp:")
+    with urlopen(f"http://{address}/metrics", timeout=WAIT) as page:
+        return bytes(page.read())
 
 
 def rows(site: Path, query: str, *values: object) -> list[tuple[Any, ...]]:

@@ -161,3 +161,37 @@ def test_the_bundle_is_named_by_what_is_in_it(copied: Path) -> None:
 
 def test_every_finding_of_these_tests_can_be_explained() -> None:
     assert {code for *_, codes, _ in SPOILED for code in codes} <= set(EXPLANATIONS)
+
+
+RULES = [
+    ('require = "2000A.PRV03"', 'require = "2000A.PRV3"', "H522"),
+    ('require = "2000A.PRV03"', 'set = { taxonomy = "207Q00000X" }', "H523"),
+    ('require = "2000A.PRV03"', 'require = "note"', "H521"),
+    ('require = "2000A.PRV03"', 'require = "taxonomy"\nhold = true', "H524"),
+    ('require = "2000A.PRV03"', 'check = "alder.rules:nothing"', "H527"),
+    ('require = "2000A.PRV03"', 'require = "taxonomy"\nreplaces = "CL-02"', "H525"),
+    ('form = "837P"', 'fromm = "837P"', "H201"),
+    ('[[rule.sample]]\nresult = "pass"', "", "H520"),
+    ("say = ", "# say = ", "H202"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "code"), RULES)
+def test_a_mistake_in_a_rule_is_found_with_its_line(spoil: Spoil, old: str, new: str, code: str) -> None:
+    found = [each for each in findings(spoil("config/payers/90001_cedar.toml", old, new)) if each.code == code]
+    assert found
+    assert all(each.file == "config/payers/90001_cedar.toml" and each.line > 8 for each in found)
+
+
+def test_a_rules_function_is_loaded_from_the_sites_scripts(spoil: Spoil, copied: Path) -> None:
+    script = "def note(claim):\n    return 'A note.' if claim.note else None\n"
+    (copied / "transforms/alder/rules.py").write_text(script)
+    spoil("config/rules/practice.toml", "hold = true", 'check = "alder.rules:note"')
+    spoil("config/rules/practice.toml", 'claim = { units = "101" }', 'claim = { units = "101", note = "X" }')
+    assert findings(copied) == []
+
+
+def test_two_rules_of_one_name_are_found(spoil: Spoil, copied: Path) -> None:
+    text = (copied / "config/rules/practice.toml").read_text()
+    (copied / "config/rules/second.toml").write_text(text)
+    assert {each.code for each in findings(copied)} == {"H526"}

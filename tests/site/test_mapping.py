@@ -68,7 +68,7 @@ def test_messages_of_a_batch_do_not_mix() -> None:
     assert not errored["deliveries"]
     body = json.loads(reply.parts[registered["deliveries"][0]["part"]])
     assert [name for name, _ in body] == ["Visit"]
-    assert unknown["skipped"] == [{"reason": "no step takes MDM^T02", "path": ""}]
+    assert unknown["skipped"] == [{"reason": "No step of this channel takes MDM^T02.", "path": ""}]
     assert not unknown["deliveries"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socketserver
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import Connection, Engine, insert, select, update
 from starlette.testclient import TestClient
 
@@ -58,7 +60,27 @@ X12 = (
     "DMG*D8*19710214*F~NM1*PR*2*LARKSPUR HEALTH*****PI*60054~"
     "CLM*H7K2M9Q4A1*215***11:B:1*Y*A*Y*Y~HI*ABK:E119~"
     "LX*1~SV1*HC:99213:25*150*UN*1***1~LX*2~SV1*HC:83036*65*UN*1***1~"
-    "SE*21*0001~GE*1*884~IEA*1*000000884~"
+    "HL*3*1*22*0~SBR*P*18*******CI~NM1*IL*1*ZUNIGA*TEODORA****MI*MEM990077~N3*7 OAK ST~N4*MADISON*WI*53703~"
+    "DMG*D8*19600101*F~NM1*PR*2*LARKSPUR HEALTH*****PI*60054~"
+    "CLM*Z9Z9Z9Z9Z9*80***11:B:1*Y*A*Y*Y~HI*ABK:I10~LX*1~SV1*HC:99212*80*UN*1***1~"
+    "SE*32*0001~GE*1*884~IEA*1*000000884~"
+)
+X12_835 = (
+    "ISA*00*          *00*          *ZZ*LARKSPUR       *ZZ*ALDER          *261120*0900*^*00501*000000077*0*T*:~"
+    "GS*HP*LARKSPUR*ALDER*20261120*0900*77*X*005010X221A1~"
+    "ST*835*0001~BPR*I*115.00*C*ACH*CTX*01*999999992*DA*1*1512345678**01*999999992*DA*2*20261120~"
+    "TRN*1*EFT00012345*1512345678~DTM*405*20261120~N1*PR*LARKSPUR HEALTH~N3*1 BAY ST~N4*MADISON*WI*53703~"
+    "REF*2U*60054~PER*BL*DESK*TE*6085550100~N1*PE*ALDER STREET CLINIC*XX*1234567893~LX*1~"
+    "CLP*H7K2M9Q4A1*1*215*120*35*12*LH-26-4410937*11*1~NM1*QC*1*QUINTERO*MARISOL****MI*MEM778812~"
+    "SVC*HC:99213:25*150*90**1~DTM*472*20261110~CAS*CO*45*35~CAS*PR*2*25~"
+    "SVC*HC:83036*65*30**1~DTM*472*20261110~CAS*CO*45*25~CAS*PR*3*10~"
+    "PLB*1234567893*20261231*WO:OLD1*5~SE*24*0001~"
+    "ST*835*0002~BPR*I*2118.40*C*CHK************20261120~TRN*1*CM-88120*1712345678~DTM*405*20261120~"
+    "N1*PR*CEDAR MUTUAL~N3*2 BAY ST~N4*MADISON*WI*53703~REF*2U*71412~PER*BL*DESK*TE*6085550101~"
+    "N1*PE*ALDER STREET CLINIC*XX*1234567893~LX*1~"
+    "CLP*K4T9X2B7M1*1*2500*2143.40**12*CM-1*11*1~NM1*QC*1*QUINTERO*MARISOL****MI*MEM778812~"
+    "SVC*HC:99205*2500*2118.40**1~DTM*472*20261109~CAS*CO*45*356.60~SE*16*0002~"
+    "GE*2*77~IEA*1*000000077~"
 )
 ACK = "MSH|^~\\&|HUB|ALDER|ACME|MAIN|20261112110955||ACK^P03|1|P|2.5.1\rMSA|AA|MSG1\r"
 FIRST_ID = 10
@@ -150,38 +172,55 @@ class FakeEngine(threading.Thread):
         return {}
 
     def _billing(self, connection: Connection, name: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
-        if name == "approve_claim":
-            connection.execute(
-                update(tables.claim)
-                .where(tables.claim.c.id == args["claim_id"])
-                .values(state="ready", approved_by=actor)
-            )
-            return {"ok": True}
+        """What billing does about a command, as far as pages can see it: versions are guarded, states move."""
         item = tables.work_item
-        row = connection.execute(select(item).where(item.c.id == args["item_id"])).one()
-        if "version" in args and row.version != args["version"]:
-            error = {"what": "Somebody changed this since you opened it.", "fix": "Load it again."}
-            return {"ok": False, "error": error}
-        kind, values = {
-            "comment_item": ("comment", {}),
-            "assign_item": ("assigned", {"assignee": args.get("assignee") or None}),
-            "resolve_item": ("resolved", {"state": "resolved", "resolution": args.get("resolution", "")}),
+        if name == "match_payment":
+            paid = item.c.remittance_claim_id == args["remittance_claim_id"]
+            connection.execute(update(item).where(paid).values(state="resolved", resolution="matched by hand"))
+            return {"ok": True}
+        subject = next(each for each in ("claim", "charge", "item") if f"{each}_id" in args)
+        table = item if subject == "item" else tables.metadata.tables[subject]
+        row = connection.execute(select(table).where(table.c.id == args[f"{subject}_id"])).one()
+        if name != "comment_item" and int(args["version"]) != row.version:
+            return _refused("Somebody changed this since you opened it.", "Load it again.")
+        if name == "resolve_item" and row.kind.startswith("charge held"):
+            return _refused("The charge is still held.", "Release it or take it back; the item then resolves itself.")
+        values: dict[str, Any] = {
+            "approve_claim": {"state": "ready", "approved_by": actor},
+            "hold_claim": {"state": "held"},
+            "rebill_claim": {"state": "void"},
+            "release_charge": {"state": "open"},
+            "void_charge": {"state": "void"},
+            "write_off": {},
+            "comment_item": {},
+            "assign_item": {"assignee": args.get("assignee") or None},
+            "resolve_item": {"state": "resolved", "resolution": args.get("resolution", "")},
+            "reopen_item": {"state": "open", "resolution": ""},
         }[name]
-        connection.execute(
-            update(item).where(item.c.id == row.id).values(version=row.version + (name != "comment_item"), **values)
-        )
-        said = {key: args[key] for key in ("comment", "assignee", "resolution") if args.get(key)}
-        connection.execute(
-            insert(tables.work_event).values(
-                id=real_ms() * 1000 + len(self.asked),
-                item_id=row.id,
-                at=real_ms(),
-                actor=actor,
-                kind=kind,
-                body=self.vault.seal_json(said, "work_event.body"),
+        version = row.version + (name != "comment_item")
+        connection.execute(update(table).where(table.c.id == row.id).values(version=version, **values))
+        if name in {"release_charge", "void_charge"}:
+            connection.execute(
+                update(item).where(item.c.charge_id == row.id).values(state="resolved", resolution="released")
             )
-        )
+        if subject == "item":
+            kind = {"comment_item": "comment", "assign_item": "assigned", "reopen_item": "reopened"}
+            said = {key: args[key] for key in ("comment", "assignee", "resolution") if args.get(key)}
+            connection.execute(
+                insert(tables.work_event).values(
+                    id=real_ms() * 1000 + len(self.asked),
+                    item_id=row.id,
+                    at=real_ms(),
+                    actor=actor,
+                    kind=kind.get(name, "resolved"),
+                    body=self.vault.seal_json(said, "work_event.body"),
+                )
+            )
         return {"ok": True}
+
+
+def _refused(what: str, fix: str) -> dict[str, Any]:
+    return {"ok": False, "error": {"what": what, "fix": fix}}
 
 
 def _health(state: str, address: str, since: int, detail: str = "", peers: int = 0) -> dict[str, Any]:
@@ -555,7 +594,7 @@ def seed(store: Engine, vault: Vault) -> dict[str, int]:
             "responses_in",
             "835",
             "EFT00012345",
-            X12,
+            X12_835,
             "done",
             20_000,
             answer="not owed",
@@ -836,6 +875,74 @@ def _money(s: Seeder, c: Connection, vault: Vault, now: int) -> None:
             body={"line": "1", "reason": "CO 197", "member_id": "MEM778812", "charge": "245.00"},
         )
 
+    _undecided(s, c, now)
+
+
+def _undecided(s: Seeder, c: Connection, now: int) -> None:
+    """What waits for a decision: a held charge, a payment that nothing matches, a patient whose records were merged."""
+    patient = s.ids["patient"]
+    s.ids["held_charge"] = s.put(
+        c,
+        "charge",
+        digest=b"held",
+        visit_id=s.ids["visit"],
+        patient_id=patient,
+        service_on="2026-11-11",
+        code="99213",
+        units_milli=1000,
+        amount_cents=15_000,
+        state="held",
+        message_id=s.ids["message"],
+        source_path="FT1[1]",
+        source_channel="ehr_visits",
+        body={},
+    )
+    s.ids["held_item"] = s.put(
+        c,
+        "work_item",
+        queue="charge review",
+        item_key="held",
+        kind="charge held: duplicate",
+        sentence="The same service was charged twice on one day.",
+        money_cents=15_000,
+        charge_id=s.ids["held_charge"],
+        patient_id=patient,
+        opened_business_at=now - 1,
+        state="open",
+        body={},
+    )
+    stray = s.put(
+        c,
+        "remittance_claim",
+        remittance_id=s.ids["remittance"],
+        ordinal=2,
+        control_number="C2R8P5K9",
+        status="1",
+        charge_cents=8_500,
+        paid_cents=0,
+        patient_cents=0,
+        state="unmatched",
+        body={},
+    )
+    reasons = ["the control number begins alike", "the charge is the same"]
+    number = "C2R8P5K9D6"
+    near = {"claim_id": s.ids[number], "control_number": number, "score": 45, "reasons": reasons}
+    s.ids["payment_item"] = s.put(
+        c,
+        "work_item",
+        queue="unmatched payments",
+        item_key="stray",
+        kind="unmatched payment",
+        sentence="A payment of 85.00 by Larkspur Health is not posted. One claim comes close.",
+        money_cents=8_500,
+        remittance_id=s.ids["remittance"],
+        remittance_claim_id=stray,
+        opened_business_at=now - 1,
+        state="open",
+        body={"control_number": "C2R8P5K9", "candidates": [near]},
+    )
+    s.ids["merged_patient"] = s.put(c, "patient", updated_at=now - 5, merged_into=patient, body={})
+
 
 def _post(
     s: Seeder,
@@ -976,3 +1083,61 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.02)
+
+
+def every_page(world: World) -> list[str]:
+    """The address of every page, with something on it."""
+    ids = world.ids
+    message, claim = f"/messages/{ids['message']}", f"/claims/{ids['H7K2M9Q4A1']}"
+    return [
+        "/",
+        "/messages?since=any",
+        "/messages/bulk?since=any&onward=held",
+        *(f"{message}{tab}" for tab in ("", "/raw", "/parsed", "/mapped", "/outgoing", "/answer", "/log")),
+        f"/messages/{ids['ambiguous_message']}/replay",
+        "/claims",
+        claim,
+        f"{claim}/837",
+        f"/claims/{ids['P8W3N6D5R2']}",
+        "/queues/denials",
+        "/queues/claim-edits",
+        *(f"/queues/items/{ids[item]}" for item in ("item3", "held_item", "payment_item")),
+        "/accounts",
+        f"/accounts/{ids['patient']}",
+        "/remittances",
+        f"/remittances/{ids['remittance']}",
+        f"/remittances/{ids['held_remittance']}",
+        "/figures",
+        "/figures/acceptance/accepted",
+        "/reconcile",
+        "/channels",
+        "/channels/claims_out",
+        "/audit",
+        "/users",
+        "/me",
+        "/reveal",
+    ]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, once for all tests."""
+    found = os.environ.get("HUB_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.fail("Chromium is absent: apt-get install chromium, or name it in HUB_CHROMIUM")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield launched
+        launched.close()
+
+
+def signed_in(page: Page, address: str, user: str = "everything") -> Page:
+    """*page* on the status page, signed in as *user*."""
+    page.goto(f"{address}/login")
+    page.get_by_label("User name").fill(user)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("a person")
+    return page

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select, update
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from hub.core.clock import real_ms
 from hub.security.sessions import IDLE_MS, LOCK_AFTER
 from hub.security.users import PERMISSIONS, ROLES
 from hub.store import tables
-from hub.web.app import SECURITY_HEADERS
+from hub.web.app import SECURITY_HEADERS, create_app
+from hub.web.main import server_config
 from hub.web.pages.login import FAILURES_PER_ADDRESS
 from hub.web.routes import ROUTES
 
@@ -32,7 +37,7 @@ def address(path: str, world: World) -> str:
     }
     for pattern, real in known.items():
         path = path.replace(pattern, real)
-    return path.replace("{tab}", "raw")
+    return path.replace("{tab}", "raw").replace("{act}", "hold").replace("/{figure}/{part}", "/acceptance/accepted")
 
 
 def test_every_route_answers_each_role_by_the_table_and_nobody_without_a_session(world: World) -> None:
@@ -159,3 +164,24 @@ def test_whoever_has_a_first_password_chooses_their_own_before_anything_else(wor
 def test_large_forms_are_refused(world: World) -> None:
     client = world.client("viewer")
     assert client.post("/me/preferences", data={"theme": "x" * 100_000}).status_code == 413
+
+
+def test_behind_a_proxy_cookies_need_tls_and_the_address_is_believed_from_this_machine_only(world: World) -> None:
+    behind = server_config(world_app(world), "127.0.0.1:0", behind_tls_proxy=True)
+    direct = server_config(world_app(world), ":0", behind_tls_proxy=False)
+    assert (behind.proxy_headers, direct.proxy_headers) == (True, False)
+    assert behind.forwarded_allow_ips == ["127.0.0.1", "::1"]
+    assert direct.host == "127.0.0.1"
+    client = TestClient(
+        create_app(world.store, world.vault, replace(world.settings, secure=True)),
+        base_url="https://hub.example",
+        follow_redirects=False,
+    )
+    cookie = sign_in(client, "viewer").headers["set-cookie"]
+    assert cookie.startswith("__Host-hub_session=")
+    assert "Secure" in cookie
+    assert "max-age" in client.get("/login").headers["strict-transport-security"]
+
+
+def world_app(world: World) -> Starlette:
+    return create_app(world.store, world.vault, world.settings)

@@ -105,7 +105,7 @@ def test_every_look_at_something_of_a_patient_is_recorded_in_a_chain_that_verifi
     looks = [(row.action, row.object_type, row.patient_id, row.reason) for row in kept[-4:]]
     patient = world.ids["patient"]
     assert looks == [
-        ("view", "message", None, "patient on the phone"),
+        ("view", "message", patient, "patient on the phone"),
         ("view", "claim", patient, "patient on the phone"),
         ("view", "account", patient, "patient on the phone"),
         ("search", "messages", None, "patient on the phone"),
@@ -307,14 +307,68 @@ def test_a_claim_and_its_lines_add_up_on_the_page(world: World) -> None:
     assert "≠ 5.00" in client.get(path).text
 
 
-def test_a_remittance_shows_its_balance_and_a_held_one_why(world: World) -> None:
+def test_a_remittance_is_checked_anew_at_every_level_and_a_held_one_says_where_it_is_uneven(world: World) -> None:
     client = world.client("biller")
     even = client.get(f"/remittances/{world.ids['remittance']}").text
-    assert "unbal" not in even
-    assert even.count("Balanced") == 3
+    levels = even.split('id="h-b"')[1].split("</section>")[0]
+    assert levels.count("Balanced") == 4
+    assert "Service lines" in levels
+    assert "CO-45" in even
     held = client.get(f"/remittances/{world.ids['held_remittance']}").text
-    assert "The claims come to 25.00 more than the payment." in held
     assert "Nothing of it is posted." in held
+    uneven = held.split('id="h-b"')[1].split("</section>")[0]
+    assert "A line&#39;s charge less its adjustments must be what was paid for it (K4T9X2B7M1)." in uneven
+    assert "25.00" in uneven
+
+
+def test_the_837_of_a_claim_shows_its_own_people_and_nobody_elses(world: World) -> None:
+    client = world.client("everything")
+    reveal(client)
+    own = client.get(f"/claims/{world.ids['H7K2M9Q4A1']}/837").text
+    assert "QUINTERO" in own
+    assert "ALDER STREET CLINIC" in own
+    assert "ZUNIGA" not in own
+    assert "Z9Z9Z9Z9Z9" not in own
+    assert "ZUNIGA" in client.get(f"/messages/{world.ids['batch_message']}/raw").text
+
+
+def test_a_look_at_many_patients_names_each_of_them_once_they_are_revealed(world: World) -> None:
+    client = world.client("everything")
+    client.get(f"/messages/{world.ids['batch_message']}/raw")
+    reveal(client)
+    client.get("/accounts")
+    audit = tables.audit
+    with world.store.connect() as connection:
+        looks = connection.execute(
+            select(audit.c.object_type, audit.c.patient_id).where(audit.c.action != "login")
+        ).all()
+    assert ("message", world.ids["patient"]) in looks
+    listed = {patient for kind, patient in looks if kind == "accounts"}
+    assert listed == {world.ids["patient"], world.ids["merged_patient"]}
+
+
+def test_a_merged_record_leads_to_the_one_that_it_became(world: World) -> None:
+    client = world.client("biller")
+    answer = client.get(f"/accounts/{world.ids['merged_patient']}")
+    assert answer.headers["location"] == f"/accounts/{world.ids['patient']}?said=merged"
+    with world.store.begin() as connection:
+        connection.execute(update(tables.claim).values(patient_id=world.ids["merged_patient"]))
+    client = world.client("everything")
+    reveal(client)
+    assert "Quintero, Marisol" in client.get(f"/claims/{world.ids['H7K2M9Q4A1']}").text
+    with world.store.connect() as connection:
+        last = connection.execute(select(tables.audit).order_by(tables.audit.c.sequence.desc()).limit(1)).one()
+    assert last.patient_id == world.ids["patient"]
+
+
+def test_claims_without_an_answer_for_days_need_a_person(world: World) -> None:
+    client = world.client("viewer")
+    assert "no answer" not in client.get("/").text
+    claim = tables.claim
+    with world.store.begin() as connection:
+        connection.execute(update(claim).where(claim.c.state == "sent").values(state_business_at=1))
+    assert "1 claim has had no answer since it was sent" in client.get("/").text
+    assert client.get("/claims?silent=1").text.count("<tr data-row>") == 1
 
 
 def test_figures_for_machines_name_channels_and_nobody(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -10,6 +11,8 @@ from hub.core.errors import HubError
 
 Resource = dict[str, Any]
 _DEEPEST = 100
+_MAYBE_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\0")
+"""Where half of a surrogate pair can hide: escaped, as bytes that are no UTF-8, or in UTF-16; JSON lets it through."""
 
 
 class FhirError(HubError):
@@ -32,6 +35,8 @@ def read(raw: bytes) -> Resource:
         raise FhirError("This resource does not say what it is.", where="resourceType", expected="a name")
     if _too_deep(value, _DEEPEST):
         raise FhirError("This resource is nested too deeply.", expected=f"at most {_DEEPEST} levels")
+    if _MAYBE_HALF.search(raw) and not _is_text(value):
+        raise FhirError("This resource holds half of a character.", expected="surrogates in pairs (RFC 8259, 8.2)")
     return value
 
 
@@ -51,6 +56,14 @@ def _pieces(value: Any) -> list[str]:
             return [str(value)]
         case _:
             return [json.dumps(value, ensure_ascii=False)]
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        write(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_constant(name: str) -> None:

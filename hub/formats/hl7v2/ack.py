@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hub.formats.hl7v2.escape import DEFAULT, Delimiters, escape
-from hub.formats.hl7v2.header import Header, HL7ParseError, codec_for
+from hub.formats.hl7v2.header import BLOCK_MARK, Header, HL7ParseError, codec_for
 from hub.formats.hl7v2.message import Message
 from hub.formats.hl7v2.path import PathError, parse_path
 
@@ -111,11 +111,11 @@ def acknowledge(
 
     *control_id* is ours (MSH-10) and *now* must have an offset. The message's own delimiters are used, sender
     and receiver are exchanged (*sending* overrides what we call ourselves), and MSA-2 repeats MSH-10 byte for
-    byte.
+    byte. A message in UTF-16 is answered in UTF-16, as long as that can travel in a block.
     """
     delimiters = _delimiters(header)
     separator = delimiters.field.encode("ascii")
-    codec = (codec_for(header.character_set) if header else None) or "utf-8"
+    codec = (codec_for(header.character_set) if header and not header.wide else None) or "utf-8"
 
     def own(value: str) -> bytes:
         return escape(value, delimiters).encode(codec, "replace")
@@ -151,7 +151,14 @@ def acknowledge(
         version = header.version if header else ""
         fields = _error_fields(error, delimiters, version)
         segments.append([b"ERR", *(field.encode(codec, "replace") for field in fields)])
-    return b"".join(separator.join(fields).rstrip(separator) + b"\r" for fields in segments)
+    answer = b"".join(separator.join(fields).rstrip(separator) + b"\r" for fields in segments)
+    return widened(answer, header) if header and header.wide else answer
+
+
+def widened(answer: bytes, header: Header) -> bytes:
+    """*answer*, in UTF-8, as the sender of the wide message with this *header* writes; or as it is if it must be."""
+    wide = header.mark + answer.decode("utf-8", "replace").encode(header.wide)
+    return answer if BLOCK_MARK.search(wide) else wide
 
 
 def read_ack(raw: bytes) -> Ack:

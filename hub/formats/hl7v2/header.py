@@ -18,13 +18,13 @@ from hub.formats.hl7v2.escape import Delimiters, unescape
 BOM = codecs.BOM_UTF8
 _BEFORE = b"\r\n\t \x0b"
 _AFTER = b"\r\n\x1c"
-_BLOCK_MARK = re.compile(rb"[\x0b\x1c]")
+BLOCK_MARK = re.compile(rb"[\x0b\x1c]")
 _WIDE = (
     # UTF-32 first: its first bytes would also do for UTF-16.
-    ("utf-32-le", codecs.BOM_UTF32_LE, re.compile(rb"(?:\xff\xfe\0\0)?(?:[\r\n\t ]\0\0\0)*[MFB]\0\0\0[SH]\0\0\0[HS]\0\0\0")),
-    ("utf-32-be", codecs.BOM_UTF32_BE, re.compile(rb"(?:\0\0\xfe\xff)?(?:\0\0\0[\r\n\t ])*\0\0\0[MFB]\0\0\0[SH]\0\0\0[HS]")),
-    ("utf-16-le", codecs.BOM_UTF16_LE, re.compile(rb"(?:\xff\xfe)?(?:[\r\n\t ]\0)*[MFB]\0[SH]\0[HS]\0")),
-    ("utf-16-be", codecs.BOM_UTF16_BE, re.compile(rb"(?:\xfe\xff)?(?:\0[\r\n\t ])*\0[MFB]\0[SH]\0[HS]")),
+    ("utf-32-le", codecs.BOM_UTF32_LE, re.compile(rb"(?:\xff\xfe\0\0)?(?:[\r\n\t ]\0\0\0)*[MFB]\0\0\0[SH]\0\0\0")),
+    ("utf-32-be", codecs.BOM_UTF32_BE, re.compile(rb"(?:\0\0\xfe\xff)?(?:\0\0\0[\r\n\t ])*\0\0\0[MFB]\0\0\0[SH]")),
+    ("utf-16-le", codecs.BOM_UTF16_LE, re.compile(rb"(?:\xff\xfe)?(?:[\r\n\t ]\0)*[MFB]\0[SH]\0")),
+    ("utf-16-be", codecs.BOM_UTF16_BE, re.compile(rb"(?:\xfe\xff)?(?:\0[\r\n\t ])*\0[MFB]\0[SH]")),
 )  # fmt: skip
 _ISO_8859 = re.compile(r"(?:ISO[ -]?)?8859[-/ ](\d{1,2})")
 # Python knows codecs that are no character sets or that can fail ("idna"). Messages in UTF-16 and UTF-32 are known by
@@ -116,7 +116,7 @@ def read_header(raw: bytes) -> Header:
     raw, wide, mark = narrow(raw)
     start, end = _msh_span(raw)
     line = raw[start:end].rstrip(_AFTER)
-    if _BLOCK_MARK.search(line):
+    if BLOCK_MARK.search(line):
         raise HL7ParseError(
             "MSH holds a byte that marks the start or end of an MLLP block.",
             where="MSH",

@@ -14,6 +14,8 @@ from hub.core.errors import HubError
 START = b"\x0b"
 END = b"\x1c"
 CR = b"\r"
+_BEGINNINGS = (b"MSH", b"FHS", b"BHS")
+_LINE_ENDS = (b"\r", b"\n")
 _MARK = re.compile(rb"[\x0b\x1c]")
 
 
@@ -57,7 +59,7 @@ Event = Frame | Noise | Restart | Oversize
 
 def frame(raw: bytes) -> bytes:
     """*raw* as an MLLP block. Raises :class:`FrameError` when it contains the block's own marks."""
-    if _MARK.search(raw):
+    if START in raw or END in raw:
         raise FrameError(
             "This message contains a byte that marks the start or end of a block.",
             expected="no 0x0B and no 0x1C",
@@ -69,8 +71,19 @@ def frame(raw: bytes) -> bytes:
 class FrameReader:
     """Cuts a stream into messages of at most *max_bytes* each."""
 
-    def __init__(self, max_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(
+        self, max_bytes: int = 16 * 1024 * 1024, *, no_start_block: bool = False, no_final_cr: bool = False
+    ) -> None:
+        """Read strictly, or for senders that leave something out.
+
+        With *no_start_block* a block may also begin with the letters MSH, FHS or BHS at the start of what comes
+        outside any block; with *no_final_cr* 0x1C alone ends it, at once.
+        """
         self._limit = max_bytes
+        self._no_start_block = no_start_block
+        self._no_final_cr = no_final_cr
+        self._outside_head = b""
+        """The first letters outside a block, while they may still become a message's."""
         self._block = bytearray()
         self._inside = False
         self._ended = False
@@ -104,6 +117,33 @@ class FrameReader:
         return [self._complete(clean=False)] if self._ended else []
 
     def _outside(self, data: bytes, position: int, events: list[Event]) -> int:
+        if self._no_start_block:
+            return self._unmarked(data, position, events)
+        return self._noise(data, position, events)
+
+    def _unmarked(self, data: bytes, position: int, events: list[Event]) -> int:
+        """As `_noise`, where a message may begin without its mark. Its first letters may come one by one."""
+        byte = data[position : position + 1]
+        head = self._outside_head + byte
+        if byte == START:
+            self._outside_head = b""
+            self._inside = True
+        elif any(name.startswith(head) for name in _BEGINNINGS):
+            self._outside_head = head
+            if head in _BEGINNINGS:
+                self._block += head
+                self._outside_head = b""
+                self._inside = True
+        elif byte in _LINE_ENDS and not self._outside_head:
+            pass
+        else:
+            lost, self._outside_head = self._outside_head, b""
+            if lost:
+                events.append(Noise(len(lost)))
+            return self._noise(data, position, events)
+        return position + 1
+
+    def _noise(self, data: bytes, position: int, events: list[Event]) -> int:
         start = data.find(START, position)
         end = start if start >= 0 else len(data)
         # Line ends between blocks are common and mean nothing.
@@ -123,7 +163,9 @@ class FrameReader:
         self._block += data[position:end]
         if not mark:
             return end
-        if mark[0] == END:
+        if mark[0] == END and self._no_final_cr:
+            events.append(self._complete(clean=True))
+        elif mark[0] == END:
             self._ended = True
         else:
             events.append(Restart(len(self._block)))

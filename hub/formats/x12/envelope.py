@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hub.formats.x12.errors import NotAnInterchangeError
@@ -103,9 +103,11 @@ class Interchange:
     problems: tuple[Problem, ...]
 
 
-def read_interchanges(data: bytes | Iterable[bytes]) -> Iterator[Interchange]:
+def read_interchanges(data: bytes | Iterable[bytes], *, skimmed: Collection[str] = ()) -> Iterator[Interchange]:
     """Yield the interchanges of *data*, each when its IEA (or the end) has been read.
 
+    Transactions whose ST01 is among *skimmed* keep only their ST segment (their segments are counted all the
+    same), so that a large one needs no memory; its cursor says where to read it.
     Counts, control numbers and missing trailers become :class:`Problem` values; only bytes that cannot be
     read as X12 at all raise (:func:`read_segments` says when). Empty data raises
     :class:`NotAnInterchangeError`.
@@ -115,7 +117,7 @@ def read_interchanges(data: bytes | Iterable[bytes]) -> Iterator[Interchange]:
         if segment.id == "ISA":
             if current:
                 yield current.finished()
-            current = _Reading(segment)
+            current = _Reading(segment, skimmed)
             continue
         assert current is not None  # read_segments starts with an ISA or raises
         current.take(segment)
@@ -172,7 +174,14 @@ def _kind(identifier: str, version: str, segments: tuple[Segment, ...]) -> str:
 class _OpenTransaction:
     header: TransactionHeader
     segments: list[Segment]
+    is_skimmed: bool
+    count: int = 1
     problems: list[Problem] = field(default_factory=list)
+
+    def take(self, segment: Segment) -> None:
+        self.count += 1
+        if not self.is_skimmed:
+            self.segments.append(segment)
 
 
 @dataclass(slots=True)
@@ -185,7 +194,8 @@ class _OpenGroup:
 class _Reading:
     """One interchange while its segments come in."""
 
-    def __init__(self, isa: Segment) -> None:
+    def __init__(self, isa: Segment, skimmed: Collection[str]) -> None:
+        self._skimmed = skimmed
         self.isa = InterchangeHeader(
             sender_qualifier=isa[5],
             sender=isa[6],
@@ -222,7 +232,7 @@ class _Reading:
                     self._open_group(GroupHeader("", "", "", "", "", "", ""))
                 assert self.group is not None
                 header = TransactionHeader(segment[1], segment[2], segment[3])
-                self.transaction = _OpenTransaction(header, [segment])
+                self.transaction = _OpenTransaction(header, [segment], header.id in self._skimmed)
                 self.group.transactions.append(self.transaction)
             case "SE" if self.transaction:
                 self._close_transaction(self.transaction, segment)
@@ -231,7 +241,7 @@ class _Reading:
             case "IEA":
                 self._close(segment)
             case _ if self.transaction:
-                self.transaction.segments.append(segment)
+                self.transaction.take(segment)
             case "TA1":
                 self.acknowledgements.append(segment)
             case _:
@@ -263,8 +273,8 @@ class _Reading:
         self.groups.append(self.group)
 
     def _close_transaction(self, opened: _OpenTransaction, se: Segment) -> None:
-        opened.segments.append(se)
-        count = str(len(opened.segments))
+        opened.take(se)
+        count = str(opened.count)
         if not _same_number(se[1], count):
             self._note(opened.problems, "SE01", "The transaction's segment count is wrong.", count, se[1])
         if se[2] != opened.header.control_number:

@@ -17,7 +17,7 @@ from hub.formats.x12.claim import Adjustment, Organisation, Party
 from hub.formats.x12.envelope import Problem, Transaction
 from hub.formats.x12.errors import WrongTransactionError, WrongValueError
 from hub.formats.x12.parts import element, first, party
-from hub.formats.x12.segments import Segment
+from hub.formats.x12.segments import Cursor, Segment
 from hub.formats.x12.values import ZERO, amount, day, quantity
 
 ONE = Decimal(1)
@@ -247,11 +247,12 @@ class RemittanceStream:
     """An 835 as it is read: the header at once, the claims one by one, then the provider adjustments.
 
     Iterate it once. *provider_adjustments* and *problems* (of the part after the header) are complete when
-    it is exhausted.
+    it is exhausted. Between two claims, *after* says where a :class:`RemittanceRest` may read on.
     """
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         self._segments = iter(segments)
+        self._claims_before = 0
         head: list[Segment] = []
         self._next: Segment | None = None
         for segment in self._segments:
@@ -269,12 +270,18 @@ class RemittanceStream:
         self.provider_adjustments: list[ProviderAdjustment] = []
         self.problems: list[Problem] = []
 
+    @property
+    def after(self) -> Cursor | None:
+        """Where the claims that were not read yet begin; None at the end."""
+        return self._next.cursor if self._next is not None else None
+
     def __iter__(self) -> Iterator[RemittanceClaim]:
-        ordinal = 0
+        ordinal = self._claims_before
         run: list[Segment] = []
         segment = self._next
         while segment is not None:
             if segment.id in _AFTER_HEADER:
+                self._next = segment
                 if run:
                     ordinal += 1
                     yield _claim(ordinal, run)
@@ -290,9 +297,24 @@ class RemittanceStream:
             self.problems.append(
                 Problem("SE", "The transaction has no end: segments are missing.", "end of the data", "SE")
             )
+            self._next = None
             if run:
                 yield _claim(ordinal + 1, run)
         self._next = None
+
+
+class RemittanceRest(RemittanceStream):
+    """The rest of an 835 whose first *claims_before* claims were read before.
+
+    *segments* begin at a place that :attr:`RemittanceStream.after` named. It has no header.
+    """
+
+    def __init__(self, segments: Iterable[Segment], claims_before: int) -> None:
+        self._segments = iter(segments)
+        self._claims_before = claims_before
+        self._next = next(self._segments, None)
+        self.provider_adjustments = []
+        self.problems = []
 
 
 _AFTER_HEADER = frozenset({"LX", "CLP", "PLB", "TS2", "TS3", "SE"})
@@ -327,16 +349,22 @@ def balance(remittance: Remittance) -> Balance:
     """
     imbalances: list[Imbalance] = []
     problems = [*remittance.problems, *remittance.header.problems]
-    total = ZERO
+    paid = ZERO
     for claim in remittance.claims:
         imbalances += balance_claim(claim)
         problems += claim.problems
-        total += claim.paid
-    total -= sum((a.amount for a in remittance.provider_adjustments), ZERO)
-    if total != remittance.header.amount:
-        rule = "What the claims pay, less the provider adjustments, must be the amount of the transfer"
-        imbalances.append(Imbalance("transaction", rule, "BPR02", "", total, remittance.header.amount))
+        paid += claim.paid
+    withheld = sum((a.amount for a in remittance.provider_adjustments), ZERO)
+    imbalances += balance_transfer(remittance.header, paid, withheld)
     return Balance(tuple(imbalances), tuple(problems))
+
+
+def balance_transfer(header: RemittanceHeader, paid: Decimal, withheld: Decimal) -> tuple[Imbalance, ...]:
+    """The imbalance of the transfer, if there is one: what the claims were *paid* less what was *withheld* outside."""
+    if paid - withheld == header.amount:
+        return ()
+    rule = "What the claims pay, less the provider adjustments, must be the amount of the transfer"
+    return (Imbalance("transaction", rule, "BPR02", "", paid - withheld, header.amount),)
 
 
 def balance_claim(claim: RemittanceClaim) -> tuple[Imbalance, ...]:

@@ -36,11 +36,23 @@ STANDARD = Delimiters()
 
 
 @dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place between two segments of a file, with everything that reading on from there needs."""
+
+    offset: int
+    ordinal: int
+    position: int
+    control: str
+    delimiters: Delimiters
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One segment. *elements* starts with the segment's id, so ``segment[1]`` is its first element.
 
     *position* counts from 1 at the ST of its transaction (0 outside of one), as a 999 counts; *ordinal*
-    counts from 1 in the file; *control* is the ISA13 of its interchange.
+    counts from 1 in the file, and *offset* is the byte of the file at which it begins; *control* is the ISA13
+    of its interchange.
     """
 
     elements: tuple[str, ...]
@@ -48,6 +60,7 @@ class Segment:
     control: str
     ordinal: int
     position: int
+    offset: int = 0
 
     @property
     def id(self) -> str:
@@ -77,6 +90,11 @@ class Segment:
         return tuple(text.split(self.delimiters.repetition)) if self.delimiters.repetition else (text,)
 
     @property
+    def cursor(self) -> Cursor:
+        """Where reading may be taken up again, with this segment as the first."""
+        return Cursor(self.offset, self.ordinal, self.position, self.control, self.delimiters)
+
+    @property
     def text(self) -> str:
         """The segment as it was sent, without its terminator."""
         return self.delimiters.element.join(self.elements)
@@ -89,20 +107,25 @@ class Segment:
         return f"ISA {self.control or '?'}, {counted} {name}"
 
 
-def read_segments(data: bytes | Iterable[bytes]) -> Iterator[Segment]:
+def read_segments(data: bytes | Iterable[bytes], at: Cursor | None = None) -> Iterator[Segment]:
     """Yield the segments of *data*, envelopes included, holding one segment in memory at a time.
 
-    *data* is a whole file or its chunks. Raises :class:`NotAnInterchangeError` when it does not start
-    with an ISA segment or ends inside one, and :class:`BrokenSegmentError` for a segment longer than a
-    megabyte. A last segment without terminator is yielded as it stands: the envelope's counts tell
-    whether the file was cut.
+    *data* is a whole file or its chunks; with *at*, what of the file follows ``at.offset``. Raises
+    :class:`NotAnInterchangeError` when it does not start with an ISA segment or ends inside one, and
+    :class:`BrokenSegmentError` for a segment longer than a megabyte. A last segment without terminator is
+    yielded as it stands: the envelope's counts tell whether the file was cut.
     """
     buffer = _Buffer(iter((data,)) if isinstance(data, bytes) else iter(data))
-    buffer.skip(_BOM)
     delimiters: Delimiters | None = None
     terminator = b""
     control = ""
     ordinal = position = 0
+    if at is None:
+        buffer.skip(_BOM)
+    else:
+        buffer.begin_at(at.offset)
+        delimiters, control, ordinal, position = at.delimiters, at.control, at.ordinal - 1, at.position
+        terminator = delimiters.segment.encode("latin-1")
     while buffer.skip_blanks():
         if buffer.starts_with(b"ISA"):
             delimiters = _delimiters(buffer.ahead(_LONGEST_ISA))
@@ -115,6 +138,7 @@ def read_segments(data: bytes | Iterable[bytes]) -> Iterator[Segment]:
                 expected="an ISA segment",
                 fix="Ask the sender for the whole file, from ISA to IEA.",
             )
+        offset = buffer.offset
         raw = buffer.until(terminator)
         if raw is None:
             raise BrokenSegmentError(
@@ -131,7 +155,7 @@ def read_segments(data: bytes | Iterable[bytes]) -> Iterator[Segment]:
             control = elements[13].strip() if len(elements) > 13 else ""
         elif name == "ST":
             position = 1
-        yield Segment(elements, delimiters, control, ordinal, position)
+        yield Segment(elements, delimiters, control, ordinal, position, offset)
         if name == "SE":
             position = 0
         elif position:
@@ -184,16 +208,27 @@ def _text(raw: bytes) -> str:
 class _Buffer:
     """Chunks of bytes, read forward."""
 
-    __slots__ = ("_at", "_bytes", "_chunks")
+    __slots__ = ("_at", "_before", "_bytes", "_chunks")
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._bytes = b""
         self._at = 0
+        self._before = 0
+
+    @property
+    def offset(self) -> int:
+        """How many bytes of the file lie before what comes next."""
+        return self._before + self._at
+
+    def begin_at(self, offset: int) -> None:
+        """Say that the first chunk begins at byte *offset* of the file."""
+        self._before = offset
 
     def _more(self) -> bool:
         for chunk in self._chunks:
             if chunk:
+                self._before += self._at
                 self._bytes = self._bytes[self._at :] + chunk
                 self._at = 0
                 return True

@@ -13,13 +13,20 @@ from hub.web.queries import accounts
 def listing(call: Call) -> Response:
     """The accounts that changed last, or those found."""
     text = call.query.get("q", "").strip()[:100]
-    call.look("accounts", "", action="search" if text else "list")
     with call.reading() as connection:
         rows = (
             accounts.find(connection, call.site.vault, text, _authorities(call, connection))
             if text
             else accounts.recent(connection)
         )
+    call.look(
+        "accounts",
+        "",
+        patients=[row.patient_id for row in rows],
+        action="search" if text else "list",
+        always=bool(text),
+    )
+    with call.reading() as connection:
         found = [(row, person(call, row), accounts.balance(connection, row.patient_id)) for row in rows]
     return call.page("accounts.html", title="Accounts", text=text, found=found)
 
@@ -29,9 +36,12 @@ def show(call: Call) -> Response:
     patient_id = call.path_id()
     with call.reading() as connection:
         row = accounts.get(connection, patient_id)
+        survivor = accounts.survivors(connection, [patient_id])[patient_id]
     if row is None:
         raise NotFound("There is no account of that number.")
-    call.look("account", patient_id, patient_id)
+    if survivor != patient_id and call.query.get("merged") != "1":
+        return call.back(f"/accounts/{survivor}", "merged")
+    call.look("account", patient_id, patients=[patient_id])
     with call.reading() as connection:
         ledger = accounts.ledger(connection, patient_id)
         visits = accounts.visits(connection, patient_id)

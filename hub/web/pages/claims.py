@@ -11,6 +11,7 @@ from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
 from hub.web.content import parsed_view
 from hub.web.pages.people import account_number, person
+from hub.web.pages.status import SILENT_DAYS
 from hub.web.queries import accounts, claims, messages, status
 
 STATES = (
@@ -21,16 +22,29 @@ STATES = (
 
 def listing(call: Call) -> Response:
     """The list with its filter."""
+    silent = call.query.get("silent") == "1"
     search = claims.Search(
         text=call.query.get("q", "").strip()[:64],
         state=call.query.get("state", ""),
         payer=call.query.get("payer", ""),
         before=call.number("before"),
+        silent_before=call.site.settings.clock.now_ms() - SILENT_DAYS * 86_400_000 if silent else None,
     )
+    if search.text:
+        call.look("claims", "", action="search")
     with call.reading() as connection:
         rows, older = claims.find(connection, search)
         stages = {stage.state: stage for stage in status.claims_by_state(connection)}
-    return call.page("claims.html", title="Claims", search=search, rows=rows, older=older, stages=stages, states=STATES)
+    return call.page(
+        "claims.html",
+        title="Claims",
+        silent=silent,
+        search=search,
+        rows=rows,
+        older=older,
+        stages=stages,
+        states=STATES,
+    )
 
 
 def show(call: Call) -> Response:
@@ -58,9 +72,9 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
         claim = claims.get(connection, call.path_id())
         if claim is None:
             raise NotFound("There is no claim of that number.")
-    call.look("claim", claim.id, claim.patient_id)
+        patient = accounts.current(connection, claim.patient_id)
+    call.look("claim", claim.id, patients=[patient.patient_id if patient else claim.patient_id])
     with call.reading() as connection:
-        patient = accounts.get(connection, claim.patient_id)
         values: dict[str, Any] = {
             "money": claims.money_of(connection, claim.id, claim.total_cents),
             "lines": claims.lines(connection, claim.id),
@@ -72,7 +86,7 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
         if tab == "837" and claim.batch_message_id is not None:
             message = messages.get(connection, claim.batch_message_id)
             if message is not None:
-                parsed = parsed_view(read_content(connection, call.site.vault, message.raw_id))
+                parsed = parsed_view(read_content(connection, call.site.vault, message.raw_id), claim.control_number)
     return call.page(
         "claim.html",
         code=422 if problem else 200,

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.store.database import reading
+from hub.store.forecast import forecast
 from hub.web.call import Site
 from hub.web.queries import status
 
@@ -42,6 +43,7 @@ def metrics(site: Site) -> Response:
         waits = status.waiting(connection)
         stages = status.claims_by_state(connection)
         items = status.open_items(connection)
+        disk = forecast(connection, site.settings.control_socket.parent, now)
     lines = ["# HELP hub_messages_received_total Messages received.", "# TYPE hub_messages_received_total counter"]
     lines += [f'hub_messages_received_total{{channel="{name}"}} {c["received"]}' for name, c in counts.items()]
     lines += ["# HELP hub_messages Messages by outcome.", "# TYPE hub_messages gauge"]
@@ -70,4 +72,15 @@ def metrics(site: Site) -> Response:
     lines += [f'hub_claims{{state="{stage.state}"}} {stage.claims}' for stage in stages]
     lines += ["# HELP hub_work_items_open Open work items.", "# TYPE hub_work_items_open gauge"]
     lines += [f'hub_work_items_open{{queue="{queue}"}} {number}' for queue, number, _, _ in items]
+    lines += [
+        "# HELP hub_store_bytes Size of the store.",
+        "# TYPE hub_store_bytes gauge",
+        f"hub_store_bytes {disk.used}",
+    ]
+    if disk.free is not None:
+        lines += ["# HELP hub_disk_free_bytes Free on the store's disk.", "# TYPE hub_disk_free_bytes gauge"]
+        lines.append(f"hub_disk_free_bytes {disk.free}")
+    if disk.days_left is not None:
+        lines += ["# HELP hub_disk_full_days Days until that disk is full.", "# TYPE hub_disk_full_days gauge"]
+        lines.append(f"hub_disk_full_days {disk.days_left:.1f}")
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

@@ -9,13 +9,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hub.core.clock import real_ms
+from hub.core.clock import at, real_ms
 from hub.core.errors import HubError
 from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
 from hub.web.content import ParsedView, RawView, mapped_rows, parsed_view, raw_view
 from hub.web.masking import Piece, json_facts
+from hub.web.preview import Comparison, compared, made_then, map_now
 from hub.web.queries import claims, messages
+from hub.web.subjects import patients_in
 from hub.web.words import sign
 
 PERIODS = {
@@ -124,7 +126,7 @@ def show(call: Call) -> Response:
     if tab not in {key for key, _ in TABS}:
         raise NotFound("There is no such view of a message.")
     detail, deliveries, context = _load(call)
-    call.look("message", detail.id)
+    call.look("message", detail.id, patients=_subjects(call, detail), always=False)
     with call.reading() as connection:
         values: dict[str, Any] = {}
         match tab:
@@ -218,15 +220,22 @@ def _load(call: Call) -> tuple[messages.MessageDetail, list[messages.Delivery], 
 
 def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, str]) -> Response:
     detail, deliveries, context = _load(call)
-    call.look("message", detail.id, action="replay form")
+    call.look("message", detail.id, patients=_subjects(call, detail), action="replay form", always=False)
     ambiguous = next((d for d in deliveries if d.state == "ambiguous"), None)
     preferred = ambiguous or next((d for d in deliveries if d.state in {"refused", "queued"}), None)
     stage = typed.get("stage") or (str(preferred.id) if preferred else "raw")
+    asked = call.query.get("compare") == "1" or (stage == "raw" and call.request.method == "GET")
     with call.reading() as connection:
         previews = _outgoing(call, connection, deliveries[:5])
-        raw = raw_view(_content(call, connection, detail.raw_id))
+        body = _content(call, connection, detail.raw_id)
+        raw = raw_view(body)
+        mapped = _content(call, connection, detail.mapped_id) if detail.mapped_id is not None else None
+    comparison, problem = _compare(call, detail, deliveries, body, mapped) if asked else (None, "")
     return call.page(
         "replay.html",
+        comparison=comparison,
+        comparison_problem=problem,
+        can_compare=call.site.settings.folder is not None,
         code=422 if errors else 200,
         tab="replay",
         previews=previews,
@@ -239,6 +248,36 @@ def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, str]) -> R
         token=str(call.form.get("token", "")) or secrets.token_urlsafe(18),
         **context,
     )
+
+
+def _compare(
+    call: Call, detail: messages.MessageDetail, deliveries: list[messages.Delivery], body: bytes, mapped: bytes | None
+) -> tuple[Comparison | None, str]:
+    """What the channel's mapping makes of the message now against what was kept, or why that cannot be shown."""
+    settings = call.site.settings
+    if settings.folder is None:
+        return None, ""
+    about = {
+        "id": detail.id,
+        "kind": detail.kind,
+        "received_on": at(detail.received_at, settings.clock.zone).isoformat(timespec="seconds"),
+        "control_id": detail.control_id,
+        "source": detail.source,
+    }
+    try:
+        now = map_now(settings.folder, detail.channel, about, body, settings.mapping_seconds)
+    except HubError as error:
+        return None, f"{error.what} {error.fix}".strip()
+    return compared(made_then(mapped, [(each.destination, each.kind) for each in deliveries]), now), ""
+
+
+def _subjects(call: Call, detail: messages.MessageDetail) -> tuple[int, ...]:
+    """The patients whom the message is about, as far as billing knows them."""
+    with call.reading() as connection:
+        try:
+            return patients_in(connection, call.site.vault, read_content(connection, call.site.vault, detail.raw_id))
+        except KeyError:
+            return ()
 
 
 def _content(call: Call, connection: Any, content_id: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
@@ -10,8 +11,11 @@ from starlette.responses import RedirectResponse, Response
 from hub.core.errors import HubError
 from hub.web.call import Call, NotFound
 from hub.web.masking import json_facts
+from hub.web.pages import item_acts
+from hub.web.pages.item_acts import Conflict
 from hub.web.pages.people import person
 from hub.web.queries import accounts, queues
+from hub.web.queries.queues import Item
 from hub.web.words import QUEUES
 
 RESOLUTIONS = {
@@ -81,24 +85,72 @@ def resolve(call: Call) -> Response:
     return _act(call, "resolve_item", {"resolution": resolution, "comment": text}, "resolved")
 
 
+def reopen(call: Call) -> Response:
+    """Open an item again that was resolved too early."""
+    return _act(call, "reopen_item", {"comment": str(call.form.get("comment", "")).strip()}, "reopened")
+
+
+def act(call: Call) -> Response:
+    """Do something about the charge or the claim of an item."""
+    return item_acts.act(call, partial(_again, call), partial(_done, call))
+
+
+def match(call: Call) -> Response:
+    """Say which claim the payment of an item is for."""
+    return item_acts.match(call, partial(_again, call), partial(_done, call))
+
+
 def slug(queue: str) -> str:
     """A queue's name in addresses."""
     return queue.replace(" ", "-")
 
 
 def _act(call: Call, name: str, args: dict[str, Any], said: str) -> Response:
+    """Run a command about the item itself, with the version that the person saw."""
     item_id = call.path_id()
     version = str(call.form.get("version", ""))
     given = {"item_id": item_id, **args} | ({"version": int(version)} if version.isdigit() else {})
     try:
         call.site.control.billing(name, given, call.actor)
     except HubError as error:
-        return _page(call, None, item_id, {"act": f"{error.what} {error.fix}".strip()}, args)
-    if name != "resolve_item":
-        return call.back(f"/queues/items/{item_id}", said)
+        return _page(
+            call,
+            None,
+            item_id,
+            {"act": f"{error.what} {error.fix}".strip()},
+            args | {"note": args.get("comment", "")},
+            _item_conflict(call, item_id, version),
+        )
+    return _done(call, item_id, said)
+
+
+def _again(
+    call: Call, item_id: int, errors: dict[str, str], typed: dict[str, Any], conflict: Conflict | None = None
+) -> Response:
+    return _page(call, None, item_id, errors, typed, conflict)
+
+
+def _done(call: Call, item_id: int, said: str) -> Response:
+    """On to the item, or to its queue when it has left it: the next one then stands first."""
     with call.reading() as connection:
         item = queues.get(connection, item_id)
-    return call.back(f"/queues/{slug(item.queue)}" if item else "/queues", said)
+    if item is not None and item.state == "resolved":
+        return call.back(f"/queues/{slug(item.queue)}", said)
+    return call.back(f"/queues/items/{item_id}", said)
+
+
+def _item_conflict(call: Call, item_id: int, version: str) -> Conflict | None:
+    with call.reading() as connection:
+        item = queues.get(connection, item_id)
+    if item is None or str(item.version) == version:
+        return None
+    return Conflict(str(call.form.get("seen", ""))[:100], item_seen(item))
+
+
+def item_seen(item: Item) -> str:
+    """An item's state in a few words, as it stands in the form that acts on it."""
+    state = f"{item.state}: {item.resolution}" if item.resolution else item.state
+    return f"{state.capitalize()}, with {item.assignee or 'nobody'}"
 
 
 def _queue(call: Call) -> str:
@@ -109,7 +161,12 @@ def _queue(call: Call) -> str:
 
 
 def _page(
-    call: Call, queue: str | None, item_id: int | None, errors: dict[str, str], typed: dict[str, Any]
+    call: Call,
+    queue: str | None,
+    item_id: int | None,
+    errors: dict[str, str],
+    typed: dict[str, Any],
+    conflict: Conflict | None = None,
 ) -> Response:
     with call.reading() as connection:
         item = queues.get(connection, item_id) if item_id is not None else None
@@ -120,16 +177,25 @@ def _page(
         items = queues.items(connection, name, state)
         item = item or (items[0] if items else None)
         counts = queues.counts(connection)
-    values: dict[str, Any] = {"facts": [], "history": [], "who": None}
+    values: dict[str, Any] = {"facts": [], "history": [], "who": None, "offers": [], "candidates": []}
+    call.look("queue", name, patients=[each.patient_id for each in items], action="list", always=False)
     if item is not None:
-        call.look("work item", item.id, item.patient_id)
         with call.reading() as connection:
-            patient = accounts.get(connection, item.patient_id) if item.patient_id else None
+            patient = accounts.current(connection, item.patient_id) if item.patient_id else None
             history = queues.history(connection, item.id)
+            offers = item_acts.offers(call, connection, item)
+        call.look("work item", item.id, patients=[patient.patient_id if patient else item.patient_id])
+        evidence = call.unseal("work_item", item.sealed)
+        ranked = item_acts.candidates(item, evidence)
         values = {
-            "facts": json_facts(call.unseal("work_item", item.sealed)),
+            "facts": json_facts(
+                {key: value for key, value in evidence.items() if not (key == "candidates" and ranked)}
+            ),
             "history": [HistoryRow(e.at, e.actor, e.kind, _words(call, e.sealed)) for e in history],
             "who": person(call, patient) if patient else None,
+            "offers": offers,
+            "candidates": ranked,
+            "seen": item_seen(item),
         }
     return call.page(
         "queue.html",
@@ -145,6 +211,7 @@ def _page(
         resolutions=RESOLUTIONS.get(name, ("done",)),
         errors=errors,
         typed=typed,
+        conflict=conflict,
         today=call.site.settings.clock.today(),
         payers=call.site.settings.payers,
         **values,

@@ -8,6 +8,7 @@ from hub.formats.x12 import vocabulary
 from hub.web.call import Call, NotFound
 from hub.web.masking import json_facts
 from hub.web.queries import remittances
+from hub.web.remittance_lines import checked
 
 STATES = ("staged", "posting", "posted", "held", "duplicate", "closed")
 
@@ -27,12 +28,14 @@ def show(call: Call) -> Response:
     """One remittance: the payment as an equation, every level, every claim."""
     with call.reading() as connection:
         found = remittances.get(connection, call.path_id())
+        patients = remittances.patients(connection, found.id) if found else []
     if found is None:
         raise NotFound("There is no remittance of that number.")
-    call.look("remittance", found.id)
+    call.look("remittance", found.id, patients=patients, always=False)
     with call.reading() as connection:
         claims = remittances.claims(connection, found.id)
         posted = remittances.posted(connection, found.id)
+        read_again = checked(connection, call.site.vault, found)
     body = call.unseal("remittance", found.sealed)
     return call.page(
         "remittance.html",
@@ -44,6 +47,9 @@ def show(call: Call) -> Response:
         patient=sum(claim.patient_cents for claim in claims),
         adjusted=sum(claim.adjusted_cents for claim in claims),
         posted=posted,
+        checked=read_again,
+        lines={each.ordinal: each for each in read_again.claims},
+        reason_of=vocabulary.adjustment_reason,
         facts=json_facts({key: value for key, value in body.items() if not isinstance(value, list)}),
         adjustments=[json_facts(entry) for entry in body.get("provider_adjustments", []) if isinstance(entry, dict)],
         outcome=vocabulary.claim_outcome,

@@ -19,6 +19,8 @@ from hub.web.queries import status as queries
 from hub.web.render import age
 from hub.web.settings import ChannelInfo, DestinationInfo
 
+SILENT_DAYS = 5
+_DAY_MS = 86_400_000
 PERIODS = {"today": "today", "week": "the last 7 days", "all": "everything kept"}
 _STAGES = (
     ("Not sent yet", ("draft", "held", "needs fix", "ready", "batched"), ""),
@@ -30,18 +32,22 @@ _STAGES = (
     ("Paid, in whole or part", ("paid", "partly paid", "closed"), ""),
     ("Reversed or void", ("reversed", "void"), ""),
 )
+#: What stands in a queue, for one and for several.
 _QUEUE_SENTENCES = {
-    "charge review": "{n} to look at before the charges can be billed.",
-    "claim edits": "{n} stopped by a rule before they were sent.",
-    "approval": "{n} to approve before the claim goes out.",
-    "rejections": "{n} not taken in by a clearinghouse or payer.",
-    "denials": "{n} denied by payers.",
-    "unmatched payments": "{n} of payments match no claim of ours.",
-    "credits": "{n} taken back after they were billed.",
-    "secondary": "{n} with a balance that another insurer may owe.",
-    "messages": "{n} could not be mapped to the end.",
-    "deliveries": "{n} refused, or may have arrived.",
-    "anomalies": "{n} should not have been possible.",
+    "charge review": ("1 charge to look at before it can be billed.", "{n} charges to look at before they are billed."),
+    "claim edits": (
+        "1 item stopped by a rule before it was sent.",
+        "{n} items stopped by a rule before they were sent.",
+    ),
+    "approval": ("1 claim waits for approval.", "{n} claims wait for approval."),
+    "rejections": ("1 claim was not taken in by its receiver.", "{n} claims were not taken in by their receivers."),
+    "denials": ("1 line was denied by a payer.", "{n} lines were denied by payers."),
+    "unmatched payments": ("1 payment is not matched to a claim.", "{n} payments are not matched to a claim."),
+    "credits": ("1 charge was taken back after it was billed.", "{n} charges were taken back after they were billed."),
+    "secondary": ("1 balance may be another insurer's.", "{n} balances may be another insurer's."),
+    "messages": ("1 message could not be mapped to the end.", "{n} messages could not be mapped to the end."),
+    "deliveries": ("1 send was refused, or may have arrived.", "{n} sends were refused, or may have arrived."),
+    "anomalies": ("1 event should not have been possible.", "{n} events should not have been possible."),
 }
 
 
@@ -132,7 +138,7 @@ class Overview:
         return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
-_CALM = {"running", "paused", "draining"}
+_SLOW_MS = 60_000
 _RANK = ["failed", "ambiguous", "retrying", "unknown", "stopped", "paused", "draining", "running"]
 
 
@@ -301,6 +307,7 @@ def _state(
     problem: str,
 ) -> tuple[str, str, str, str]:
     """State, a few words beside it, the tone of the reason row, and its sentence."""
+    now = real_ms()
     if pause:
         return (
             "paused",
@@ -326,12 +333,19 @@ def _state(
     for destination in destinations:
         retrying = next((e for e in destination.endpoints if e.state == "retrying"), None)
         if retrying or (destination.waiting and destination.waiting.reason and destination.waiting.attempts > 1):
-            reason = destination.waiting.reason if destination.waiting else retrying.detail if retrying else ""
-            tries = f" {destination.waiting.attempts} tries." if destination.waiting else ""
-            return "retrying", destination.info.name, "warn", f"{destination.info.name}: {reason}{tries}"
+            why = _waits(destination.waiting) if destination.waiting else retrying.detail if retrying else ""
+            return "retrying", destination.info.name, "warn", f"{destination.info.name}: {why}"
     stopped = next((d.pause for d in destinations if d.pause), None)
-    why = f"{stopped.destination} is paused by {stopped.actor}: {stopped.reason}" if stopped else ""
-    return reported or "running", "", "info", why
+    if stopped:
+        return "running", "", "info", f"{stopped.destination} is paused by {stopped.actor}: {stopped.reason}"
+    slow = next((w for w in waits if now - w.oldest_at > _SLOW_MS), None)
+    return reported or "running", "", "warn" if slow else "info", f"{slow.destination}: {_waits(slow)}" if slow else ""
+
+
+def _waits(waiting: queries.Waiting) -> str:
+    """Why deliveries wait, in words: the reason of the oldest, and how often it was tried."""
+    tries = f" {waiting.attempts} tries." if waiting.attempts > 1 else " 1 try." if waiting.attempts else ""
+    return f"{waiting.reason or 'Nothing was tried yet.'}{tries}"
 
 
 def _endpoints(found: Any) -> tuple[Endpoint, ...]:
@@ -409,11 +423,26 @@ def _needs(
                 "Open remittance",
             )
         )
+    silent = queries.silent_claims(connection, business_now - SILENT_DAYS * _DAY_MS)
+    if silent.claims:
+        claims, hear = (
+            ("1 claim has", "it was") if silent.claims == 1 else (f"{silent.claims:,} claims have", "they were")
+        )
+        needs.append(
+            Need(
+                "quiet",
+                f"{claims} had no answer since {hear} sent, for {SILENT_DAYS} days or longer.",
+                f"Worth {shown(from_cents(silent.cents))}. Ask the clearinghouse whether the files arrived.",
+                age(business_now - silent.oldest),
+                "/claims?silent=1",
+                "See the claims",
+            )
+        )
     for queue, number, cents, oldest in sorted(queries.open_items(connection), key=lambda row: -row[2]):
         if queue == "unbalanced remittances" or queue not in _QUEUE_SENTENCES:
             continue
-        things = "1 item" if number == 1 else f"{number:,} items"
-        sentence = _QUEUE_SENTENCES[queue].format(n=things)
+        one, several = _QUEUE_SENTENCES[queue]
+        sentence = one if number == 1 else several.format(n=f"{number:,}")
         worth = f"Worth {shown(from_cents(cents))}." if cents else ""
         state = {"denials": "denied", "rejections": "rejected", "deliveries": "refused"}.get(queue, "held")
         needs.append(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from hub.core.vault import Vault
 from hub.store.tables import charge, claim, coverage, ledger_entry, ledger_posting, patient, patient_alias, visit
 
 PAGE = 50
+_LONGEST_CHAIN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,34 @@ def get(connection: Connection, patient_id: int) -> AccountRow | None:
     return AccountRow(row.id, row.updated_at, row.body, row.merged_into) if row else None
 
 
+def survivors(connection: Connection, patient_ids: Iterable[int]) -> dict[int, int]:
+    """For each of *patient_ids* the patient whom its record was merged into in the end; itself when it was not.
+
+    A chain of merges has an end, because billing refuses circles; one that has none is left where it stands.
+    """
+    found = {each: each for each in patient_ids}
+    for _ in range(_LONGEST_CHAIN):
+        ends = sorted(set(found.values()))
+        into = {
+            row.id: row.merged_into
+            for at in range(0, len(ends), 500)
+            for row in connection.execute(
+                select(patient.c.id, patient.c.merged_into).where(
+                    patient.c.id.in_(ends[at : at + 500]), patient.c.merged_into.is_not(None)
+                )
+            )
+        }
+        if not into:
+            break
+        found = {each: into.get(end, end) for each, end in found.items()}
+    return found
+
+
+def current(connection: Connection, patient_id: int) -> AccountRow | None:
+    """The patient called *patient_id*, or whom its record was merged into."""
+    return get(connection, survivors(connection, [patient_id])[patient_id])
+
+
 def visits(connection: Connection, patient_id: int) -> list[VisitRow]:
     """A patient's visits, newest first."""
     return [
@@ -175,10 +205,12 @@ def coverages(connection: Connection, patient_id: int) -> list[CoverageRow]:
 
 
 def claims(connection: Connection, patient_id: int) -> list[ClaimLink]:
-    """A patient's claims, newest first."""
+    """A patient's claims, newest first, those included that were sent for a record merged into this one since."""
+    visits_of = select(visit.c.id).where(visit.c.patient_id == patient_id)
+    mine = or_(claim.c.patient_id == patient_id, claim.c.visit_id.in_(visits_of))
     return [
         ClaimLink(row.id, row.control_number, row.state, row.total_cents, row.service_on)
-        for row in connection.execute(select(claim).where(claim.c.patient_id == patient_id).order_by(claim.c.id.desc()))
+        for row in connection.execute(select(claim).where(mine).order_by(claim.c.id.desc()))
     ]
 
 
@@ -187,7 +219,7 @@ def ledger(connection: Connection, patient_id: int) -> list[LedgerRow]:
     rows = connection.execute(
         select(ledger_posting, ledger_entry)
         .join(ledger_entry, ledger_entry.c.id == ledger_posting.c.entry_id)
-        .where(ledger_posting.c.patient_id == patient_id)
+        .where(_postings_of(patient_id))
         .order_by(ledger_posting.c.entry_id, ledger_posting.c.ordinal)
     ).all()
     by_entry: dict[int, list[Any]] = {}
@@ -233,10 +265,17 @@ def balance(connection: Connection, patient_id: int) -> tuple[int, int]:
         for account, cents in connection.execute(
             select(ledger_posting.c.account, func.sum(ledger_posting.c.amount_cents))
             .where(
-                ledger_posting.c.patient_id == patient_id,
+                _postings_of(patient_id),
                 ledger_posting.c.account.in_(("unbilled", "receivable payer", "receivable patient")),
             )
             .group_by(ledger_posting.c.account)
         )
     }
     return sums.get("unbilled", 0) + sums.get("receivable payer", 0), sums.get("receivable patient", 0)
+
+
+def _postings_of(patient_id: int) -> ColumnElement[bool]:
+    """A patient's postings: through the charges, which a merge moves while the ledger, append-only, stays as it is."""
+    charges_of = select(charge.c.id).where(charge.c.patient_id == patient_id)
+    without_charge = and_(ledger_posting.c.charge_id.is_(None), ledger_posting.c.patient_id == patient_id)
+    return or_(ledger_posting.c.charge_id.in_(charges_of), without_charge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,12 +143,16 @@ class ItemLink:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a claim list shows; *before* is an id (keyset page)."""
+    """What a claim list shows.
+
+    *before* is an id (keyset page); *silent_before* leaves only what is sent without answer since then.
+    """
 
     text: str = ""
     state: str = ""
     payer: str = ""
     before: int | None = None
+    silent_before: int | None = None
 
 
 def search_statement(search: Search) -> Select[Any]:
@@ -155,6 +160,8 @@ def search_statement(search: Search) -> Select[Any]:
     conditions = [claim.c.id > 0]
     if search.state:
         conditions.append(claim.c.state == search.state)
+    if search.silent_before is not None:
+        conditions += [claim.c.state == "sent", claim.c.state_business_at < search.silent_before]
     if search.payer:
         conditions.append(claim.c.payer_id == search.payer)
     if search.text:
@@ -167,7 +174,20 @@ def search_statement(search: Search) -> Select[Any]:
 def find(connection: Connection, search: Search) -> tuple[list[ClaimRow], bool]:
     """One page of claims, newest first, and whether there are older ones."""
     found = connection.execute(search_statement(search)).all()
-    rows = found[:PAGE]
+    return _rows(connection, found[:PAGE]), len(found) > PAGE
+
+
+def by_ids(connection: Connection, claim_ids: Sequence[int]) -> list[ClaimRow]:
+    """The claims called *claim_ids*, in that order of ids."""
+    made: list[ClaimRow] = []
+    for at in range(0, len(claim_ids), 500):
+        some = claim_ids[at : at + 500]
+        made += _rows(connection, connection.execute(select(claim).where(claim.c.id.in_(some)).order_by(claim.c.id)))
+    return made
+
+
+def _rows(connection: Connection, found: Iterable[Any]) -> list[ClaimRow]:
+    rows = list(found)
     sums = _sums(connection, [row.id for row in rows])
     return [
         ClaimRow(
@@ -175,7 +195,7 @@ def find(connection: Connection, search: Search) -> tuple[list[ClaimRow], bool]:
             row.state_business_at, row.frequency, _money(row.total_cents, sums.get(row.id, {})),
         )
         for row in rows
-    ], len(found) > PAGE  # fmt: skip
+    ]  # fmt: skip
 
 
 def by_number(connection: Connection, control_number: str) -> int | None:

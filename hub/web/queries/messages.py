@@ -171,6 +171,17 @@ def find(connection: Connection, search: Search, digests: list[tuple[str, bytes]
     return MessagePage(tuple(rows), newer=search.before is not None, older=more)
 
 
+def everything(
+    connection: Connection, search: Search, digests: list[tuple[str, bytes]], at_most: int
+) -> list[MessageRow]:
+    """All that *search* finds, oldest first, *at_most* of the oldest."""
+    first = first_sequence_since(connection, search.since_ms) if search.since_ms else 0
+    if first is None:
+        return []
+    statement = search_statement(search, digests, first, at_most).order_by(None).order_by(message.c.sequence)
+    return [_row(row) for row in connection.execute(statement)]
+
+
 def first_sequence_since(connection: Connection, since_ms: int) -> int | None:
     """The sequence of the first message of *since_ms* or later, found through the ids: they are ordered by time."""
     lowest = max(0, since_ms - _ID_EPOCH_MS) << _ID_TIME_SHIFT

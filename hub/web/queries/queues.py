@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from hub.store.tables import claim, work_event, work_item
+from hub.store.tables import charge as charges
+from hub.store.tables import claim, ledger_posting, work_event, work_item
 
 PAGE = 100
 
@@ -41,6 +42,7 @@ class Item:
     patient_id: int | None
     message_id: int | None
     remittance_id: int | None
+    remittance_claim_id: int | None
     delivery_id: int | None
     source_path: str
     opened_business_at: int
@@ -60,6 +62,15 @@ class ItemEvent:
     actor: str
     kind: str
     sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The charge or claim of an item, as far as deciding about it needs."""
+
+    id: int
+    state: str
+    version: int
 
 
 def counts(connection: Connection) -> dict[str, QueueCount]:
@@ -117,6 +128,35 @@ def get(connection: Connection, item_id: int) -> Item | None:
     return _item(row) if row else None
 
 
+def charge(connection: Connection, charge_id: int) -> Subject | None:
+    """The charge called *charge_id*."""
+    row = connection.execute(select(charges.c.state, charges.c.version).where(charges.c.id == charge_id)).first()
+    return Subject(charge_id, row.state, row.version) if row else None
+
+
+def claim_subject(connection: Connection, claim_id: int) -> Subject | None:
+    """The claim called *claim_id*."""
+    row = connection.execute(select(claim.c.state, claim.c.version).where(claim.c.id == claim_id)).first()
+    return Subject(claim_id, row.state, row.version) if row else None
+
+
+def owed(connection: Connection, claim_id: int) -> tuple[int, int]:
+    """What payer and patient still owe for the charges of a claim, in cents."""
+    on_claim = select(charges.c.id).where(charges.c.claim_id == claim_id)
+    sums = {
+        account: int(cents)
+        for account, cents in connection.execute(
+            select(ledger_posting.c.account, func.sum(ledger_posting.c.amount_cents))
+            .where(
+                ledger_posting.c.charge_id.in_(on_claim),
+                ledger_posting.c.account.in_(("receivable payer", "receivable patient")),
+            )
+            .group_by(ledger_posting.c.account)
+        )
+    }
+    return sums.get("receivable payer", 0), sums.get("receivable patient", 0)
+
+
 def history(connection: Connection, item_id: int) -> list[ItemEvent]:
     """What people did with an item, oldest first."""
     return [
@@ -144,6 +184,7 @@ def _item(row: Any) -> Item:
         patient_id=row.patient_id,
         message_id=row.message_id,
         remittance_id=row.remittance_id,
+        remittance_claim_id=row.remittance_claim_id,
         delivery_id=row.delivery_id,
         source_path=row.source_path,
         opened_business_at=row.opened_business_at,

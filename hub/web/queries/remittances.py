@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from hub.store.tables import ledger_entry, ledger_posting, remittance, remittance_claim
+from hub.store.tables import claim, ledger_entry, ledger_posting, remittance, remittance_claim
 
 PAGE = 50
 
@@ -21,6 +21,7 @@ class Remittance:
 
     id: int
     message_id: int
+    ordinal: int
     trace: str
     payer_id: str
     payer_name: str
@@ -111,6 +112,18 @@ def claims(connection: Connection, remittance_id: int) -> list[RemittanceClaim]:
     ]  # fmt: skip
 
 
+def patients(connection: Connection, remittance_id: int) -> list[int]:
+    """The patients of our claims that a remittance decides."""
+    return list(
+        connection.execute(
+            select(claim.c.patient_id)
+            .join(remittance_claim, remittance_claim.c.claim_id == claim.c.id)
+            .where(remittance_claim.c.remittance_id == remittance_id)
+            .distinct()
+        ).scalars()
+    )
+
+
 def posted(connection: Connection, remittance_id: int) -> dict[str, int]:
     """What the ledger holds of a remittance: the sum of each account, in cents."""
     return {
@@ -126,7 +139,7 @@ def posted(connection: Connection, remittance_id: int) -> dict[str, int]:
 
 def _remittance(row: Any) -> Remittance:
     return Remittance(
-        row.id, row.message_id, row.trace, row.payer_id, row.payer_name, row.amount_cents, row.method, row.paid_on,
-        row.claims, row.claims_posted, row.claims_held, row.claims_cents, row.provider_cents, row.state,
+        row.id, row.message_id, row.ordinal, row.trace, row.payer_id, row.payer_name, row.amount_cents, row.method,
+        row.paid_on, row.claims, row.claims_posted, row.claims_held, row.claims_cents, row.provider_cents, row.state,
         row.reason or "", row.created_business_at, row.body,
     )  # fmt: skip

@@ -207,3 +207,22 @@ def held_remittances(connection: Connection) -> list[tuple[int, str, str, int, s
             .limit(20)
         )
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Claims that were sent and never answered: how many, their charges, since when (business time) the oldest."""
+
+    claims: int
+    cents: int
+    oldest: int
+
+
+def silent_claims(connection: Connection, before: int) -> Silent:
+    """The claims that are *sent*, and have been since *before* (business time) or longer."""
+    row = connection.execute(
+        select(func.count(), func.sum(claim.c.total_cents), func.min(claim.c.state_business_at)).where(
+            claim.c.state == "sent", claim.c.state_business_at < before
+        )
+    ).one()
+    return Silent(int(row[0]), int(row[1] or 0), int(row[2] or 0))

@@ -153,3 +153,69 @@ def test_the_content_for_duplicates_ignores_the_time_and_the_line_ends_only() ->
     assert content_without_timestamp(b"\xef\xbb\xbf\n" + raw.replace(b"\r", b"\n") + b"\n\n") == expected
     assert content_without_timestamp(other) != expected
     assert content_without_timestamp(MSH[:15]) == MSH[:15]
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("before", ["", "\r\n"])
+def test_wide_characters_are_known_by_their_bytes(codec: str, before: str) -> None:
+    raw = (before + MSH.decode() + "||UNICODE UTF-16\rPID|1||||Łasica\r").encode(codec)
+    assert read_header(raw).control_id == "ID 7"
+    assert Message(raw)["PID-5"] == "Łasica"
+    assert content_without_timestamp(raw) == content_without_timestamp(raw.decode(codec).encode())
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoded"),
+    [
+        ("", "utf-8"),
+        ("ASCII", "utf-8"),
+        ("ASCII", "cp1252"),
+        ("UNICODE", "utf-8"),
+        ("UNICODE UTF-8", "utf-8"),
+        ("UTF-8", "utf-8"),
+        ("UNICODE UTF-16", "utf-8"),
+        ("8859/1", "latin-1"),
+        ("8859/15", "iso8859-15"),
+        ("ISO8859/1", "latin-1"),
+        ("ISO-8859-1", "latin-1"),
+        ("8859-9", "iso8859-9"),
+        ("WINDOWS-1252", "cp1252"),
+        ("~8859/1", "latin-1"),
+        ("ASCII~8859/1", "latin-1"),
+        ("8859/1~UNICODE UTF-8", "latin-1"),
+        ("NO SUCH SET", "utf-8"),
+    ],
+)
+def test_the_character_set_is_what_msh_18_says_reliably(declared: str, encoded: str) -> None:
+    raw = MSH + f"||{declared}\rPID|1||||".encode() + "Müller".encode(encoded)
+    assert Message(raw)["PID-5"] == "Müller"
+
+
+@pytest.mark.parametrize("part", range(1, 16))
+def test_each_part_of_iso_8859_is_known(part: int) -> None:
+    assert codec_for(f"8859/{part}") == (f"iso8859-{part}" if part != 12 else None)
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8.2", "2.9"])
+def test_every_version_is_read_alike(version: str) -> None:
+    header = read_header(f"MSH|^~\\&|A|B|C|D|1||ADT^A01|M1|T|{version}\rPID|1\r".encode())
+    assert (header.type, header.version) == ("ADT^A01", version)
+
+
+@pytest.mark.parametrize(
+    ("kind", "following", "type_"),
+    [
+        ("ADT", "EVN|A01|1", "ADT^A01"),
+        ("ADT^", "\nEVN|A01", "ADT^A01"),
+        ("ADT", "PID|1", "ADT"),
+        ("ADT", "EVN||1", "ADT"),
+        ("ADT^A08", "EVN|A01", "ADT^A08"),
+        ("ACK", "EVN|A01", "ACK"),
+    ],
+)
+def test_before_version_2_2_the_event_stands_in_evn(kind: str, following: str, type_: str) -> None:
+    assert read_header(f"MSH|^~\\&|A|B|C|D|1||{kind}|M1|P|2.1\r{following}\r".encode()).type == type_
+
+
+def test_the_pointer_of_a_continued_message_is_read() -> None:
+    assert read_header(b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5||X1\r").continues == "X1"

@@ -99,3 +99,24 @@ def test_a_frame_over_the_limit_is_reported_and_the_next_one_read(size: int) -> 
 def test_a_message_that_holds_the_marks_cannot_be_framed(raw: bytes) -> None:
     with pytest.raises(FrameError):
         frame(raw)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 1000])
+def test_a_block_may_begin_without_its_mark_where_that_is_allowed(chunk: int) -> None:
+    stream = b"\r\nMSH|1\x1c\r\x0bMSH|2\x1c\rMSH|3\x1c\rBHS|4\x1c\r"
+    reader = FrameReader(no_start_block=True)
+    events = [e for at in range(0, len(stream), chunk) for e in reader.feed(stream[at : at + chunk])]
+    assert events == [Frame(b"MSH|1"), Frame(b"MSH|2"), Frame(b"MSH|3"), Frame(b"BHS|4")]
+
+
+def test_what_only_begins_like_a_message_is_noise_all_the_same() -> None:
+    reader = FrameReader(no_start_block=True)
+    assert reader.feed(b"MSX\x0bMSH|1\x1c\r") == [Noise(2), Noise(1), Frame(b"MSH|1")]
+
+
+def test_an_end_mark_alone_ends_a_block_where_that_is_allowed() -> None:
+    reader = FrameReader(no_final_cr=True)
+    assert reader.feed(b"\x0bMSH|1\x1c\n\x0bMSH|2\x1c\r\x0bMSH|3\x1c") == [
+        Frame(b"MSH|1"), Frame(b"MSH|2"), Frame(b"MSH|3"),
+    ]  # fmt: skip
+    assert not reader.awaits_cr

@@ -100,3 +100,10 @@ def test_a_sample_cut_at_any_byte_is_an_error_or_has_problems_and_never_balances
             for transaction in interchanges[0].transactions:
                 if transaction.kind == "835":
                     assert not balance(read_835(transaction)).ok, cut
+
+
+def test_a_skimmed_transaction_keeps_its_first_segment_and_all_its_problems(samples) -> None:
+    for data in (samples["835"], samples["835"].replace(b"SE*45*", b"SE*44*"), samples["835"][:-60]):
+        (whole,), (skimmed,) = read_interchanges(data), read_interchanges(data, skimmed=("835",))
+        assert [t.problems for t in skimmed.transactions] == [t.problems for t in whole.transactions]
+        assert [t.segments for t in skimmed.transactions] == [t.segments[:1] for t in whole.transactions]

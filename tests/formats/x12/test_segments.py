@@ -104,3 +104,11 @@ def test_a_segment_without_end_is_refused_and_not_collected() -> None:
     endless = (b"A" * 65536 for _ in range(10**9))
     with pytest.raises(BrokenSegmentError):
         list(read_segments(chunk for part in ([isa().encode()], endless) for chunk in part))
+
+
+def test_reading_goes_on_at_any_segment_as_if_it_had_never_stopped(samples) -> None:
+    data = b"\xef\xbb\xbf" + samples["835"].replace(b"~", b"~\r\n") + samples["835"].replace(b"*", b"|")
+    whole = list(read_segments(data))
+    for number, segment in enumerate(whole):
+        at = segment.cursor
+        assert list(read_segments(iter([data[at.offset : at.offset + 7], data[at.offset + 7 :]]), at)) == whole[number:]

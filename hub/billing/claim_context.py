@@ -1,0 +1,131 @@
+"""What a claim is checked against, read from the decision's snapshot."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from sqlalchemy import select
+
+from hub.billing.config import Payer
+from hub.billing.decision import Decision
+from hub.billing.edits.context import Context, History, PastService
+from hub.billing.edits.facts import providers, service_day
+from hub.billing.open_charge import opened
+from hub.billing.refdata.lookup import look_up
+from hub.core.money import from_cents
+from hub.formats.x12.claim import Claim
+from hub.store.changes import Row
+from hub.store.tables import claim as claim_table
+from hub.store.tables import claim_line, remittance_claim
+
+_YEARS_BACK = timedelta(days=3 * 366)
+_NOT_WITH_THE_PAYER = ("void", "rejected", "denied", "reversed")
+_FORWARDED = ("19", "20", "21")  # CLP02: processed and sent on to the next payer
+
+
+def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Context:
+    """The context of the claim *row*, which says *said*."""
+    history = _history(decision, row, said)
+    return Context(
+        payer=payer,
+        today=date.fromisoformat(decision.today),
+        practice=decision.config.practice,
+        reference=look_up(decision.connection, _codes(said)),
+        charged=from_cents(row["total_cents"]),
+        history=history,
+        coverages=_coverages(decision, row),
+        fees=decision.config.fees,
+        vouched=_vouched(decision, row) if _may_be_duplicate(history, said) else frozenset(),
+    )
+
+
+def _codes(said: Claim) -> set[str]:
+    """Everything on the claim that reference data may know."""
+    provider = said.billing_provider
+    codes = {said.place_of_service, said.payer.id, provider.npi, provider.taxonomy, provider.address.postal_code[:5]}
+    address = (said.patient or said.subscriber).address
+    codes |= {address.postal_code[:5]} if address else set()
+    codes |= {code for _, each in providers(said) for code in (each.npi, each.taxonomy)}
+    codes |= {code.replace(".", "").upper() for code in said.diagnoses}
+    for line in said.lines:
+        codes |= {line.code, line.place_of_service, line.drug.ndc if line.drug else "", *line.modifiers}
+        codes |= {adjustment.reason for decided in line.adjudications for adjustment in decided.adjustments}
+    codes |= {adjustment.reason for other in said.other_payers for adjustment in other.adjustments}
+    return codes - {""}
+
+
+def _history(decision: Decision, row: Row, said: Claim) -> History:
+    since = service_day(said) - _YEARS_BACK if said.lines else date.min
+    found = decision.connection.execute(
+        select(
+            claim_line.c.code,
+            claim_line.c.modifiers,
+            claim_line.c.service_on,
+            claim_table.c.rendering_npi,
+            claim_table.c.state,
+        )
+        .join(claim_table, claim_table.c.id == claim_line.c.claim_id)
+        .where(
+            claim_table.c.patient_id == row["patient_id"],
+            claim_table.c.chain_id != row["chain_id"],
+            claim_table.c.state != "void",
+            claim_line.c.service_on >= since.isoformat(),
+        )
+    )
+    services = tuple(
+        PastService(
+            code=past.code,
+            modifiers=tuple(past.modifiers.split()),
+            service_date=date.fromisoformat(past.service_on),
+            rendering_npi=past.rendering_npi,
+            open=past.state not in _NOT_WITH_THE_PAYER,
+        )
+        for past in found
+    )
+    return History(services, _latest_number(decision, row, said), _crossed_over(decision, row, said))
+
+
+def _latest_number(decision: Decision, row: Row, said: Claim) -> str:
+    if not said.payer_claim_control_number:
+        return ""
+    numbers = decision.connection.execute(
+        select(claim_table.c.payer_claim_number)
+        .where(claim_table.c.chain_id == row["chain_id"], claim_table.c.payer_claim_number.is_not(None))
+        .order_by(claim_table.c.id.desc())
+    )
+    return next((str(number) for (number,) in numbers if number), "")
+
+
+def _crossed_over(decision: Decision, row: Row, said: Claim) -> frozenset[str]:
+    if not said.other_payers:
+        return frozenset()
+    payers = decision.connection.execute(
+        select(claim_table.c.payer_id)
+        .join(remittance_claim, remittance_claim.c.claim_id == claim_table.c.id)
+        .where(claim_table.c.chain_id == row["chain_id"], remittance_claim.c.status.in_(_FORWARDED))
+    )
+    return frozenset(str(payer) for (payer,) in payers)
+
+
+def _coverages(decision: Decision, row: Row) -> int:
+    day = row["service_on"]
+    return sum(
+        each["effective_on"] <= day and (not each["expires_on"] or day <= each["expires_on"])
+        for each in decision.rows("coverage", patient_id=row["patient_id"], active=True)
+    )
+
+
+def _may_be_duplicate(history: History, said: Claim) -> bool:
+    days = {line.service_date for line in said.lines}
+    return any(service.open and service.service_date in days for service in history.services)
+
+
+def _vouched(decision: Decision, row: Row) -> frozenset[int]:
+    """The lines whose charges a person said are no duplicates."""
+    lines = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=row["id"])}
+    charges = decision.rows("charge", claim_id=row["id"])
+    return frozenset(
+        lines[charge["id"]]
+        for charge in charges
+        if charge["id"] in lines and "duplicate" in opened(decision, charge).body.get("cleared", ())
+    )

@@ -1,0 +1,81 @@
+"""What edits may look at besides the claim. What is None is not known, and an edit that needs it is not made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import TypeVar
+
+from hub.billing.config import Payer, Practice
+from hub.billing.refdata.lookup import NOTHING, NotLoadedError, Reference
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PastService:
+    """A service of the same patient on another claim. *open* says that the claim waits for its payer or was paid."""
+
+    code: str
+    modifiers: tuple[str, ...]
+    service_date: date
+    rendering_npi: str
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the hub knows of the patient's other claims and of this claim's chain.
+
+    *payer_claim_number* is the latest that the payer gave to a claim of the chain. *crossed_over* are the payers that
+    sent the claim on by themselves.
+    """
+
+    services: tuple[PastService, ...] = ()
+    payer_claim_number: str = ""
+    crossed_over: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """What the payer last said about the coverage on the day of service."""
+
+    active: bool
+    member_id: str
+    last: str
+    first: str
+    birth_date: date | None
+    not_to_be_billed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one claim is checked against.
+
+    *charged* is what its charges were entered with, *coverages* how many insurances the patient has on the day,
+    *signed* whether the EHR has locked the visit, *usual* which codes usually go with a code, *notices* the lines for
+    which a notice to the patient is on file, *vouched* the lines that a person said are no duplicates.
+    """
+
+    payer: Payer
+    today: date
+    practice: Practice | None = None
+    reference: Reference = NOTHING
+    charged: Decimal | None = None
+    history: History | None = None
+    eligibility: Eligibility | None = None
+    coverages: int | None = None
+    signed: bool | None = None
+    usual: Mapping[str, tuple[str, ...]] | None = None
+    notices: frozenset[int] | None = None
+    fees: Mapping[str, Decimal] = field(default_factory=dict)
+    vouched: frozenset[int] = frozenset()
+
+
+def known(value: T | None, name: str) -> T:
+    """*value*. Raises `NotLoadedError` when it is None: the edit that needs it is not made."""
+    if value is None:
+        raise NotLoadedError("What an edit needs is not known.", expected=name)
+    return value

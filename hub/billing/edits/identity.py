@@ -1,0 +1,240 @@
+"""Edits about who bills, who treats, who pays and who is treated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from hub.billing.edits.context import Context, known
+from hub.billing.edits.facts import first_day, is_npi, is_whole, patient_facts, people, providers, service_day
+from hub.billing.edits.registry import Found, Proposal, edit
+from hub.billing.edits.table import ERROR
+from hub.formats.x12.claim import SELF, Claim, Organisation, Person
+
+LONGEST_LIFE = timedelta(days=125 * 366)
+_BOX = re.compile(r"\b(P\.? ?O\.? ?BOX|POST OFFICE BOX|LOCK ?BOX)\b")
+_TAXONOMY = re.compile(r"[0-9A-Z]{9}X")
+_SUFFIXES = {"JR", "SR", "II", "III", "IV"}
+_TEST_NAMES = {"TEST", "TESTPATIENT", "ZZTEST"}
+_RELATIONSHIPS = {"01", "19", "20", "21", "39", "40", "53", "G8"}
+_FILING = {
+    "11", "12", "13", "14", "15", "16", "17", "AM", "BL", "CH", "CI", "DS", "FI", "HM", "LM", "MA", "MB", "MC", "OF",
+    "TV", "VA", "WC", "ZZ",
+}  # fmt: skip
+_MEDICARE = {"MA", "MB"}
+_MEDICARE_SECOND = {"12", "13", "14", "15", "16", "41", "42", "43", "47"}
+
+
+@edit("ID-01")
+def _billing_npi(claim: Claim, _context: Context) -> Iterator[Found]:
+    if not is_npi(claim.billing_provider.npi):
+        yield Found()
+
+
+@edit("ID-02")
+def _provider_npis(claim: Claim, _context: Context) -> Iterator[Found]:
+    for line, provider in providers(claim):
+        if not is_npi(provider.npi):
+            yield Found(line)
+
+
+@edit("ID-03")
+def _npis_are_active(claim: Claim, context: Context) -> Iterator[Found]:
+    day = service_day(claim)
+    billing = claim.billing_provider
+    asked = [(0, billing.npi, "2" if isinstance(billing.party, Organisation) else "1")]
+    asked += [(line, provider.npi, "1") for line, provider in providers(claim) if isinstance(provider.party, Person)]
+    for line, npi, entity in asked:
+        facts = context.reference.code("npi", npi, day)
+        if facts is None or facts.get("entity", entity) != entity:
+            yield Found(line)
+
+
+@edit("ID-04")
+def _provider_is_enrolled(claim: Claim, context: Context) -> Iterator[Found]:
+    roster = known(context.payer.roster, "payer.roster")
+    if claim.rendering is not None and claim.rendering.npi not in roster:
+        yield Found()
+
+
+@edit("ID-05")
+def _tax_id(claim: Claim, context: Context) -> Iterator[Found]:
+    tax_id = claim.billing_provider.tax_id
+    if not re.fullmatch(r"[0-9]{9}", tax_id) or tax_id in {"000000000", "123456789"}:
+        yield Found()
+    elif context.practice is not None and tax_id != context.practice.tax_id:
+        yield Found(sentence="The tax id is not the one that the practice is enrolled with.")
+
+
+@edit("ID-06")
+def _street(claim: Claim, _context: Context) -> Iterator[Found]:
+    address = claim.billing_provider.address
+    if _BOX.search(f"{address.line1} {address.line2}"):
+        yield Found()
+
+
+@edit("ID-07")
+def _long_zip(claim: Claim, _context: Context) -> Iterator[Found]:
+    addresses = [claim.billing_provider.address]
+    if claim.facility is not None:
+        addresses.append(claim.facility.address)
+    for address in addresses:
+        if not address.country and not re.fullmatch(r"[0-9]{5}(?!0000|9999)[0-9]{4}", address.postal_code):
+            yield Found()
+
+
+@edit("ID-08")
+def _zip_and_state(claim: Claim, context: Context) -> Iterator[Found]:
+    day = service_day(claim)
+    addresses = [claim.billing_provider.address, patient_facts(claim)[2]]
+    for address in addresses:
+        if address is not None and not address.country:
+            facts = context.reference.code("zip", address.postal_code[:5], day)
+            if facts is not None and facts.get("state", address.state) != address.state:
+                yield Found()
+
+
+@edit("ID-09")
+def _taxonomy(claim: Claim, context: Context) -> Iterator[Found]:
+    own = claim.billing_provider.taxonomy
+    if not own and context.payer.needs_taxonomy:
+        yield Found(sentence="This payer requires the practice's taxonomy code and it is missing.")
+    codes = [(0, own)] + [(line, provider.taxonomy) for line, provider in providers(claim)]
+    for line, code in codes:
+        if code and not _TAXONOMY.fullmatch(code):
+            yield Found(line)
+        elif code and context.reference.code("taxonomy", code, service_day(claim)) is None:
+            yield Found(line, sentence="A taxonomy code is not in the current set.")
+
+
+@edit("ID-11")
+def _rendering(claim: Claim, context: Context) -> Iterator[Found]:
+    alone = isinstance(claim.billing_provider.party, Person)
+    if claim.rendering is None and not (alone and context.payer.rendering == "when different"):
+        yield Found(severity=ERROR)
+
+
+@edit("ID-12")
+def _referring(claim: Claim, context: Context) -> Iterator[Found]:
+    if claim.referring is None:
+        for number, line in enumerate(claim.lines, 1):
+            if context.reference.code("referring", line.code, line.service_date) is not None:
+                yield Found(number)
+
+
+@edit("ID-13")
+def _ordering(claim: Claim, context: Context) -> Iterator[Found]:
+    for number, line in enumerate(claim.lines, 1):
+        ordered = getattr(line, "ordering", None) is not None or claim.referring is not None
+        if not ordered and context.reference.code("ordering", line.code, line.service_date) is not None:
+            yield Found(number)
+
+
+@edit("ID-14")
+def _payer_is_listed(claim: Claim, context: Context) -> Iterator[Found]:
+    if context.reference.code("payers", claim.payer.id, service_day(claim)) is None:
+        yield Found()
+
+
+@edit("ID-15")
+def _member_id(claim: Claim, context: Context) -> Iterator[Found]:
+    member_id, pattern = claim.subscriber.member_id, context.payer.member_id
+    if not member_id:
+        yield Found(sentence="The member id is missing.")
+    elif pattern and not re.fullmatch(pattern, member_id):
+        yield Found(sentence=f"The member id does not look like one of {context.payer.name}.")
+
+
+@edit("ID-17")
+def _names(claim: Claim, _context: Context) -> Iterator[Found]:
+    for person in people(claim):
+        if person is None or not person.last or not person.first:
+            yield Found(sentence="A first or last name is missing.")
+            continue
+        words = person.last.upper().split()
+        if len(words) > 1 and words[-1].rstrip(".") in _SUFFIXES:
+            yield Found(sentence="A last name holds a suffix, which has a place of its own.")
+        if _TEST_NAMES & {*words, *person.first.upper().split()}:
+            yield Found(sentence="A name is one that is used for tests.")
+
+
+@edit("ID-18")
+def _birth_date(claim: Claim, context: Context) -> Iterator[Found]:
+    born, _, _ = patient_facts(claim)
+    if born is None or not context.today - LONGEST_LIFE <= born <= context.today:
+        yield Found()
+
+
+@edit("ID-19")
+def _sex(claim: Claim, _context: Context) -> Iterator[Found]:
+    if patient_facts(claim)[1] not in {"F", "M", "U"}:
+        yield Found()
+
+
+@edit("ID-20")
+def _patient_address(claim: Claim, _context: Context) -> Iterator[Found]:
+    address = patient_facts(claim)[2]
+    if address is None or not is_whole(address):
+        yield Found()
+
+
+@edit("ID-21")
+def _relationship(claim: Claim, _context: Context) -> Iterator[Found]:
+    if claim.patient is not None and claim.patient.relationship not in _RELATIONSHIPS:
+        yield Found()
+    for other in claim.other_payers:
+        if other.relationship not in {SELF, *_RELATIONSHIPS}:
+            yield Found()
+
+
+@edit("ID-22")
+def _as_the_payer_knows_them(claim: Claim, context: Context) -> Iterator[Found]:
+    said = known(context.eligibility, "eligibility")
+    person = claim.patient.person if claim.patient else claim.subscriber.person
+    born = patient_facts(claim)[0]
+    same_name = isinstance(person, Person) and (
+        person.last[:5].upper() == said.last[:5].upper() and person.first[:1].upper() == said.first[:1].upper()
+    )
+    if not same_name or claim.subscriber.member_id != said.member_id or (said.birth_date and born != said.birth_date):
+        yield Found()
+
+
+@edit("ID-23")
+def _coverage_is_active(_claim: Claim, context: Context) -> Iterator[Found]:
+    if not known(context.eligibility, "eligibility").active:
+        yield Found()
+
+
+@edit("ID-24")
+def _one_first_payer(claim: Claim, _context: Context) -> Iterator[Found]:
+    places = [claim.subscriber.sequence, *(other.subscriber.sequence for other in claim.other_payers)]
+    if places.count("P") != 1 or len(set(places)) < len(places):
+        yield Found()
+
+
+@edit("ID-25")
+def _filing_indicator(claim: Claim, context: Context) -> Iterator[Found]:
+    filing = claim.payer.filing_indicator
+    if filing not in _FILING or filing != context.payer.claim_filing:
+        yield Found(proposal=Proposal("filing_indicator", context.payer.claim_filing))
+
+
+@edit("ID-26")
+def _medicare_second(claim: Claim, _context: Context) -> Iterator[Found]:
+    reason = claim.subscriber.insurance_type
+    second = claim.payer.filing_indicator in _MEDICARE and claim.subscriber.sequence != "P"
+    if second != bool(reason) or (reason and reason not in _MEDICARE_SECOND):
+        yield Found()
+
+
+@edit("ID-27")
+def _group_number(claim: Claim, context: Context) -> Iterator[Found]:
+    if not claim.subscriber.group_number and known(context.payer.needs_group, "payer.needs_group"):
+        yield Found()
+
+
+@edit("ID-28")
+def _other_insurance(claim: Claim, context: Context) -> Iterator[Found]:
+    if known(context.coverages, "coverages") > 1 + len(claim.other_payers) and first_day(claim):
+        yield Found()

@@ -1,0 +1,93 @@
+"""All edits over one claim: repairs of form first, then everything that is found, and what could not be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+
+from hub.billing.config import Payer
+from hub.billing.edits import coding, identity, lines, other_payers, repairs, whole_claim  # noqa: F401  they register
+from hub.billing.edits.context import Context
+from hub.billing.edits.registry import CHECKS, REPAIRS, Proposal
+from hub.billing.edits.table import EDITS, ERROR, REPAIR, WARNING
+from hub.billing.refdata.lookup import NotLoadedError
+from hub.formats.x12.claim import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one edit or rule found. *sentence* is for billers and names nobody; *line* is 0 for the whole claim.
+
+    *hold* asks for a person's decision without calling the claim wrong.
+    """
+
+    rule: str
+    sentence: str
+    severity: str = ERROR
+    line: int = 0
+    proposal: Proposal | None = None
+    hold: bool = False
+
+    @property
+    def stops(self) -> bool:
+        """Whether the claim must be corrected before it goes."""
+        return self.severity == ERROR and not self.hold
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """One repair of form that was made: *before* and *after* are patient data and are shown masked."""
+
+    rule: str
+    place: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """An edit that was not made, and what it lacked."""
+
+    rule: str
+    needs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """What came of the edits: the *claim* with its form repaired, and everything that is to be said about it."""
+
+    claim: Claim
+    findings: tuple[Finding, ...]
+    repairs: tuple[Repaired, ...]
+    unchecked: tuple[Unchecked, ...]
+
+
+def scrub(claim: Claim, context: Context, undone: Collection[str] = (), skip: Collection[str] = ()) -> Scrubbed:
+    """Run every edit. Repairs named in *undone* were taken back by a person; edits in *skip* are replaced by a rule."""
+    made: list[Repaired] = []
+    for name, repair in REPAIRS.items():
+        if name not in undone and name not in skip:
+            claim, changes = repair(claim, context)
+            made += (Repaired(name, change.place, change.before, change.after) for change in changes)
+    found: list[Finding] = []
+    unchecked: list[Unchecked] = []
+    for name, check in CHECKS.items():
+        if name in skip:
+            continue
+        edit = EDITS[name]
+        usual = WARNING if edit.severity == REPAIR else edit.severity
+        try:
+            for each in check(claim, context):  # one by one: what was found before data was missing counts
+                finding = Finding(
+                    name, each.sentence or edit.sentence, each.severity or usual, each.line, each.proposal
+                )
+                found.append(finding)
+        except NotLoadedError as missing:
+            unchecked.append(Unchecked(name, missing.expected))
+    return Scrubbed(claim, tuple(found), tuple(made), tuple(unchecked))
+
+
+def findings(claim: Claim, payer: Payer, today: date) -> tuple[Finding, ...]:
+    """Everything that stands against *claim* as far as the claim alone tells."""
+    return scrub(claim, Context(payer, today)).findings

@@ -1,0 +1,256 @@
+"""Edits about a claim as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+
+from hub.billing.edits.context import Context, PastService, known
+from hub.billing.edits.facts import first_day, patient_facts, people, rendering_npi, service_day
+from hub.billing.edits.registry import Found, edit
+from hub.billing.edits.table import ERROR, WARNING
+from hub.billing.grouping import MOST_LINES
+from hub.formats.x12.claim import Claim, Organisation
+
+_TELEHEALTH_PLACES = {"02", "10"}
+_TELEHEALTH_MODIFIERS = {"95", "93", "GT", "GQ", "FQ"}
+_REPEATS = {"76", "77", "59", "91", "XE", "XP", "XS", "XU"}
+_LONG_AGO = timedelta(days=30)
+
+
+@edit("CL-01")
+def _control_number(claim: Claim, _context: Context) -> Iterator[Found]:
+    if not re.fullmatch(r"[A-Z0-9]{1,17}", claim.control_number):
+        yield Found()
+
+
+@edit("CL-02")
+def _total(claim: Claim, context: Context) -> Iterator[Found]:
+    if claim.charge != known(context.charged, "charged"):
+        yield Found()
+
+
+@edit("CL-03")
+def _charges_something(claim: Claim, _context: Context) -> Iterator[Found]:
+    if claim.charge <= 0 or any(line.charge < 0 for line in claim.lines):
+        yield Found()
+
+
+@edit("CL-04")
+def _place_of_service(claim: Claim, context: Context) -> Iterator[Found]:
+    places = [(0, claim.place_of_service)]
+    places += [(number, line.place_of_service) for number, line in enumerate(claim.lines, 1) if line.place_of_service]
+    malformed = [line for line, place in places if not re.fullmatch(r"[0-9]{2}", place)]
+    yield from map(Found, malformed)
+    for line, place in places:
+        if line not in malformed and context.reference.code("pos", place, service_day(claim)) is None:
+            yield Found(line)
+
+
+@edit("CL-05")
+def _frequency(claim: Claim, _context: Context) -> Iterator[Found]:
+    replaces = claim.frequency in {"7", "8"}
+    if claim.frequency not in {"1", "7", "8"} or replaces != bool(claim.payer_claim_control_number):
+        yield Found()
+
+
+@edit("CL-06")
+def _latest_payer_number(claim: Claim, context: Context) -> Iterator[Found]:
+    if claim.payer_claim_control_number:
+        latest = known(context.history, "history").payer_claim_number
+        if latest and latest != claim.payer_claim_control_number:
+            yield Found()
+
+
+@edit("CL-07")
+def _replacement_is_taken(claim: Claim, context: Context) -> Iterator[Found]:
+    if claim.frequency == "7" and not context.payer.accepts_replacement:
+        yield Found()
+
+
+@edit("CL-08")
+def _accident(claim: Claim, _context: Context) -> Iterator[Found]:
+    if claim.related_causes and claim.accident_date is None:
+        yield Found(sentence="The claim is about an accident and does not say when it was.")
+    elif "AA" in claim.related_causes and not claim.accident_state:
+        yield Found(sentence="The claim is about a car accident and does not say in which state it was.")
+    elif "EM" in claim.related_causes and claim.payer.filing_indicator not in {"WC", "LM"}:
+        yield Found(severity=WARNING, sentence="An accident at work is usually for workers' compensation to pay.")
+    elif not claim.related_causes and any(code[:1] in {"S", "T"} for code in claim.diagnoses):
+        yield Found(severity=WARNING, sentence="An injury is treated and nothing says how it came about.")
+
+
+@edit("CL-09")
+def _no_future(claim: Claim, context: Context) -> Iterator[Found]:
+    for number, line in enumerate(claim.lines, 1):
+        decided = [decision.decided for decision in line.adjudications]
+        if _latest(line.service_date, line.service_to, *decided) > context.today:
+            yield Found(number)
+    if _latest(claim.accident_date, claim.onset_date, claim.admission_date) > context.today:
+        yield Found()
+
+
+def _latest(*days: date | None) -> date:
+    return max((day for day in days if day is not None), default=date.min)
+
+
+@edit("CL-10")
+def _after_birth(claim: Claim, _context: Context) -> Iterator[Found]:
+    born = patient_facts(claim)[0]
+    if born is not None:
+        yield from (Found(number) for number, line in enumerate(claim.lines, 1) if line.service_date < born)
+
+
+@edit("CL-11")
+def _in_time(claim: Claim, context: Context) -> Iterator[Found]:
+    day = first_day(claim)
+    if day is None:
+        return
+    left = context.payer.timely_filing_days - (context.today - day).days
+    if left < 0 and not claim.delay_reason:
+        yield Found(severity=ERROR, sentence="The payer's time limit for this claim has passed.")
+    elif 0 <= left < context.payer.timely_filing_warning:
+        yield Found(severity=WARNING, sentence="The payer's time limit for this claim is about to pass.")
+
+
+@edit("CL-12")
+def _proof_of_delay(claim: Claim, _context: Context) -> Iterator[Found]:
+    if claim.delay_reason and not _documented(claim):
+        yield Found()
+
+
+@edit("CL-13")
+def _admission(claim: Claim, _context: Context) -> Iterator[Found]:
+    if claim.place_of_service == "21" and claim.admission_date is None:
+        yield Found()
+
+
+@edit("CL-14")
+def _authorised(claim: Claim, context: Context) -> Iterator[Found]:
+    codes = known(context.payer.requires_auth, "payer.requires_auth")
+    if not claim.prior_authorisation:
+        yield from (Found(number) for number, line in enumerate(claim.lines, 1) if line.code in codes)
+
+
+@edit("CL-15")
+def _referral(claim: Claim, context: Context) -> Iterator[Found]:
+    if not claim.referral_number and known(context.payer.needs_referral, "payer.needs_referral"):
+        yield Found()
+
+
+@edit("CL-16")
+def _one_number_each(claim: Claim, _context: Context) -> Iterator[Found]:
+    if any(re.search(r"[,;/ ]", number) for number in (claim.prior_authorisation, claim.referral_number)):
+        yield Found()
+
+
+@edit("CL-17")
+def _statements(claim: Claim, _context: Context) -> Iterator[Found]:
+    if (
+        claim.assignment not in {"A", "B", "C"}
+        or claim.benefits_assignment not in {"Y", "N", "W"}
+        or claim.release not in {"Y", "I"}
+    ):
+        yield Found()
+
+
+@edit("CL-18")
+def _duplicate(claim: Claim, context: Context) -> Iterator[Found]:
+    past = {_same(service) for service in known(context.history, "history").services if service.open}
+    if claim.frequency != "1" or claim.other_payers:
+        return
+    for number, line in enumerate(claim.lines, 1):
+        key = (line.code, tuple(sorted(line.modifiers)), line.service_date, rendering_npi(claim, line))
+        if key in past and number not in context.vouched and not _REPEATS & set(line.modifiers):
+            yield Found(number)
+
+
+def _same(service: PastService) -> tuple[str, tuple[str, ...], date, str]:
+    return service.code, tuple(sorted(service.modifiers)), service.service_date, service.rendering_npi
+
+
+@edit("CL-19")
+def _fifty_lines(claim: Claim, _context: Context) -> Iterator[Found]:
+    if not 1 <= len(claim.lines) <= MOST_LINES:
+        yield Found(severity=ERROR, sentence="" if claim.lines else "The claim has no line.")
+
+
+@edit("CL-20")
+def _one_year(claim: Claim, context: Context) -> Iterator[Found]:
+    years = {day.year for line in claim.lines for day in (line.service_date, line.service_to or line.service_date)}
+    if len(years) > 1 and not context.payer.may_span_years:
+        yield Found()
+
+
+@edit("CL-22")
+def _lengths(claim: Claim, _context: Context) -> Iterator[Found]:
+    if any(len(text) > most for text, most in _limited(claim)):
+        yield Found()
+    for number, line in enumerate(claim.lines, 1):
+        if len(line.note) > 80 or len(line.description) > 80:
+            yield Found(number)
+
+
+def _limited(claim: Claim) -> Iterator[tuple[str, int]]:
+    """Texts with the length of their element (005010X222A1)."""
+    subscriber = claim.subscriber
+    party = claim.billing_provider.party
+    yield (party.name if isinstance(party, Organisation) else party.last), 60
+    for person in people(claim):
+        if person is not None:
+            yield from ((person.last, 60), (person.first, 35), (person.middle, 25), (person.suffix, 10))
+    yield from ((subscriber.member_id, 80), (subscriber.group_number, 50), (subscriber.group_name, 60))
+    yield from ((claim.payer.name, 60), (claim.note, 80), (claim.medical_record_number, 50))
+    yield from ((claim.prior_authorisation, 50), (claim.referral_number, 50), (claim.payer_claim_control_number, 50))
+    for address in (claim.billing_provider.address, patient_facts(claim)[2]):
+        if address is not None:
+            yield from ((address.line1, 55), (address.line2, 55), (address.city, 30))
+
+
+@edit("CL-23")
+def _documentation(claim: Claim, context: Context) -> Iterator[Found]:
+    codes = known(context.payer.requires_documentation, "payer.requires_documentation")
+    if not _documented(claim):
+        yield from (Found(number) for number, line in enumerate(claim.lines, 1) if line.code in codes and not line.note)
+
+
+def _documented(claim: Claim) -> bool:
+    return bool(claim.note or getattr(claim, "attachments", ()))
+
+
+@edit("CL-24")
+def _patient_paid(claim: Claim, _context: Context) -> Iterator[Found]:
+    if claim.patient_paid is not None and not Decimal(0) <= claim.patient_paid <= claim.charge:
+        yield Found()
+
+
+@edit("CL-25")
+def _telehealth(claim: Claim, context: Context) -> Iterator[Found]:
+    for number, line in enumerate(claim.lines, 1):
+        remote = (line.place_of_service or claim.place_of_service) in _TELEHEALTH_PLACES
+        said = _TELEHEALTH_MODIFIERS & set(line.modifiers)
+        if remote or said:
+            allowed = set(known(context.payer.telehealth_modifiers, "payer.telehealth_modifiers"))
+            if said - allowed or (remote and allowed and not said) or (said and not remote):
+                yield Found(number)
+
+
+@edit("CL-26")
+def _not_to_be_billed(_claim: Claim, context: Context) -> Iterator[Found]:
+    if known(context.eligibility, "eligibility").not_to_be_billed:
+        yield Found()
+
+
+@edit("CL-27")
+def _signed(_claim: Claim, context: Context) -> Iterator[Found]:
+    if not known(context.signed, "signed"):
+        yield Found()
+
+
+@edit("CL-28")
+def _charge_lag(claim: Claim, context: Context) -> Iterator[Found]:
+    day = first_day(claim)
+    if day is not None and claim.frequency == "1" and context.today - day > _LONG_AGO:
+        yield Found()

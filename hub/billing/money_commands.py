@@ -1,0 +1,99 @@
+"""What people decide about money that came in: matches undone, payers' ways released, paper typed in, bank files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hub.billing import bank, number_rules, paper, posting, remittances
+from hub.billing.decision import Decision
+from hub.billing.posting import PaymentError
+from hub.core.money import from_cents
+from hub.store.changes import Row
+
+Args = dict[str, Any]
+Answer = dict[str, Any]
+
+
+def unmatch_payment(decision: Decision, args: Args) -> Answer:
+    """``remittance_claim_id``, ``version``, ``reason``: a payment was posted to the wrong claim; take it off again.
+
+    Its entries are mirrored, the EHR is told, and the payment waits to be matched.
+    """
+    row = _row(decision, "remittance_claim", args)
+    posting.unmatch(decision, row["id"], _reason(args))
+    return {"state": "unmatched"}
+
+
+def release_remittance(decision: Decision, args: Args) -> Answer:
+    """``remittance_id``, ``version``, ``reason``: take in a remittance that is held for what a person may vouch for."""
+    row = remittances.release(decision, _row(decision, "remittance", args)["id"], _reason(args))
+    return {"state": row["state"]}
+
+
+def release_normalisation(decision: Decision, args: Args) -> Answer:
+    """``number_rule_id``, ``version``: match by what this payer does to our control numbers, from now on."""
+    rule = _row(decision, "number_rule", args)
+    number_rules.release(decision, rule)
+    return {"state": rule["state"]}
+
+
+def withdraw_normalisation(decision: Decision, args: Args) -> Answer:
+    """``number_rule_id``, ``version``: match by this rule no longer; what it matched stays."""
+    rule = _row(decision, "number_rule", args)
+    number_rules.withdraw(decision, rule)
+    return {"state": rule["state"]}
+
+
+def enter_payment(decision: Decision, args: Args) -> Answer:
+    """``payer_id``, ``trace``, ``amount``, ``paid_on``, ``claims`` and what else an 835 says: a remittance on paper.
+
+    It is judged and posted by the same rules as an 835, and marked as typed by the decision's actor.
+    """
+    reading, claims, payer_id = paper.read(decision.config, args)
+    row = remittances.enter(decision, reading, claims, payer_id)
+    return {"remittance_id": row["id"], "state": row["state"], "amount": f"{from_cents(row['amount_cents']):f}"}
+
+
+def load_bank_file(decision: Decision, args: Args) -> Answer:
+    """``text``: take in what the bank says of deposits (NACHA, BAI2 or CSV), and hold it against the remittances."""
+    said = bank.load(decision, str(args.get("text") or ""))
+    return {**said, "released": remittances.release_by_bank(decision) if decision.complete else 0}
+
+
+COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
+    command.__name__: command
+    for command in (
+        unmatch_payment,
+        release_remittance,
+        release_normalisation,
+        withdraw_normalisation,
+        enter_payment,
+        load_bank_file,
+    )
+}
+
+
+def _row(decision: Decision, table: str, args: Args) -> Row:
+    """The row that *args* name, provided that it still has the version that the user saw."""
+    name = f"{table}_id"
+    if name not in args or "version" not in args:
+        raise PaymentError("The command does not say what it is about.", expected=f"{name} and version")
+    row = decision.row(table, id=int(args[name]))
+    if row is None:
+        raise PaymentError("There is no such entry.", where=table, found=str(args[name]))
+    if row["version"] != int(args["version"]):
+        raise PaymentError(
+            "Somebody changed this since you opened it.",
+            expected=f"version {row['version']}",
+            found=f"version {args['version']}",
+            fix="Load it again and look before you decide.",
+        )
+    return row
+
+
+def _reason(args: Args) -> str:
+    reason = str(args.get("reason") or "").strip()
+    if not reason:
+        raise PaymentError("A reason is required.")
+    return reason

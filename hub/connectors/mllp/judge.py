@@ -1,0 +1,149 @@
+"""What becomes of a message that came by MLLP, and what its sender is told once it is stored."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from hub.connectors.mllp.continuation import Continuations
+from hub.connectors.mllp.settings import MllpSourceSettings
+from hub.core.errors import HubError
+from hub.engine.contracts import Description, Received, SourceContext
+from hub.formats.hl7v2.ack import AckCode, AckError, acknowledge, wants_accept_ack, wants_application_ack
+from hub.formats.hl7v2.continuation import continued_by, join_parts
+from hub.formats.hl7v2.header import Header, HL7ParseError, content_without_timestamp, read_header
+
+CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
+"""When an acknowledgement is wanted (table 0155)."""
+_PART = "A part of a longer message; the whole is stored when its last part comes."
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """How a message is received: *code* without its mode's first letter, and the complaint, if any."""
+
+    code: Literal["A", "E", "R"] = "A"
+    complaint: AckError | None = None
+    filtered: str | None = None
+
+
+class Judge:
+    """Decides for one listener. *now* are seconds; *forgotten* hears of parts that never became a whole."""
+
+    def __init__(
+        self,
+        settings: MllpSourceSettings,
+        context: SourceContext,
+        now: Callable[[], float],
+        forgotten: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._context = context
+        self._lenient = frozenset(settings.lenient)
+        self._begun = Continuations(settings.max_message, settings.idle, now, forgotten)
+
+    def received(self, raw: bytes, source: str) -> Received:
+        """*raw* as it goes into the store, with the answer that its sender gets once it is there.
+
+        Never raises for anything that a sender can send. What cannot be read is answered AE with the place, what
+        this site does not take at all AR; both are marked as refused.
+        """
+        header: Header | None = None
+        description = Description(kind="unreadable")
+        try:
+            header = read_header(raw)
+            description = Description(kind=header.type, control_id=header.control_id)
+            if self._settings.join:
+                whole, verdict = self._joined(raw, header)
+            else:
+                whole, verdict = raw, _Verdict()
+            if verdict.filtered:
+                basis = content_without_timestamp(raw)
+                description = Description(header.type, header.control_id, duplicate_basis=basis)
+            elif verdict.complaint is None:
+                raw = whole
+                description = self._context.describe(raw)
+                verdict = self._admit(header, description)
+        except HL7ParseError as error:
+            verdict = _Verdict("E", AckError.of(error))
+        except HubError as error:
+            verdict = _Verdict("E", AckError("207", error.what, error.where))
+        complaint = verdict.complaint
+        return Received(
+            channel=self._context.channel,
+            raw=raw,
+            description=description,
+            source=source,
+            answer=self._answer(header, verdict),
+            refusal=complaint.text if complaint else None,
+            refusal_code=complaint.condition if complaint else "",
+            filtered=verdict.filtered,
+        )
+
+    def _joined(self, raw: bytes, header: Header) -> tuple[bytes, _Verdict]:
+        """The whole message that *raw* is or completes; or the verdict on a part."""
+        onward = continued_by(raw, header)
+        if not onward and not header.continues:
+            return raw, _Verdict()
+        sender = (header.sending_application, header.sending_facility)
+        parts: tuple[bytes, ...] = ()
+        if header.continues:
+            before = self._begun.before((*sender, header.continues))
+            if before is None:
+                text = "The earlier parts of this message are not here; send it again from the first."
+                return raw, _Verdict("E", AckError("204", text, "MSH-14"))
+            parts = before
+        parts = (*parts, raw)
+        if sum(map(len, parts)) > self._settings.max_message:
+            text = "The parts of this message are together longer than a message may be."
+            return raw, _Verdict("E", AckError("207", text, "DSC-1"))
+        if header.continues:
+            self._begun.went_on((*sender, header.continues))
+        if onward:
+            self._begun.keep((*sender, onward), parts)
+            return raw, _Verdict(filtered=_PART)
+        return join_parts(parts), _Verdict()
+
+    def _admit(self, header: Header, description: Description) -> _Verdict:
+        context = self._context
+        production = context.environment == "production"
+        strict = "any_processing_id" not in self._lenient
+        if strict and header.processing_id and (header.processing_id == "P") != production:
+            text = f"This is a {context.environment} system; the message is marked {header.processing_id[:1]}."
+            return _Verdict("R", AckError("202", text, "MSH-11"))
+        if not context.accepts or description.kind in context.accepts:
+            return _Verdict()
+        if self._settings.unlisted == "filter":
+            return _Verdict(filtered=f"The channel does not take {description.kind}.")
+        code = description.kind.partition("^")[0]
+        known_code = any(kind.partition("^")[0] == code for kind in context.accepts)
+        return _Verdict("R", AckError("201" if known_code else "200", "This message type is not taken here.", "MSH-9"))
+
+    def _answer(self, header: Header | None, verdict: _Verdict) -> bytes | None:
+        """The acknowledgement, or None when the sender wants none.
+
+        In enhanced mode a sender that wants no accept acknowledgement but an application acknowledgement gets
+        that one, as soon as the message is stored: what the hub does afterwards is its own affair, not the
+        sender's. Conditions that table 0155 does not know (dates and codes stand there by mistake) say nothing:
+        the sender waits for an answer.
+        """
+        mode: Literal["A", "C"] = "A"
+        enhanced = header is not None and bool({header.accept_ack, header.application_ack} & CONDITIONS)
+        if header is not None and enhanced and "original_mode" not in self._lenient:
+            ok = verdict.code == "A"
+            if wants_accept_ack(header, ok):
+                mode = "C"
+            elif not wants_application_ack(header, ok):
+                return None
+        codes: dict[str, AckCode] = {
+            "AA": "AA", "AE": "AE", "AR": "AR", "CA": "CA", "CE": "CE", "CR": "CR",
+        }  # fmt: skip
+        return acknowledge(
+            header,
+            codes[mode + verdict.code],
+            control_id=secrets.token_hex(8),
+            now=self._context.clock.now(),
+            error=verdict.complaint,
+        )

@@ -1,0 +1,373 @@
+"""The listener: one protocol per sender, answers in the order of receipt and only after the commit."""
+
+# Twisted is largely untyped, and mypy does not know zope's interfaces.
+# mypy: disable-error-code="no-untyped-call, import-untyped, misc"
+from __future__ import annotations
+
+import secrets
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure as TwistedFailure
+from zope.interface import implementer
+
+from hub.connectors.listener import Listener, keep_alive
+from hub.connectors.mllp.judge import Judge
+from hub.connectors.mllp.settings import MllpSourceSettings
+from hub.connectors.tls import AllowedPeers, listener_options, peer_names
+from hub.engine.contracts import Health, SourceContext, Stored
+from hub.formats.hl7v2.batch import Batch, answer_batch, read_batch
+from hub.formats.hl7v2.mllp import Frame, FrameReader, Noise, Oversize, Restart, frame
+
+reactor: Any = _reactor
+
+SILENCE = 0.2
+"""Seconds after which a block whose final 0x0D is missing counts as whole."""
+STOP_WITHIN = 10.0
+"""Seconds that open connections have to get their answers when the source stops, and to close when they are told to."""
+
+
+@dataclass(slots=True, eq=False)
+class _Owed:
+    """One message whose answer is due; answers leave in the order of receipt."""
+
+    batch: _OpenBatch | None
+    settled: bool = False
+    failed: bool = False
+    answer: bytes | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _OpenBatch:
+    """A batch whose messages are being stored: it is answered whole, when the last of them is."""
+
+    batch: Batch
+    settled: int = 0
+    answers: list[bytes] = field(default_factory=list)
+
+    def take(self, answer: bytes | None) -> bool:
+        """Note what one message is answered; whether it was the last and there is anything to say."""
+        self.settled += 1
+        if answer is not None:
+            self.answers.append(answer)
+        return self.settled == len(self.batch.messages) and bool(self.answers)
+
+
+@implementer(IHandshakeListener)
+class _Peer(Protocol):
+    """One sender's connection."""
+
+    def __init__(self, source: MllpSource, address: str) -> None:
+        self._source = source
+        self._address = address
+        lenient = source.settings.lenient
+        self._reader = FrameReader(
+            source.settings.max_message,
+            no_start_block="no_start_block" in lenient,
+            no_final_cr="no_final_cr" in lenient,
+        )
+        self._messages: deque[tuple[bytes, _OpenBatch | None]] = deque()
+        self._owed: deque[_Owed] = deque()
+        self._holds: set[str] = set()
+        self._silence: Any = None
+        self._idle: Any = None
+        self._last_wait: Any = None
+        self._leaving = False
+
+    # ---- the transport's side
+
+    def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
+        self._source.joined(self)
+        # As the transport's producer this protocol is told when the peer does not read its answers.
+        transport: Any = self.transport
+        transport.registerProducer(self, streaming=True)
+        transport.setTcpNoDelay(True)
+        keep_alive(transport, self._source.settings.keepalive)
+        self._idle = reactor.callLater(self._source.settings.idle, self._too_quiet)
+        if self._source.paused:
+            self.hold("paused")
+
+    def handshakeCompleted(self) -> None:  # noqa: N802
+        """TLS stands; the certificate's issuer was checked, its name was not yet."""
+        wanted = self._source.settings.client_names
+        if wanted and not peer_names(self.transport) & set(wanted):
+            self._source.note("certificate of a stranger")
+            self._leaving = True
+            self.abort()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        if self._idle.active():
+            self._idle.reset(self._source.settings.idle)
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        self._take(self._reader.feed(data))
+        if self._reader.awaits_cr:
+            self._silence = reactor.callLater(SILENCE, self._no_cr)
+
+    def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:  # noqa: N802
+        for timer in (self._idle, self._silence, self._last_wait):
+            if timer is not None and timer.active():
+                timer.cancel()
+        if self._reader.pending:
+            self._source.note("cut off")
+        self._leaving = True
+        self._messages.clear()
+        self._source.left(self)
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        """The peer does not read its answers: stop reading its messages."""
+        self.hold("answers unread")
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self.release("answers unread")
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """The connection is lost; `connectionLost` does the rest."""
+
+    # ---- the source's side
+
+    def hold(self, reason: str) -> None:
+        """Read nothing more until every reason to wait is released."""
+        self._holds.add(reason)
+        transport: Any = self.transport
+        transport.pauseProducing()
+
+    def release(self, reason: str) -> None:
+        """One reason to wait is gone."""
+        self._holds.discard(reason)
+        if not self._holds and not self._leaving:
+            self._work()
+        if not self._holds and not self._leaving:
+            transport: Any = self.transport
+            transport.resumeProducing()
+
+    def leave(self) -> None:
+        """Take no more, and close after the last answer that is owed."""
+        self._messages.clear()
+        self.hold("leaving")
+        if not self._owed:
+            self._hang_up()
+
+    def abort(self) -> None:
+        """Close now."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    # ---- messages and answers
+
+    def _take(self, events: list[Frame | Noise | Restart | Oversize]) -> None:
+        for event in events:
+            match event:
+                case Frame(raw, clean):
+                    if not clean:
+                        self._source.note("unclean")
+                    self._messages.extend(_messages_in(raw))
+                case Noise(count):
+                    self._source.note("noise", bytes=count)
+                case Restart(discarded):
+                    self._source.note("restart", bytes=discarded)
+                case Oversize(limit):
+                    self._source.note("oversize", limit=limit)
+                    self.leave()
+                    return
+        self._work()
+
+    def _too_quiet(self) -> None:
+        if "answers unread" in self._holds:
+            self._source.note("answers unread")
+            self.abort()
+            return
+        if self._owed or self._holds:  # it is the hub that is slow
+            self._idle = reactor.callLater(self._source.settings.idle, self._too_quiet)
+            return
+        self._source.note("idle", within_a_message=self._reader.pending)
+        self._hang_up()
+
+    def _no_cr(self) -> None:
+        self._silence = None
+        self._take(self._reader.flush())
+
+    def _work(self) -> None:
+        while self._messages and not self._leaving and not self._holds:
+            self._receive(*self._messages.popleft())
+            if len(self._owed) >= self._source.settings.unanswered:
+                self.hold("unanswered")
+
+    def _receive(self, raw: bytes, batch: _OpenBatch | None) -> None:
+        received = self._source.judge.received(raw, self._address)
+        owed = _Owed(batch)
+        self._owed.append(owed)
+
+        def stored(result: Stored) -> None:
+            owed.answer = result.answer if result.repeated else received.answer
+
+        def failed(failure: TwistedFailure) -> None:
+            owed.failed = True
+            error = failure.value or RuntimeError()
+            self._source.context.log.failure("not stored, so not answered", error)
+
+        def settled(_: None) -> None:
+            owed.settled = True
+            self._answer()
+
+        self._source.context.intake.receive(received).addCallbacks(stored, failed).addCallback(settled)
+
+    def _answer(self) -> None:
+        while self._owed and self._owed[0].settled and not self._leaving:
+            owed = self._owed.popleft()
+            if owed.failed:
+                # A peer that hears nothing sends again; one that got no answer but the next would be misled.
+                self._hang_up()
+                return
+            self._say(owed)
+        if self._leaving:
+            return
+        if "leaving" in self._holds and not self._owed:
+            self._hang_up()
+        elif "unanswered" in self._holds and len(self._owed) <= self._source.settings.unanswered // 2:
+            self.release("unanswered")
+
+    def _say(self, owed: _Owed) -> None:
+        answer = owed.answer
+        if owed.batch is not None:
+            answer = self._batch_answer(owed.batch) if owed.batch.take(answer) else None
+        if answer is not None:
+            transport: Any = self.transport
+            transport.write(frame(answer))
+
+    def _batch_answer(self, opened: _OpenBatch) -> bytes:
+        now = self._source.context.clock.now()
+        return answer_batch(opened.batch, opened.answers, control_id=secrets.token_hex(8), now=now)
+
+    def _hang_up(self) -> None:
+        self._leaving = True
+        # A peer that neither reads its last answers nor closes its side would stay for ever.
+        self._last_wait = reactor.callLater(STOP_WITHIN, self.abort)
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        transport.resumeProducing()  # so that the end of a peer that is already gone is seen
+        transport.loseConnection()
+
+
+def _messages_in(raw: bytes) -> list[tuple[bytes, _OpenBatch | None]]:
+    """The messages of one block. A batch without a message is no batch: the parser says what is wrong with it."""
+    batch = read_batch(raw)
+    if not batch.messages:
+        return [(raw, None)]
+    opened = _OpenBatch(batch) if batch.is_enveloped else None
+    return [(message, opened) for message in batch.messages]
+
+
+class _Peers(Factory):
+    """Makes a protocol for each connection, up to the limit."""
+
+    noisy = False
+
+    def __init__(self, source: MllpSource) -> None:
+        self._source = source
+
+    def buildProtocol(self, addr: Any) -> _Peer | None:  # noqa: N802
+        if not self._source.allowed.admit(addr.host):
+            self._source.note("address of a stranger")
+            return None
+        if self._source.full:
+            self._source.note("too many connections")
+            return None
+        return _Peer(self._source, str(addr.host))
+
+
+class MllpSource:
+    """Listens, stores, answers."""
+
+    def __init__(self, settings: MllpSourceSettings, context: SourceContext) -> None:
+        self.settings = settings
+        self.context = context
+        self.paused = False
+        self.counts: Counter[str] = Counter()
+        """What was odd: noise, restart, oversize, unclean, cut off, idle, answers unread, too many connections,
+        address of a stranger, certificate of a stranger, parts without an end."""
+        self.allowed = AllowedPeers(settings.peers)
+        self.judge = Judge(settings, context, reactor.seconds, lambda: self.note("parts without an end"))
+        self._peers: set[_Peer] = set()
+        self._empty: Deferred[None] | None = None
+        factory = _Peers(self)
+        self._listener = Listener(
+            settings.listen,
+            lambda port, host: self._listen(port, host, factory),
+            context.log,
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many connections as there may be."""
+        return len(self._peers) >= self.settings.max_connections
+
+    def start(self) -> None:
+        """Open the port. Raises `ListenError`, `CertificateError` or `SecretMissingError`."""
+        self._listener.open()
+
+    def pause(self) -> None:
+        """Close the port and read nothing more; what was read is answered."""
+        self.paused = True
+        self._listener.close()
+        for peer in self._peers:
+            peer.hold("paused")
+
+    def resume(self) -> None:
+        """Open the same port again and go on reading."""
+        self.paused = False
+        self._listener.reopen()
+        for peer in list(self._peers):
+            peer.release("paused")
+
+    def stop(self) -> Deferred[None]:
+        """Close the port, give the answers that are owed, close the connections."""
+        closed = self._listener.close()
+        self._empty = Deferred()
+        for peer in list(self._peers):
+            peer.leave()
+        if not self._peers:
+            self._empty.callback(None)
+        late = reactor.callLater(STOP_WITHIN, self._abort)
+        done = DeferredList([closed, self._empty])
+
+        def finished(_: Any) -> None:
+            if late.active():
+                late.cancel()
+
+        return done.addCallback(finished)
+
+    def health(self) -> tuple[Health, ...]:
+        """The port and how many are connected."""
+        return (self._listener.health(len(self._peers)),)
+
+    def _listen(self, port: int, host: str, factory: Factory) -> Any:
+        if not self.settings.tls:
+            return reactor.listenTCP(port, factory, interface=host)
+        options = listener_options(self.settings, self.context.var, self.context.secrets, self.context.channel)
+        return reactor.listenSSL(port, factory, options, interface=host)
+
+    def _abort(self) -> None:
+        for peer in list(self._peers):
+            peer.abort()
+
+    def joined(self, peer: _Peer) -> None:
+        """A connection was made."""
+        self._peers.add(peer)
+
+    def left(self, peer: _Peer) -> None:
+        """A connection was lost."""
+        self._peers.discard(peer)
+        if self._empty is not None and not self._peers and not self._empty.called:
+            self._empty.callback(None)
+
+    def note(self, oddity: str, **fields: int | bool) -> None:
+        """Count and log something odd about a peer's bytes."""
+        self.counts[oddity] += 1
+        self.context.log.warning(f"mllp: {oddity}", **fields)

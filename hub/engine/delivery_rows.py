@@ -1,0 +1,290 @@
+"""What `Deliveries` keeps in the store: intents, attempts, states, and what a crash left in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.engine.contracts import Failure, Outcome
+from hub.engine.intake import Arrival
+from hub.engine.outcomes import settle
+from hub.engine.plan import DestinationPlan
+from hub.engine.steps import NewDelivery, Surroundings, delivery_of
+from hub.store.contents import content_rows, read_content
+from hub.store.database import reading
+from hub.store.tables import attempt, content, delivery, due, message, work_item
+
+# Built once: making a statement costs more than running it.
+_SENDING = (
+    update(delivery)
+    .where(
+        delivery.c.id == bindparam("of"),
+        delivery.c.state == "queued",
+        delivery.c.attempts == bindparam("number") - 1,
+    )
+    .values(state="sending", intent=True, attempts=bindparam("number"), version=delivery.c.version + 1)
+)
+_NEW_ATTEMPTS, _NEW_CONTENTS = insert(attempt), insert(content)
+_ATTEMPTED = (
+    update(attempt)
+    .where(attempt.c.delivery_id == bindparam("of"), attempt.c.number == bindparam("nth"))
+    .values(
+        ended_at=bindparam("ended"),
+        outcome=bindparam("outcome_was"),
+        reason=bindparam("why"),
+        answer_id=bindparam("answer"),
+    )
+)
+_QUEUED_AGAIN = (
+    update(delivery)
+    .where(delivery.c.id == bindparam("of"))
+    .values(
+        state="queued", intent=False, reason=bindparam("why"), due_at=bindparam("due"), version=delivery.c.version + 1
+    )
+)
+_ENDED = (
+    update(delivery)
+    .where(delivery.c.id == bindparam("of"))
+    .values(
+        state=bindparam("now"),
+        intent=False,
+        reason=bindparam("why"),
+        finished_at=bindparam("finished"),
+        version=delivery.c.version + 1,
+    )
+)
+
+_STATES: dict[Failure | None, str] = {
+    None: "delivered",
+    Failure.AMBIGUOUS: "ambiguous",
+    Failure.PERMANENT: "refused",
+}
+
+BecomesMessage = Callable[[Connection, NewDelivery, bytes], Arrival | None]
+
+
+class NotQueuedError(HubError):
+    """The store says that this delivery is no longer to be sent, or is already being sent."""
+
+    code = "H141"
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A delivery in memory, with the lanes that it keeps."""
+
+    new: NewDelivery
+    lanes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of an attempt; with *wait* there will be another after so many seconds."""
+
+    entry: Entry
+    outcome: Outcome
+    wait: float | None
+
+
+def again(entry: Entry) -> Entry:
+    """*entry* with its next attempt."""
+    return replace(entry, new=replace(entry.new, attempts=entry.new.attempts + 1, intent=True))
+
+
+class DeliveryRows:
+    """Reads and writes the deliveries of one channel to one destination; see `Deliveries` for the arguments."""
+
+    def __init__(
+        self,
+        channel: str,
+        plan: DestinationPlan,
+        around: Surroundings,
+        *,
+        reports: bool,
+        answer_becomes: BecomesMessage | None,
+    ) -> None:
+        self._channel = channel
+        self._plan = plan
+        self._around = around
+        self._reports = reports
+        self._answer_becomes = answer_becomes
+
+    def recover(self, connection: Connection) -> None:
+        """Tell apart what was in flight when the node stopped: it goes again, or a person decides."""
+        rows = connection.execute(
+            select(delivery.c.id, delivery.c.sequence, delivery.c.message_sequence, delivery.c.attempts)
+            .where(
+                delivery.c.channel == self._channel,
+                delivery.c.destination == self._plan.name,
+                delivery.c.state == "sending",
+            )
+            .order_by(delivery.c.sequence)
+        ).all()
+        reason = "The hub stopped while this was being sent."
+        for row in rows:
+            connection.execute(
+                update(attempt)
+                .where(attempt.c.delivery_id == row.id, attempt.c.number == row.attempts)
+                .values(ended_at=real_ms(), outcome="ambiguous", reason=reason)
+            )
+            state = "queued" if self._plan.ambiguous == "retry" else "ambiguous"
+            self._set_state(connection, row.id, state, reason=reason)
+            if state == "ambiguous":
+                self._open_item(connection, row.id, "ambiguous", reason)
+                self._report(connection, row.id, "ambiguous")
+            settle(connection, [row.message_sequence])
+
+    def page(self, after: int, most: int) -> list[tuple[NewDelivery, str]]:
+        """Up to *most* deliveries behind the sequence *after* that wait, or keep their lane for a person."""
+        with reading(self._around.store) as connection:
+            # One state at a time: for two of them SQLite would sort the whole backlog.
+            rows = [
+                row
+                for state in ("queued", "ambiguous")
+                for row in connection.execute(
+                    select(delivery)
+                    .where(
+                        delivery.c.channel == self._channel,
+                        delivery.c.destination == self._plan.name,
+                        delivery.c.state == state,
+                        delivery.c.sequence > after,
+                    )
+                    .order_by(delivery.c.sequence)
+                    .limit(most)
+                )
+            ]
+        rows.sort(key=lambda row: row.sequence)
+        return [(delivery_of(row), row.state) for row in rows[:most]]
+
+    def body(self, body_id: int) -> bytes:
+        """What is to be sent. Raises `KeyError` when it was pruned."""
+        with reading(self._around.store) as connection:
+            return read_content(connection, self._around.vault, body_id)
+
+    def write_intents(self, connection: Connection, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Put on disk that *entries* are about to be sent. Raises :class:`NotQueuedError` when one is not waiting."""
+        now = real_ms()
+        queued = connection.execute(_SENDING, [{"of": e.new.delivery_id, "number": e.new.attempts} for e in entries])
+        if queued.rowcount != len(entries):
+            raise NotQueuedError("This delivery is not waiting any more; it is not sent.")
+        connection.execute(
+            _NEW_ATTEMPTS,
+            [
+                {
+                    "delivery_id": entry.new.delivery_id,
+                    "number": entry.new.attempts,
+                    "started_at": now,
+                    "outcome": "sending",
+                }
+                for entry in entries
+            ],
+        )
+        return entries
+
+    def write_records(self, connection: Connection, many: Sequence[Sent]) -> list[Arrival | None]:
+        """Record what became of attempts; returns the messages that their answers became."""
+        now = real_ms()
+        contents: list[dict[str, Any]] = []
+        attempts, again, ended = [], [], []
+        for sent in many:
+            new, outcome = sent.entry.new, sent.outcome
+            answer_id = None
+            if outcome.answer is not None:
+                answer_id = self._around.ids.next()
+                contents.extend(content_rows(self._around.vault, answer_id, outcome.answer))
+            attempts.append(
+                {
+                    "of": new.delivery_id,
+                    "nth": new.attempts,
+                    "ended": now,
+                    "outcome_was": outcome.failure.value if outcome.failure else "delivered",
+                    "why": outcome.reason or None,
+                    "answer": answer_id,
+                }
+            )
+            if sent.wait is not None:
+                due_at = now + int(sent.wait * 1000)
+                again.append({"of": new.delivery_id, "why": outcome.reason, "due": due_at})
+            else:
+                state = _STATES[outcome.failure]
+                finished = now if state == "delivered" else None
+                ended.append({"of": new.delivery_id, "now": state, "why": outcome.reason or None, "finished": finished})
+        for statement, rows in (
+            (_NEW_CONTENTS, contents),
+            (_ATTEMPTED, attempts),
+            (_QUEUED_AGAIN, again),
+            (_ENDED, ended),
+        ):
+            if rows:
+                connection.execute(statement, rows)
+        final = [sent for sent in many if sent.wait is None]
+        for sent in final:
+            state = _STATES[sent.outcome.failure]
+            if state != "delivered":
+                self._open_item(connection, sent.entry.new.delivery_id, state, sent.outcome.reason)
+            self._report(connection, sent.entry.new.delivery_id, state)
+        settle(connection, [sent.entry.new.message_sequence for sent in final])
+        return [self._answer_arrives(connection, sent) for sent in many]
+
+    def _answer_arrives(self, connection: Connection, sent: Sent) -> Arrival | None:
+        outcome = sent.outcome
+        if self._answer_becomes is None or outcome.failure is not None or outcome.answer is None:
+            return None
+        return self._answer_becomes(connection, sent.entry.new, outcome.answer)
+
+    def _set_state(self, connection: Connection, delivery_id: int, state: str, **values: Any) -> None:
+        connection.execute(
+            update(delivery)
+            .where(delivery.c.id == delivery_id)
+            .values(state=state, intent=state == "sending", version=delivery.c.version + 1, **values)
+        )
+
+    def _report(self, connection: Connection, delivery_id: int, outcome: str) -> None:
+        if not self._reports:
+            return
+        connection.execute(
+            insert(due),
+            {
+                "id": self._around.ids.next(),
+                "due_key": f"delivered/{delivery_id}/{outcome}/{self._around.ids.next()}",
+                "kind": "delivered",
+                "business_at": 0,
+                "subject_id": delivery_id,
+                "subject": outcome,
+            },
+        )
+
+    def _open_item(self, connection: Connection, delivery_id: int, state: str, reason: str) -> None:
+        row = connection.execute(
+            select(delivery.c.message_id, delivery.c.attempts, message.c.kind)
+            .join(message, message.c.sequence == delivery.c.message_sequence)
+            .where(delivery.c.id == delivery_id)
+        ).one()
+        sentence = (
+            f"{self._plan.name} may already have this: {reason} It is not sent again until a person decides."
+            if state == "ambiguous"
+            else f"{self._plan.name} refused this: {reason}"
+        )
+        connection.execute(
+            insert(work_item),
+            {
+                "id": self._around.ids.next(),
+                "organisation": self._around.organisation,
+                "partition": 0,
+                "fence": 0,
+                "queue": "deliveries",
+                "item_key": f"delivery/{delivery_id}/{row.attempts}",
+                "kind": f"{state} delivery",
+                "sentence": sentence,
+                "message_id": row.message_id,
+                "delivery_id": delivery_id,
+                "opened_business_at": self._around.clock.now_ms(),
+                "state": "open",
+                "body": self._around.vault.seal_json({}, "work_item.body"),
+            },
+        )

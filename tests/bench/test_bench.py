@@ -1,0 +1,48 @@
+"""A whole benchmark, too short to say how fast anything is: that it measures, and leaves nothing undone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub.bench.measure import FIELDS
+
+pytestmark = pytest.mark.e2e
+
+SHORT = """
+import sys
+from hub.bench import measure
+measure.QUICK = measure.Windows(warm=0.2, saturate=0.5, seek=1.0, prove=1.5, bare=0.5)
+measure.GROWTH = 1.0  # a busy machine proves nothing here
+from hub.cli.main import main
+sys.exit(main(["bench", "--json", "--connections", "2", "--folder", sys.argv[1]]))
+"""
+
+
+def test_a_benchmark_gives_every_figure_and_everything_acknowledged_is_done(tmp_path: Path) -> None:
+    folder = tmp_path / "bench"
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT, str(folder)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (figures,) = json.loads(done.stdout)
+    assert tuple(figures) == FIELDS
+    assert figures["connections"] == 2
+    assert all(figures[name] > 0 for name in FIELDS)
+    store = sqlite3.connect(folder / "site" / "var" / "hub.db")
+    outcomes = dict(store.execute("SELECT onward, count(*) FROM message GROUP BY onward").fetchall())
+    states = dict(store.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall())
+    store.close()
+    assert set(outcomes) == {"done"}
+    assert states == {"delivered": outcomes["done"]}
+
+
+def test_a_number_of_connections_that_makes_no_sense_is_refused() -> None:
+    from hub.cli.main import main
+
+    assert main(["bench", "--connections", "0"]) == 2

@@ -1,0 +1,125 @@
+"""The edits: each has its row, its function, a claim that passes it and one that fails it and nothing else."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from hub.billing.claim_body import ClaimBody
+from hub.billing.edits import CHECKS, EDITS, REPAIRS, Context, is_npi, scrub
+from hub.billing.refdata.kinds import KINDS
+from hub.billing.rules.sample import SAMPLE
+
+from .edit_samples import CONTEXT, PAYER, SAMPLES, TODAY, Case, claim, lines, of, subscriber
+
+INSTITUTIONAL = {name for name, edit in EDITS.items() if edit.form == "837I"}
+
+
+def found(case: Case) -> set[str]:
+    result = scrub(*case)
+    return {finding.rule for finding in result.findings} | {repair.rule for repair in result.repairs}
+
+
+def unchecked(case: Case) -> set[str]:
+    return {missing.rule for missing in scrub(*case).unchecked}
+
+
+def test_the_table_has_the_112_edits_of_the_reference_and_a_sentence_for_each() -> None:
+    assert len(EDITS) == 112
+    for edit in EDITS.values():
+        assert re.fullmatch(r"(ID|CL|DX|LN|CB|IN)-\d\d", edit.id)
+        assert edit.sentence.endswith(".")
+        assert edit.prevents
+
+
+def test_every_edit_has_a_function_and_samples_unless_claims_have_no_such_form_yet() -> None:
+    assert set(CHECKS) | set(REPAIRS) == set(EDITS) - INSTITUTIONAL
+    assert set(SAMPLES) == set(EDITS) - INSTITUTIONAL
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_passing_sample_passes_and_the_failing_one_fails_this_edit_only(name: str) -> None:
+    passing, failing = SAMPLES[name]
+    assert name not in unchecked(passing)
+    assert name not in found(passing)
+    assert found(failing) == {name}
+
+
+def test_a_whole_claim_with_all_data_loaded_passes_and_leaves_nothing_unchecked() -> None:
+    assert found(of()) == set()
+    assert unchecked(of()) == set()
+
+
+def test_an_edit_without_its_data_says_so_and_finds_nothing() -> None:
+    result = scrub(SAMPLE, Context(PAYER, TODAY))
+    assert result.findings == ()
+    needs = {missing.rule: missing.needs for missing in result.unchecked}
+    assert needs["DX-03"] == "icd10"
+    assert needs["LN-04"] == "mue"
+    assert needs["ID-23"] == "eligibility"
+
+
+def test_a_set_for_later_dates_of_service_says_nothing_about_earlier_ones() -> None:
+    edition = replace(CONTEXT.reference.editions["icd10"][0], effective="2026-10-01")
+    reference = replace(CONTEXT.reference, editions={**CONTEXT.reference.editions, "icd10": (edition,)})
+    assert "DX-03" in unchecked(of(reference=reference))
+
+
+def test_what_an_edit_needs_is_a_kind_of_reference_data_or_a_part_of_the_context() -> None:
+    others = {"charged", "coverages", "eligibility", "history", "notices", "signed", "usual"}
+    for edit in EDITS.values():
+        if edit.form != "837I":
+            assert all(need in KINDS or need in others or need.startswith("payer.") for need in edit.needs), edit.id
+
+
+@pytest.mark.parametrize("name", REPAIRS)
+def test_a_repair_changes_form_only_and_is_recorded_with_what_stood_there(name: str) -> None:
+    own = replace(SAMPLE.billing_provider.address, postal_code="62701")
+    failing = {
+        "ID-07": of(claim(billing_provider=replace(SAMPLE.billing_provider, address=own))),
+        "ID-27": of(subscriber(group_number="NONE")),
+    }.get(name, SAMPLES.get(name, (of(), of()))[1])
+    result = scrub(*failing)
+    assert {repair.rule for repair in result.repairs} == {name}
+    assert all(repair.before != repair.after for repair in result.repairs)
+    before, after = failing[0], result.claim
+    assert after.charge == before.charge
+    for old, new in zip(before.lines, after.lines, strict=True):
+        facts = ("code", "modifiers", "units", "charge", "service_date", "pointers")
+        assert all(getattr(old, fact) == getattr(new, fact) for fact in facts)
+    if name != "DX-05":
+        assert after.diagnoses == before.diagnoses
+    assert scrub(after, failing[1]).repairs == ()
+    assert scrub(before, failing[1], undone={name}).claim == before
+
+
+def test_codes_are_only_proposed() -> None:
+    case = of(claim(diagnoses=("E119", "I10", "E119")))
+    (finding,) = scrub(*case).findings
+    assert finding.proposal is not None
+    assert scrub(*case).claim.diagnoses == ("E119", "I10", "E119")
+    body = ClaimBody.new(case[0]).accept(finding.proposal)
+    assert body.decided().diagnoses == ("E119", "I10")
+    assert ClaimBody.from_plain(body.plain()) == body
+
+
+def test_an_npi_is_ten_digits_with_the_right_check_digit() -> None:
+    assert is_npi("1999000015")
+    assert not is_npi("1999000016")
+    assert not is_npi("19990000")
+
+
+def test_all_edits_of_a_claim_take_less_than_three_milliseconds() -> None:
+    full = lines(*[{"code": "17000", "modifiers": ("76",), "charge": Decimal("10.00")}] * 10)
+    best = min(_seconds(full) for _ in range(20))
+    assert best < 0.003
+
+
+def _seconds(full: object) -> float:
+    began = time.perf_counter()
+    scrub(full, CONTEXT)  # type: ignore[arg-type]
+    return time.perf_counter() - began

@@ -1,0 +1,132 @@
+"""What a person does with work items where they stand, and what happens when somebody else was faster."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import select, update
+from starlette.testclient import TestClient
+
+from hub.store import tables
+
+from .conftest import World, csrf_of
+
+
+def fields_of(page: str, act: str) -> dict[str, str]:
+    """The hidden fields of the form that does *act*."""
+    form = re.search(rf'action="[^"]*/{act}"[^>]*>(.*?)</form>', page, re.DOTALL)
+    assert form, page
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form[1]))
+
+
+def state_of(world: World, table: str, row_id: int) -> str:
+    columns = tables.metadata.tables[table].c
+    with world.store.connect() as connection:
+        return str(connection.execute(select(columns.state).where(columns.id == row_id)).scalar_one())
+
+
+@pytest.fixture
+def biller(world: World) -> TestClient:
+    return world.client("biller")
+
+
+def test_a_held_charge_is_released_in_place_and_its_item_leaves_the_queue(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['held_item']}"
+    done = biller.post(f"{path}/do/release", data=fields_of(biller.get(path).text, "do/release"))
+    assert done.headers["location"] == "/queues/charge-review?said=done"
+    assert state_of(world, "charge", world.ids["held_charge"]) == "open"
+
+
+def test_a_charge_is_taken_back_only_with_a_reason(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['held_item']}"
+    fields = fields_of(biller.get(path).text, "do/void")
+    assert "Say why" in biller.post(f"{path}/do/void", data=fields).text
+    assert biller.post(f"{path}/do/void", data={**fields, "reason": "entered twice"}).status_code == 303
+    assert state_of(world, "charge", world.ids["held_charge"]) == "void"
+
+
+def test_an_item_is_not_resolved_while_its_charge_is_held_and_the_page_says_why(
+    world: World, biller: TestClient
+) -> None:
+    path = f"/queues/items/{world.ids['held_item']}"
+    fields = {**fields_of(biller.get(path).text, "resolve"), "resolution": "released", "note": "looked at it"}
+    answer = biller.post(f"{path}/resolve", data=fields)
+    assert answer.status_code == 422
+    assert "The charge is still held." in answer.text
+    assert "Release it or take it back" in answer.text
+    assert 'value="looked at it"' in answer.text
+
+
+def test_who_was_slower_sees_both_values_and_loses_nothing(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['held_item']}"
+    fields = {**fields_of(biller.get(path).text, "do/void"), "reason": "entered twice at the desk"}
+    charge = tables.charge
+    with world.store.begin() as connection:
+        connection.execute(
+            update(charge)
+            .where(charge.c.id == world.ids["held_charge"])
+            .values(state="open", version=charge.c.version + 1)
+        )
+    answer = biller.post(f"{path}/do/void", data=fields)
+    assert answer.status_code == 422
+    assert "Somebody was faster." in answer.text
+    assert "The charge is held" in answer.text
+    assert "The charge is open, changed since" in answer.text
+    assert 'value="entered twice at the desk"' in answer.text
+    assert state_of(world, "charge", world.ids["held_charge"]) == "open"
+
+
+def test_a_claim_in_the_approval_queue_is_approved_or_billed_anew_in_place(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['item3']}"
+    page = biller.get(path).text
+    assert "Bill anew" in page
+    assert biller.post(f"{path}/do/approve", data=fields_of(page, "do/approve")).status_code == 303
+    assert state_of(world, "claim", world.ids["P8W3N6D5R2"]) == "ready"
+    page = biller.get(path).text
+    held = biller.post(f"{path}/do/hold", data={**fields_of(page, "do/hold"), "reason": "wait for the card"})
+    assert held.status_code == 303
+    assert state_of(world, "claim", world.ids["P8W3N6D5R2"]) == "held"
+
+
+def test_a_payment_is_matched_with_one_click_on_the_likeliest_claim(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['payment_item']}"
+    page = biller.get(path).text
+    assert "the control number begins alike; the charge is the same" in page
+    fields = fields_of(page, "match")
+    assert fields["control_number"] == "C2R8P5K9D6"
+    wrong = biller.post(f"{path}/match", data={**fields, "control_number": "nobody's"})
+    assert "No claim of ours has this number." in wrong.text
+    assert biller.post(f"{path}/match", data=fields).headers["location"] == "/queues/unmatched-payments?said=matched"
+    name, args = next(args for command, args, _ in world.engine.asked if command == "billing").values()
+    assert name == "match_payment"
+    assert args["claim_id"] == world.ids["C2R8P5K9D6"]
+
+
+def test_a_balance_is_written_off_with_a_reason_by_who_may_post_money(world: World, biller: TestClient) -> None:
+    item, claim_id = tables.work_item, world.ids["H7K2M9Q4A1"]
+    with world.store.begin() as connection:
+        connection.execute(update(tables.charge).values(claim_id=claim_id))
+        connection.execute(update(item).where(item.c.id == world.ids["item0"]).values(claim_id=claim_id))
+    path = f"/queues/items/{world.ids['item0']}"
+    page = biller.get(path).text
+    assert "what the patient owes, 35.00" in page
+    fields = {**fields_of(page, "do/write-off"), "reason": "small balance"}
+    assert fields["account"] == "patient"
+    refused = world.client("operator").post(
+        f"{path}/do/write-off", data={**fields, "csrf": csrf_of(world.client("operator").get("/me"))}
+    )
+    assert refused.status_code in {403, 422}
+    assert biller.post(f"{path}/do/write-off", data=fields).status_code == 303
+    asked = [args for command, args, _ in world.engine.asked if command == "billing"]
+    assert [each["name"] for each in asked] == ["write_off"]
+    assert asked[0]["args"]["reason"] == "small balance"
+
+
+def test_a_resolved_item_is_opened_again(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['item0']}"
+    fields = {**fields_of(biller.get(path).text, "resolve"), "resolution": "accepted"}
+    assert biller.post(f"{path}/resolve", data=fields).status_code == 303
+    page = biller.get(path).text
+    assert biller.post(f"{path}/reopen", data=fields_of(page, "reopen")).status_code == 303
+    assert state_of(world, "work_item", world.ids["item0"]) == "open"
