@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hub.cli.common import print_findings, print_json, site_argument, site_folder
 from hub.cli.text import printable
+from hub.core.errors import HubError
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -26,6 +28,12 @@ PAGES_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 _LAST_LINES_SECONDS = 2.0
 _INTERRUPTED = 130
+
+
+class PortTakenError(HubError):
+    """Another program listens where the pages should be."""
+
+    code = "H652"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
             print("\nThe hub was not started.  `hub check` shows everything.", file=sys.stderr)
         return 1
     _refuse_second(site)
+    if not arguments.no_web:
+        _require_free_port(site)
     first_user = prepare(site)
     return _Run(site, web=not arguments.no_web, first_user=first_user, as_json=arguments.json).go()
 
@@ -89,6 +99,21 @@ def _refuse_second(site: Site) -> None:
     with suppress(EngineAwayError):
         ask_engine(control_socket(site), "status", {}, actor="hub run", timeout=5.0)
         raise AlreadyRunningError("Another hub is running this site.", where=str(site.folder), fix="Stop it first.")
+
+
+def _require_free_port(site: Site) -> None:
+    """Raise :class:`PortTakenError` when the pages' port is somebody else's: starting again would not help."""
+    host, port = _pages(site)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise PortTakenError(
+                f"Port {port} is taken, so the pages cannot be shown there.",
+                where="config/hub.toml, [web] listen",
+                fix="End the program that has it, or name another port.",
+            ) from None
 
 
 class _Run:
