@@ -274,11 +274,11 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H612": _E("A billing command was refused.", "The sentence beside it says why."),
     # commands and the demonstration
     "H650": _E("Nothing can be sent as asked.", "`hub send --help` shows the forms of a target."),
-    "H652": _E("Another program listens on the port of the pages.", "End it, or name another port in config/hub.toml."),
     "H651": _E(
         "A replay may do something twice, and nobody said that it should go on.",
         "Answer the question, or give --yes in a script.",
     ),
+    "H652": _E("Another program listens on the port of the pages.", "End it, or name another port in config/hub.toml."),
     "H700": _E(
         "The demonstration cannot be set up here.",
         "The sentence beside it names what is missing: a folder, a port, a package.",

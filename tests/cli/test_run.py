@@ -5,8 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -220,20 +218,16 @@ def test_a_hook_of_the_site_is_sent_to_with_its_own_token_and_certificate(site: 
         process.close()
 
 
+@pytest.mark.e2e
 def test_a_port_that_somebody_else_has_is_refused_before_anything_starts(site: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         (site / "config" / "local.toml").write_text(f'"hub.web.listen" = "tcp:127.0.0.1:{port}"\n')
-        done = subprocess.run(
-            [sys.executable, "-m", "hub.cli.main", "run", "--site", str(site)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = hub("run", "--site", site)
 
     assert done.returncode == 1
     assert f"Port {port} is taken" in done.stderr
-    assert not (site / "var" / "hub.db").exists()
+    assert "engine.started" not in done.stderr
+    assert not (site / "var" / "control.sock").exists()
