@@ -154,6 +154,8 @@ class _Display:
         for check in reconciliation.checks:
             sign = "=" if check.ok else "≠"
             print(f"  {sign} {check.sentence}\n      {check.theirs}  {sign}  {check.ours}")
+            for part in check.parts:
+                print(f"        {part.count:>8,}  {shown(from_cents(part.cents)):>14}  {part.where}")
             for difference in check.differences:
                 print(f"        {difference}")
         money = reconciliation.money
@@ -199,6 +201,16 @@ def _plain(reconciliation: Reconciliation) -> dict[str, Any]:
                 "ours": check.ours,
                 "ok": check.ok,
                 "differences": list(check.differences),
+                **(
+                    {
+                        "parts": [
+                            {"where": part.where, "count": part.count, "amount": f"{from_cents(part.cents):f}"}
+                            for part in check.parts
+                        ]
+                    }
+                    if check.parts
+                    else {}
+                ),
             }
             for check in reconciliation.checks
         ],

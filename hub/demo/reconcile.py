@@ -38,13 +38,26 @@ SHOWN_AT_MOST = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """How many charges stand in one place, and their money."""
+
+    where: str
+    count: int
+    cents: int
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison: a sentence, both figures as text, and what differs (nothing when it holds)."""
+    """One comparison: a sentence, both figures as text, and what differs (nothing when it holds).
+
+    *parts* are what our figure is made of, where it is made of several.
+    """
 
     sentence: str
     theirs: str
     ours: str
     differences: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -186,24 +199,63 @@ def _charges(connection: Connection, vault: Vault, ehr: list[Entry]) -> Check:
     ours = _our_charges(connection, vault)
     open_items = _open_subjects(connection)
     held = _held_messages(connection)
+    places: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     differences = []
     for transaction, entry in newest.items():
-        found = ours.get(transaction, [])
+        found = ours.pop(transaction, [])
         if len(found) == 1:
             complaint = _misplaced(entry, found[0], transaction in credited, open_items)
+            row = found[0][0]
+            _add(places, _place(row, open_items), row.amount_cents)
+            if changed := entry["amount_cents"] - row.amount_cents:
+                _add(places, "changed by the EHR since, in a queue", changed, count=0)
         elif not found and entry["control"] in held:
             complaint = ""  # the line never became a charge: its message is held, with the reason
+            _add(places, "in queue messages: mapping hold", entry["amount_cents"])
         else:
             complaint = f"is {len(found)} charges"
+            for row, _ in found:
+                _add(places, f"{len(found)} times", row.amount_cents)
         if complaint:
             differences.append(f"{transaction}: {complaint}")
-    theirs = sum(entry["amount_cents"] for entry in newest.values())
+    for transaction, unsent in ours.items():
+        differences.append(f"{transaction}: is charged, and the EHR never sent it")
+        for row, _ in unsent:
+            _add(places, "never sent by the EHR", row.amount_cents)
+    theirs = (len(newest), sum(entry["amount_cents"] for entry in newest.values()))
+    parts = tuple(Part(where, *figures) for where, figures in sorted(places.items(), key=lambda each: -each[1][1]))
+    total = (sum(part.count for part in parts), sum(part.cents for part in parts))
+    if theirs != total and not differences:
+        differences.append(f"they come to {_charged(theirs)}, the parts to {_charged(total)}")
     return Check(
         "Each charge is on one claim, the patient's, taken back, or in a queue with its reason",
-        f"{len(newest)} charges, {shown(from_cents(theirs))}",
-        f"{sum(len(found) for found in ours.values())} charges",
+        _charged(theirs),
+        _charged(total),
         _few(differences),
+        parts,
     )
+
+
+def _add(places: dict[str, list[int]], where: str, cents: int, count: int = 1) -> None:
+    places[where][0] += count
+    places[where][1] += cents
+
+
+def _charged(figures: tuple[int, int]) -> str:
+    return f"{figures[0]} charges, {shown(from_cents(figures[1]))}"
+
+
+def _place(row: Any, open_items: dict[str, dict[int, str]]) -> str:
+    """Where the charge *row* stands, in words."""
+    match row.state:
+        case "claimed":
+            return "on claims"
+        case "self pay":
+            return "the patient's"
+        case "void":
+            return "taken back by a credit"
+    item = open_items["charge"].get(row.id) or open_items["claim"].get(row.claim_id)
+    return f"in queue {item}" if item else f"{row.state}, in no queue"
 
 
 def _our_charges(connection: Connection, vault: Vault) -> dict[str, list[Any]]:
@@ -226,16 +278,19 @@ def _our_charges(connection: Connection, vault: Vault) -> dict[str, list[Any]]:
     return ours
 
 
-def _open_subjects(connection: Connection) -> dict[str, set[int]]:
-    """The ids that open work items are about, by kind of id."""
-    subjects: dict[str, set[int]] = {"charge": set(), "claim": set()}
+def _open_subjects(connection: Connection) -> dict[str, dict[int, str]]:
+    """The ids that open work items are about, by kind of id, with the item's queue and kind."""
+    subjects: dict[str, dict[int, str]] = {"charge": {}, "claim": {}}
     for row in connection.execute(
-        select(work_item.c.charge_id, work_item.c.claim_id).where(work_item.c.state == "open")
+        select(work_item.c.charge_id, work_item.c.claim_id, work_item.c.queue, work_item.c.kind)
+        .where(work_item.c.state == "open")
+        .order_by(work_item.c.id)
     ):
+        said = f"{row.queue}: {row.kind}"
         if row.charge_id is not None:
-            subjects["charge"].add(row.charge_id)
+            subjects["charge"].setdefault(row.charge_id, said)
         if row.claim_id is not None:
-            subjects["claim"].add(row.claim_id)
+            subjects["claim"].setdefault(row.claim_id, said)
     return subjects
 
 
@@ -250,7 +305,7 @@ def _held_messages(connection: Connection) -> set[str]:
     )
 
 
-def _misplaced(entry: Entry, found: Any, credited: bool, open_items: dict[str, set[int]]) -> str:
+def _misplaced(entry: Entry, found: Any, credited: bool, open_items: dict[str, dict[int, str]]) -> str:
     """What is wrong with where the charge *found* stands; empty when nothing is."""
     row, claims = found
     in_queue = row.id in open_items["charge"]
@@ -264,7 +319,7 @@ def _misplaced(entry: Entry, found: Any, credited: bool, open_items: dict[str, s
         case "void":
             return "" if credited else "was taken back, although no credit was sent"
         case "held" | "open":
-            return "" if in_queue or row.id in open_items["claim"] else f"is {row.state} and in no queue"
+            return "" if in_queue or row.claim_id in open_items["claim"] else f"is {row.state} and in no queue"
     return f"is {row.state}"
 
 
