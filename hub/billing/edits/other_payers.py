@@ -26,9 +26,11 @@ def _sum(adjustments: tuple[Adjustment, ...]) -> Decimal:
 
 @edit("CB-01")
 def _lines_add_up(claim: Claim, _context: Context) -> Iterator[Found]:
-    for number, line, decision in _decisions(claim):
-        if decision.paid + _sum(decision.adjustments) != line.charge:
-            yield Found(number)
+    for number, line in enumerate(claim.lines, 1):
+        for payer_id in {decision.payer_id for decision in line.adjudications}:
+            parts = [decision for decision in line.adjudications if decision.payer_id == payer_id]
+            if sum(part.paid + _sum(part.adjustments) for part in parts) != line.charge:
+                yield Found(number)
 
 
 @edit("CB-02")
@@ -48,7 +50,7 @@ def _is_of(decision: LineAdjudication, other: OtherPayer) -> bool:
 @edit("CB-03")
 def _decided_on(claim: Claim, _context: Context) -> Iterator[Found]:
     for other in claim.other_payers:
-        dated = getattr(other, "decided", None) is not None
+        dated = other.decided is not None
         if other.paid is not None and dated == any(_is_of(decision, other) for _, _, decision in _decisions(claim)):
             yield Found()
 

@@ -166,7 +166,8 @@ class Adjustment:
 class LineAdjudication:
     """What another payer decided about a line (loop 2430).
 
-    *payer_id* is the id of one of the claim's other payers.
+    *payer_id* is the id of one of the claim's other payers, *code* the procedure that it decided. *bundled_into* is the
+    number of the line that it paid this one with; 0 when it did not.
     """
 
     payer_id: str
@@ -177,11 +178,15 @@ class LineAdjudication:
     modifiers: tuple[str, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
     remaining: Decimal | None = None
+    bundled_into: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OtherPayer:
-    """Another payer of the claim and what it decided (loops 2320, 2330A, 2330B)."""
+    """Another payer of the claim and what it decided (loops 2320, 2330A, 2330B).
+
+    *decided* is the day of its decision where no line says it; *remark_codes* (MOA) are of the whole claim.
+    """
 
     payer: Payer
     subscriber: Subscriber
@@ -192,6 +197,8 @@ class OtherPayer:
     claim_control_number: str = ""
     benefits_assignment: str = "Y"
     release: str = "Y"
+    decided: date | None = None
+    remark_codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from hub.formats.x12.writer import Envelope, InterchangeWriter, clean
 VERSION = "005010X222A1"
 _CLAIMS_PER_LEVEL = 100  # the guide's limit of loop 2300 below one 2000B or 2000C
 _TRIPLETS_PER_CAS = 6
+_REMARKS_IN_MOA = 5
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -237,10 +238,14 @@ class _Writer:
         if other.remaining is not None:
             self.add("AMT", "EAF", plain(other.remaining))
         self.add("OI", "", "", other.benefits_assignment, "", "", other.release)
+        if other.remark_codes:
+            self.add("MOA", "", "", *(self.clean(code) for code in other.remark_codes[:_REMARKS_IN_MOA]))
         self.party("IL", other.subscriber.person, "MI", other.subscriber.member_id)  # 2330A
         if other.subscriber.address:
             self.address(other.subscriber.address)
         self.party("PR", Organisation(other.payer.name), "PI", other.payer.id)  # 2330B
+        if other.decided:
+            self.day("573", other.decided)
         if other.claim_control_number:
             self.add("REF", "F8", self.clean(other.claim_control_number))
 
@@ -272,7 +277,8 @@ class _Writer:
         for decision in line.adjudications:  # 2430
             procedure = _procedure(decision.code, decision.modifiers, "")
             payer_id = self.clean(decision.payer_id)
-            self.add("SVD", payer_id, plain(decision.paid), procedure, "", number(decision.units))
+            bundled = str(decision.bundled_into) if decision.bundled_into else ""
+            self.add("SVD", payer_id, plain(decision.paid), procedure, "", number(decision.units), bundled)
             self.adjustments(decision.adjustments)
             self.day("573", decision.decided)
             if decision.remaining is not None:
@@ -487,6 +493,8 @@ def _other_payer(segments: list[Segment]) -> OtherPayer:
         claim_control_number=element(parties.get("PR", []), "REF", 2, "F8"),
         benefits_assignment=element(head, "OI", 3),
         release=element(head, "OI", 6),
+        decided=_date(parties.get("PR", []), "573"),
+        remark_codes=tuple(code for code in (element(head, "MOA", n) for n in range(3, 8)) if code),
     )
 
 
@@ -537,6 +545,7 @@ def _adjudication(segments: list[Segment]) -> LineAdjudication:
         modifiers=tuple(m for m in svd.components(3)[2:6] if m),
         adjustments=adjustments(segments),
         remaining=_money(segments, "EAF"),
+        bundled_into=int(svd[6]) if svd[6].isdecimal() else 0,
     )
 
 
