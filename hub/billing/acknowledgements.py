@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hub.billing import remittance_sources, remittances
+from hub.billing import isolation, remittance_sources, remittances, silence
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim, find_claim
 from hub.billing.values import PartnerFile
 from hub.core.money import from_cents, shown
 from hub.formats.x12 import vocabulary
-from hub.formats.x12.acks import TransactionAcknowledgement, read_999, read_ta1
+from hub.formats.x12.acks import read_999, read_ta1
 from hub.formats.x12.claim_status import BatchStatus, ClaimStatus, Status, read_277ca
 from hub.formats.x12.envelope import Interchange, Transaction, read_interchanges
 from hub.formats.x12.errors import X12Error
@@ -27,6 +27,13 @@ from hub.store.contents import stream_content
 from hub.store.tables import message
 
 _REFUSED = ("A3", "A6", "A7", "A8")
+_GROUP_REFUSED = frozenset({"R", "M", "W", "X"})  # AK901
+_SETUP = "Something is set up otherwise with the partner; correct it in the partner's file, then send the batch again."
+_DEFECT = "Nothing is wrong with the claims. Report it, and send the batch again when it is corrected."
+_ADVICE = {
+    **dict.fromkeys(("005", "006", "007", "008", "009", "010", "011", "012", "013", "020"), _SETUP),
+    "025": "Ask whether the earlier interchange of that number was processed before anything is sent again.",
+}
 _LEVELS = {"AY": "clearinghouse", "PR": "payer"}
 
 
@@ -113,7 +120,7 @@ def _take_ta1(decision: Decision, partner: str, control_number: str, code: str, 
     if batch is None:
         _anomaly(decision, "unknown interchange", "A TA1 answers an interchange that was not sent.", f"TA1 {number}")
         return
-    reason = vocabulary.interchange_error(note)
+    reason = f"{vocabulary.interchange_error(note)} {_ADVICE.get(note, _DEFECT) if code == 'R' else ''}".rstrip()
     _answer_batch(decision, batch, "ta1", f"ta1/{decision.message_id}", code != "R", reason)
 
 
@@ -125,20 +132,18 @@ def _take_999(decision: Decision, partner: str, transaction: Transaction, ordina
         _anomaly(decision, "unknown group", "A 999 answers a group that was not sent.", f"999 {ordinal}")
         return
     # Partners may leave out transactions that they accept, and every batch is one transaction.
+    silence.acknowledged(decision, batch)
     said = answer.transactions[0] if answer.transactions else None
-    accepted = said.accepted if said else answer.code in {"A", "E"}
-    reason = _reasons_of_999(said) if said else vocabulary.acknowledgement(answer.code)
-    _answer_batch(decision, batch, "ack999", f"999/{decision.message_id}/{ordinal}", accepted, reason)
-
-
-def _reasons_of_999(said: TransactionAcknowledgement) -> str:
-    reasons = [vocabulary.acknowledgement(said.code)]
-    for error in said.errors:
-        sentences = [vocabulary.element_error(element.code) for element in error.elements]
-        where = f"{error.loop} {error.segment}".strip()
-        sentences = sentences or [vocabulary.segment_error(error.code)]
-        reasons.extend(f"At {where}: {sentence}" for sentence in sentences)
-    return " ".join(dict.fromkeys(reasons))
+    key = f"999/{decision.message_id}/{ordinal}"
+    if said is None and answer.code not in {"A", "E", "R"}:
+        sentence = "A 999 accepts a part of a group of one transaction and does not name it. Ask what was taken."
+        _anomaly(decision, "unclear acknowledgement", sentence, f"999 {ordinal}")
+        return
+    accepted = answer.code not in _GROUP_REFUSED and (said is None or said.accepted)
+    if said is not None and not accepted and isolation.refuse(decision, batch, said, key):
+        return
+    reason = isolation.reasons(said.code, said.errors) if said else vocabulary.acknowledgement(answer.code)
+    _answer_batch(decision, batch, "ack999", key, accepted, reason)
 
 
 def _answer_batch(
@@ -191,6 +196,11 @@ def _take_277(decision: Decision, transaction: Transaction, ordinal: int) -> Non
             )
             continue
         _move(decision, claim, about, kind, level, f"277/{decision.message_id}/{ordinal}/{place}")
+        silence.answered(decision, claim)
+    if kind == "claim_ack":
+        named = {about.control_number for about in answer.claims}
+        for batch in answer.batches:
+            silence.compare(decision, batch, named, level)
 
 
 def _answer_whole_batches(decision: Decision, batches: Iterable[BatchStatus], level: str, ordinal: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hub.billing import claims
+from hub.billing import calendars, claims
 from hub.billing.config import BillingConfig, Partner
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
@@ -60,30 +61,39 @@ def build(decision: Decision, due: Row) -> None:
             kind="wrong environment",
             sentence=f"{partner.title} is set up for {partner.environment}, this site is not. Nothing is sent there.",
         )
-    else:
-        _send_ready(decision, name, partner)
-    decision.update("due", due, business_at=decision.now_ms + max(1, int(partner.batch_every * 1000)))
+    elif _send_ready(decision, name, partner):
+        decision.update("due", due, business_at=decision.now_ms + 1)  # more is ready than one batch may hold
+        return
+    decision.update("due", due, business_at=calendars.next_batch(decision, partner, decision.now_ms))
 
 
-def _send_ready(decision: Decision, name: str, partner: Partner) -> None:
+def _send_ready(decision: Decision, name: str, partner: Partner) -> bool:
+    """Make one batch of what is ready; whether there is more than the partner takes at once."""
+    most = min(partner.max_claims, MOST_CLAIMS)
     rows = decision.rows(
         "claim",
         partner=name,
         state="ready",
         environment=decision.config.environment,
         order_by="control_number",
-        limit=min(partner.max_claims, MOST_CLAIMS),
+        limit=most,
     )
     ready = {row["control_number"]: OpenClaim(decision, row) for row in rows}
     contents = {number: claims.content(decision, claim) for number, claim in ready.items()}
     if not contents:
-        return
+        return False
     numbers = _take_numbers(decision, name)
     written, refused = _write(decision, partner, numbers, list(contents.values()))
     for number, sentence in refused.items():
         _take_out(decision, ready.pop(number), sentence)
+    taken = list(ready)
+    while len(written) > partner.max_bytes and len(taken) > 1:
+        taken = taken[: min(len(taken) - 1, len(taken) * partner.max_bytes // len(written))] or taken[:1]
+        written, _ = _write(decision, partner, numbers, [contents[number] for number in taken])
+    more = len(rows) == most or len(taken) < len(ready)
+    ready = {number: ready[number] for number in taken}
     if not written:
-        return
+        return more
     batch_id = decision.ids.next()
     decision.insert(
         "batch",
@@ -95,7 +105,7 @@ def _send_ready(decision: Decision, name: str, partner: Partner) -> None:
         usage=_USAGE[partner.environment],
         claims=len(ready),
         total_cents=sum(claim.row["total_cents"] for claim in ready.values()),
-        payload_digest=_payload_digest([contents[number] for number in ready]),
+        payload_digest=_payload_digest(decision, ready.values(), [contents[number] for number in ready]),
         state="built",
         created_business_at=decision.now_ms,
     )
@@ -111,6 +121,7 @@ def _send_ready(decision: Decision, name: str, partner: Partner) -> None:
             identifiers=tuple(("claim", number) for number in ready),
         )
     )
+    return more
 
 
 def _write(
@@ -204,10 +215,17 @@ def _take_out(decision: Decision, claim: OpenClaim, sentence: str) -> None:
     )
 
 
-def _payload_digest(contents: Sequence[Claim]) -> bytes:
-    """What is the same about two interchanges that carry the same claims, whatever their envelopes say."""
-    plain = json.dumps([claim.to_dict() for claim in contents], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(plain.encode()).digest()
+def _payload_digest(decision: Decision, ready: Iterable[OpenClaim], contents: Sequence[Claim]) -> bytes:
+    """What is the same about two interchanges that carry the same claims, whatever their envelopes say.
+
+    The store refuses the same twice. A claim that was released to go again, by a person or because another one had
+    its batch refused, counts as another one for each time.
+    """
+    ids = tuple(claim.row["id"] for claim in ready)
+    again = Counter(event["claim_id"] for event in decision.rows("claim_event", claim_id=ids, kind="requeued"))
+    plain = [claim.to_dict() for claim in contents]
+    content = json.dumps([plain, sorted(again.items())] if again else plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).digest()
 
 
 def _take_numbers(decision: Decision, partner: str) -> _Numbers:

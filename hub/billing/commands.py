@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from hub.billing import claims, ledger, money_commands
+from hub.billing import claims, ledger, money_commands, submission_commands
+from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
 from hub.billing.charges import SENTENCES, settle
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
@@ -26,20 +27,11 @@ from hub.core.money import from_cents, money, shown, to_cents
 from hub.store.changes import Changes, Row
 from hub.store.tables import ledger_posting
 
-Args = dict[str, Any]
-Answer = dict[str, Any]
-
-
-class CommandError(HubError):
-    """A command cannot be done as it was asked; its user is told why and nothing is changed."""
-
-    code = "H612"
-
 
 def run(decision: Decision, name: str, args: Args) -> Answer:
     """Do the command *name*; answers ``{"ok": True, ...}``, or ``{"ok": False, "error": {...}}`` without any change."""
     try:
-        command = _COMMANDS.get(name) or money_commands.COMMANDS.get(name)
+        command = _COMMANDS.get(name) or money_commands.COMMANDS.get(name) or submission_commands.COMMANDS.get(name)
         if command is None:
             raise CommandError("Billing knows no such command.", found=name)
         return {"ok": True, **command(decision, args)}
@@ -62,7 +54,7 @@ def approve_claim(decision: Decision, args: Args) -> Answer:
 
 def hold_claim(decision: Decision, args: Args) -> Answer:
     """``claim_id``, ``version``, ``reason``: keep a claim that was not sent from going, until somebody approves it."""
-    claim, reason = _claim(decision, args), _text(args, "reason")
+    claim, reason = _claim(decision, args), the_text(args, "reason")
     if claim.state not in {"ready", "held"}:
         raise CommandError(f"Only a ready claim can be held; this one is {claim.state}.")
     claim.record("hold", f"hold/{args['version']}")
@@ -81,7 +73,7 @@ def hold_claim(decision: Decision, args: Args) -> Answer:
 
 def rebill_claim(decision: Decision, args: Args) -> Answer:
     """``claim_id``, ``version``, ``reason``: void a claim that no payer has on file, and bill its charges anew."""
-    claim, reason = _claim(decision, args), _text(args, "reason")
+    claim, reason = _claim(decision, args), the_text(args, "reason")
     if claim.state not in {*UNSENT, "rejected"} and not _stays_here(decision, claim):
         raise CommandError(
             f"This claim is {claim.state}: the payer may have it.",
@@ -98,7 +90,7 @@ def accept_proposal(decision: Decision, args: Args) -> Answer:
     """
     claim, payer = _unsent(decision, args)
     kept = claims.body(decision, claim)
-    rule, line = _text(args, "rule"), int(args.get("line") or 0)
+    rule, line = the_text(args, "rule"), int(args.get("line") or 0)
     found = next(
         (
             finding
@@ -127,7 +119,7 @@ def undo_repair(decision: Decision, args: Args) -> Answer:
     """``claim_id``, ``version``, ``rule``, ``reason``: take back a repair of form; the claim says it as before."""
     claim, payer = _unsent(decision, args)
     kept = claims.body(decision, claim)
-    rule, reason = _text(args, "rule"), _text(args, "reason")
+    rule, reason = the_text(args, "rule"), the_text(args, "reason")
     if not any(repair.rule == rule for repair in claims.examined(decision, claim, kept, payer).repairs):
         raise CommandError("That rule repaired nothing on this claim.", found=rule)
     sentence = f"{decision.actor} took back a repair."
@@ -159,7 +151,7 @@ def release_charge(decision: Decision, args: Args) -> Answer:
 
     What the person vouches for is that it is no duplicate; any other obstacle must have gone.
     """
-    charge = opened(decision, _row(decision, "charge", args))
+    charge = opened(decision, the_row(decision, "charge", args))
     if charge.row["state"] != "held":
         raise CommandError(f"Only a held charge can be released; this one is {charge.row['state']}.")
     if charge.held_for == "duplicate":
@@ -173,7 +165,7 @@ def release_charge(decision: Decision, args: Args) -> Answer:
 
 def void_charge(decision: Decision, args: Args) -> Answer:
     """``charge_id``, ``version``, ``reason``: take back a charge that should not have been made and is on no claim."""
-    charge, reason = opened(decision, _row(decision, "charge", args)), _text(args, "reason")
+    charge, reason = opened(decision, the_row(decision, "charge", args)), the_text(args, "reason")
     if charge.row["state"] not in {"held", "open"}:
         raise CommandError(f"This charge is {charge.row['state']} and cannot be taken back here.")
     decision.close_items(reason, charge_id=charge.id, queue="charge review")
@@ -191,9 +183,9 @@ def write_off(decision: Decision, args: Args) -> Answer:
     account = {"payer": PAYER, "patient": PATIENT}.get(str(args.get("account")))
     if account is None:
         raise CommandError("It must be said who owes it.", expected="payer or patient")
-    reason = _text(args, "reason")
+    reason = the_text(args, "reason")
     subject = "charge" if "charge_id" in args else "claim"
-    row = _row(decision, subject, args)
+    row = the_row(decision, subject, args)
     charges = [row["id"]] if subject == "charge" else [c.id for c in claims.charges_of(decision, row["id"])]
     balances = _balances(decision, account, charges)
     if args.get("amount"):
@@ -207,7 +199,7 @@ def write_off(decision: Decision, args: Args) -> Answer:
         raise CommandError("Nothing is owed here that could be written off.")
     postings: list[Posting] = []
     for charge_id, cents in balances.items():
-        charge = _one(decision, "charge", charge_id)
+        charge = one(decision, "charge", charge_id)
         about: dict[str, Any] = {
             "charge_id": charge_id,
             "claim_id": charge["claim_id"],
@@ -245,7 +237,7 @@ def match_payment(decision: Decision, args: Args) -> Answer:
 
 def resolve_item(decision: Decision, args: Args) -> Answer:
     """``item_id``, ``version``, ``resolution``, ``comment``: the work of an item is done."""
-    item, resolution = _row(decision, "work_item", args, "item_id"), _text(args, "resolution")
+    item, resolution = the_row(decision, "work_item", args, "item_id"), the_text(args, "resolution")
     if item["state"] != "open":
         raise CommandError("This item is resolved already.")
     _check_done(decision, item)
@@ -272,7 +264,7 @@ def _check_done(decision: Decision, item: Row) -> None:
 
 def reopen_item(decision: Decision, args: Args) -> Answer:
     """``item_id``, ``version``, ``comment``: the work of an item was not done after all."""
-    item = _row(decision, "work_item", args, "item_id")
+    item = the_row(decision, "work_item", args, "item_id")
     if item["state"] != "resolved":
         raise CommandError("This item is open already.")
     decision.update("work_item", item, state="open", resolution="")
@@ -282,14 +274,14 @@ def reopen_item(decision: Decision, args: Args) -> Answer:
 
 def comment_item(decision: Decision, args: Args) -> Answer:
     """``item_id``, ``comment``: add a remark to an item. It collides with nobody's work, so it asks for no version."""
-    item = _one(decision, "work_item", int(args["item_id"]))
-    decision.note_item(item["id"], "comment", {"comment": _text(args, "comment")})
+    item = one(decision, "work_item", int(args["item_id"]))
+    decision.note_item(item["id"], "comment", {"comment": the_text(args, "comment")})
     return {"state": item["state"]}
 
 
 def assign_item(decision: Decision, args: Args) -> Answer:
     """``item_id``, ``version``, ``assignee``: give an item to somebody, or (empty) to nobody."""
-    item = _row(decision, "work_item", args, "item_id")
+    item = the_row(decision, "work_item", args, "item_id")
     assignee = str(args.get("assignee") or "").strip()[:64]
     decision.update("work_item", item, assignee=assignee or None)
     decision.note_item(item["id"], "assigned", {"assignee": assignee})
@@ -316,31 +308,8 @@ _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
 }
 
 
-def _one(decision: Decision, table: str, row_id: int) -> Row:
-    row = decision.row(table, id=row_id)
-    if row is None:
-        raise CommandError("There is no such entry.", where=table, found=str(row_id))
-    return row
-
-
-def _row(decision: Decision, table: str, args: Args, name: str = "") -> Row:
-    """The row that *args* name, provided that it still has the version that the user saw."""
-    name = name or f"{table}_id"
-    if name not in args or "version" not in args:
-        raise CommandError("The command does not say what it is about.", expected=f"{name} and version")
-    row = _one(decision, table, int(args[name]))
-    if row["version"] != int(args["version"]):
-        raise CommandError(
-            "Somebody changed this since you opened it.",
-            expected=f"version {row['version']}",
-            found=f"version {args['version']}",
-            fix="Load it again and look before you decide.",
-        )
-    return row
-
-
 def _claim(decision: Decision, args: Args) -> OpenClaim:
-    return OpenClaim(decision, _row(decision, "claim", args))
+    return OpenClaim(decision, the_row(decision, "claim", args))
 
 
 def _stays_here(decision: Decision, claim: OpenClaim) -> bool:
@@ -348,13 +317,6 @@ def _stays_here(decision: Decision, claim: OpenClaim) -> bool:
     events = decision.rows("claim_event", claim_id=claim.row["id"], kind="undelivered")
     outcomes = {json.loads(event["detail"])["outcome"] for event in events}
     return claim.state == "batched" and bool(outcomes & {"refused", "closed"})
-
-
-def _text(args: Args, name: str) -> str:
-    text = str(args.get(name) or "").strip()
-    if not text:
-        raise CommandError(f"A {name} is required.")
-    return text
 
 
 def _balances(decision: Decision, account: str, charges: list[int]) -> dict[int, int]:

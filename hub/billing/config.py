@@ -18,6 +18,8 @@ from hub.core.units import Duration
 
 Npi = Annotated[str, Field(pattern=r"^\d{10}$", description="National provider identifier, ten digits.")]
 
+CutOff = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="A time of day, HH:MM.")]
+
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,6 +84,17 @@ class Partner(_File):
     ask_for_ta1: bool = True
     batch_every: Duration = Field(default=900.0, description="Business time between two batches.")
     max_claims: int = Field(default=500, ge=1, le=5000)
+    max_bytes: int = Field(default=2_000_000, ge=20_000, description="A batch that is larger is parted.")
+    cut_offs: tuple[CutOff, ...] = Field(
+        default=(),
+        description="Until when the partner takes files; a batch is made before each, instead of every batch_every.",
+        examples=[["11:00", "17:00"]],
+    )
+    cut_off_lead: Duration = Field(default=900.0, description="How long before a cut-off its batch is made.")
+    every_day: bool = Field(default=True, description="False: batches are made on the partner's business days only.")
+    closed_on: tuple[date, ...] = Field(default=(), description="Days besides weekends that are no business days.")
+    acknowledges_within: int = Field(default=1, ge=1, description="Business days until a 999 is missed.")
+    answers_within: int = Field(default=2, ge=1, description="Business days until a claim without 277CA is missed.")
     rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
 
 
@@ -97,6 +110,7 @@ class Payer(_File):
     member_id: str = Field(default="", description="Regular expression that member ids match.")
     accepts_replacement: bool = True
     timely_filing_days: int = 90
+    decides_within: int = Field(default=45, ge=1, description="Days until a claim without remittance is missed.")
     timely_filing_warning: int = Field(default=14, description="How many days before the limit a claim is warned of.")
     patient_share: Literal["patient", "never"] = Field(
         default="patient", description="Who owes what this payer leaves to the patient; never: nobody may be asked."

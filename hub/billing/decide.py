@@ -16,6 +16,7 @@ from hub.billing import (
     delivered,
     merges,
     remittances,
+    silence,
     visits,
 )
 from hub.billing.config import BillingConfig
@@ -42,6 +43,8 @@ _DUE: dict[str, Callable[[Decision, Row], None]] = {
     "delivered": delivered.note,
     "remittance": remittances.resume,
     "bank": bank.look_again,
+    "silence": silence.look,
+    "missed": silence.still_missed,
 }
 
 

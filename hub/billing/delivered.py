@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from hub.billing import silence
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
 from hub.store.changes import Row
@@ -42,5 +43,7 @@ def note(decision: Decision, due: Row) -> None:
     values: dict[str, Any] = {"message_id": sent.id}
     if kind == "delivered" and batch["state"] == "built":
         values["state"] = "sent"
+    if kind == "delivered":
+        silence.expect(decision, batch)
     if any(batch[name] != value for name, value in values.items()):
         decision.update("batch", batch, **values)

@@ -36,6 +36,7 @@ SENTENCES = {
 }
 
 
+_ANSWERS = frozenset({"claim_ack", "status277", "remit"})
 _SAID = {
     "ta1": "An interchange's acknowledgement",
     "ack999": "A group's acknowledgement",
@@ -67,6 +68,8 @@ def next_state(state: str, kind: str, facts: dict[str, Any]) -> tuple[str, bool]
             return ("held", False) if state in UNSENT else (state, True)
         case "batched":
             return ("batched", False) if state == "ready" else (state, True)
+        case "requeued":
+            return ("ready", False) if state in _PROGRESS or state == "rejected" else (state, True)
         case "delivered":
             return _forward(state, "sent")
         case "ta1":
@@ -182,6 +185,8 @@ class OpenClaim:
             decision.update("claim", self.row, payer_claim_number=number)
         if after != self.state:
             decision.update("claim", self.row, state=after, state_business_at=decision.now_ms)
+            if kind in _ANSWERS:
+                decision.close_items("answered", claim_id=self.row["id"], queue="lost claims")
             if after in _REPORTED:
                 self._tell(event["id"], str(facts.get("sentence") or SENTENCES[after]))
         return True

@@ -31,6 +31,7 @@ from hub.store.tables import charge, claim, delivery, due, ledger_posting, messa
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.5
 QUIET_LOOKS = 4
+_STANDING = ("batch", "silence")  # what is always planned, whatever was done
 WAITING_STATES = ("ready", "batched", "sent", "accepted 999", "received", "accepted clearinghouse", "accepted payer")
 
 
@@ -204,7 +205,7 @@ def _scene(connection: Connection, summaries: dict[str, dict[str, Any]], day: st
             **{f"{name} busy": int(not summary.get("idle", False)) for name, summary in summaries.items()},
             "messages in progress": count(message.c.id, message.c.onward == "in progress"),
             "deliveries": count(delivery.c.id, delivery.c.state.in_(("queued", "sending"))),
-            "due": count(due.c.id, due.c.done.is_(False), due.c.kind != "batch"),
+            "due": count(due.c.id, due.c.done.is_(False), due.c.kind.not_in(_STANDING)),
             "claims without an answer": waiting_claims,
             "remittances posting": count(remittance.c.id, remittance.c.state.in_(("staged", "posting"))),
         },

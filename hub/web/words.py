@@ -91,6 +91,7 @@ QUEUES = {
     "claim edits": "Claims that a rule stopped before they were sent.",
     "approval": "Claims that wait for somebody's approval.",
     "rejections": "Claims that a clearinghouse or payer did not take in.",
+    "lost claims": "Claims that were sent and that nobody speaks of.",
     "denials": "Lines that a payer decided not to pay.",
     "unmatched payments": "Payments for claims that are not ours, or not yet known.",
     "unbalanced remittances": "Remittances that do not add up. Nothing of them is posted.",

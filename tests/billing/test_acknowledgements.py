@@ -26,7 +26,7 @@ def ack_999(code, *errors, group=1, kind="999"):
     return interchange(body, kind, "005010X231A1" if kind == "999" else "")
 
 
-def ack_277ca(claims, role="PR", reference="B000000001"):
+def ack_277ca(claims, role="PR", reference="B000000001", totals=()):
     body = [
         "BHT*0085*08*X1*20261111*0900*TH",
         "HL*1**20*1",
@@ -36,6 +36,7 @@ def ack_277ca(claims, role="PR", reference="B000000001"):
         "NM1*41*2*ALDER*****46*ALDERST01",
         f"TRN*2*{reference}",
         "STC*A1:19*20261111*WQ*150",
+        *totals,
     ]
     for number, (control, statuses, icn) in enumerate(claims, start=3):
         body += [f"HL*{number}*2*PT", "NM1*QC*1*EXAMPLAR*WREN****MI*W123456789", f"TRN*2*{control}", *statuses]

@@ -23,6 +23,7 @@ RESOLUTIONS = {
     "claim edits": ("corrected", "released", "not billable"),
     "approval": ("corrected", "not billable"),
     "rejections": ("corrected and sent again", "not billable"),
+    "lost claims": ("they have it", "sent again"),
     "denials": ("corrected and sent again", "appealed", "accepted", "written off"),
     "unmatched payments": ("matched by hand", "returned to the payer", "not ours"),
     "unbalanced remittances": ("the payer sent it again", "posted by hand", "not ours"),

@@ -41,6 +41,7 @@ _QUEUE_SENTENCES = {
     ),
     "approval": ("1 claim waits for approval.", "{n} claims wait for approval."),
     "rejections": ("1 claim was not taken in by its receiver.", "{n} claims were not taken in by their receivers."),
+    "lost claims": ("1 item of claims that nobody speaks of.", "{n} items of claims that nobody speaks of."),
     "denials": ("1 line was denied by a payer.", "{n} lines were denied by payers."),
     "unmatched payments": ("1 payment is not matched to a claim.", "{n} payments are not matched to a claim."),
     "credits": ("1 charge was taken back after it was billed.", "{n} charges were taken back after they were billed."),
