@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from hub.cli.common import UsageError, print_json
+from hub.cli.common import UsageError, print_json, site_argument
 from hub.core.errors import HubError
 
 
@@ -16,6 +17,7 @@ class UnknownSubjectError(UsageError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
+    site_argument(parser)
     parser.add_argument("subject", help="a code (H204) or a path (FT1-25, PID-3.1)")
     parser.add_argument("--version", default="2.5.1", help="the HL7 version for paths (default 2.5.1)")
 
@@ -32,7 +34,29 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"{subject.upper()}  {explanation.what}\n      {explanation.fix}")
         return 0
+    if subject[:1] == "Z":
+        return _explain_own(subject, arguments.site, as_json=arguments.json)
     return _explain_path(subject, arguments.version, as_json=arguments.json)
+
+
+def _explain_own(subject: str, folder: Path, *, as_json: bool) -> int:
+    """A segment of the site's own, as its file declares it."""
+    from hub.site.site_segments import SEGMENTS, read_segments_file
+
+    declared, _ = read_segments_file(folder)
+    name, _, number = subject.partition("-")
+    segment = declared.get(name)
+    if segment is None or (number and number not in segment.fields):
+        fix = f"Declare it in {SEGMENTS}."
+        raise UnknownSubjectError("This site declares no such segment or field.", found=subject, fix=fix)
+    fields = {key: what for key, what in segment.fields.items() if not number or key == number}
+    if as_json:
+        print_json({"segment": name, "title": segment.title, "fields": fields})
+        return 0
+    print(f"{name}  {segment.title}")
+    for key, what in fields.items():
+        print(f"  {f'{name}-{key}':<10} {what}")
+    return 0
 
 
 def _explain_path(subject: str, version: str, *, as_json: bool) -> int:

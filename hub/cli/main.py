@@ -19,6 +19,7 @@ from hub.core.errors import HubError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("hub.cli.init", "make a new site that can run"),
+    "new": ("hub.cli.new", "write a channel that works: file, mapping, sample, expectation"),
     "check": ("hub.cli.check", "find what is wrong with a site; changes nothing"),
     "try": ("hub.cli.try_", "run one message through a channel, nothing sent"),
     "test": ("hub.cli.test", "run the sample messages of a site"),
@@ -39,6 +40,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "user": ("hub.cli.user", "who may sign in"),
     "rules": ("hub.cli.rules", "what a payer's rules are, did to a claim, and would have done"),
     "refdata": ("hub.cli.refdata", "load the code sets that edits look up"),
+    "schema": ("hub.cli.schema", "the JSON Schemas of a site's files, for editors"),
+    "docs": ("hub.cli.docs", "the reference of the connectors"),
     "explain": ("hub.cli.explain", "what a code or a field means, with the fix"),
 }
 """Module and summary by command name, in the order of the help."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 from twisted.internet import reactor as _reactor
@@ -33,6 +33,8 @@ STOP_WITHIN = 10.0
 
 class HookSettings(ListenerSecurity):
     """What every listener for requests lets one choose. Senders prove who they are in at least one of three ways."""
+
+    begin_with: ClassVar[tuple[str, ...]] = ("token",)
 
     listen: ListenAt = Field(
         description="Where to listen. Without a host, on every interface.",

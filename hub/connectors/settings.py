@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
@@ -26,6 +26,9 @@ class Settings(BaseModel):
     """The base of every connector's settings: unknown keys are errors; no error repeats its input."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    begin_with: ClassVar[tuple[str, ...]] = ()
+    """Settings with a default that ``hub new channel`` writes all the same, because one of several ways is needed."""
 
 
 @dataclass(frozen=True, slots=True)

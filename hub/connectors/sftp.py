@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import paramiko
 from pydantic import Field, model_validator
@@ -47,6 +47,8 @@ REUSE_WITHIN = 60.0
 
 class SftpLogin(Settings):
     """How to reach and trust an SFTP server, and who we are there."""
+
+    begin_with: ClassVar[tuple[str, ...]] = ("private_key", "known_hosts")
 
     endpoint: SftpFolder = Field(
         description="The server and the folder on it.", examples=["sftp://files.clearway.example/outbound"]

@@ -22,8 +22,10 @@ from hub.site.findings import Finding, Level, did_you_mean
 from hub.site.load import Site
 from hub.site.mapping import FETCH
 from hub.site.rules import rule_files, rule_findings
+from hub.site.sampled import sampled_paths
 from hub.site.samples import cases
 from hub.site.scripts import ScriptError, field_paths, impurities, mappings_of
+from hub.site.site_segments import check_site_path, read_segments_file
 
 
 def check_site(site: Site) -> list[Finding]:
@@ -37,6 +39,7 @@ def check_site(site: Site) -> list[Finding]:
         findings += rule_findings(site.billing, site.scripts, rule_files(site.folder))
     findings += _secrets(site)
     findings += _samples(site)
+    findings += sampled_paths(site)
     return findings
 
 
@@ -125,6 +128,9 @@ def _billing_kinds(site: Site) -> Iterator[Finding]:
 
 
 def _scripts(site: Site) -> Iterator[Finding]:
+    level: Level
+    declared, found_in_file = read_segments_file(site.folder)
+    yield from found_in_file
     for name in site.scripts.names():
         path = site.scripts.path(name)
         shown = site.scripts.shown(path)
@@ -139,9 +145,15 @@ def _scripts(site: Site) -> Iterator[Finding]:
         for found in impure:
             yield Finding(shown, found.line, found.column, found.code, "error", found.sentence, found.fix)
         for text, line, column in paths:
+            if text.startswith("Z"):
+                if own := check_site_path(text, declared):
+                    sentence, fix, mild = own
+                    level = "warning" if mild else "error"
+                    yield Finding(shown, line, column, "H405", level, f"{text}: {sentence}", fix)
+                continue
             finding = check_path(text)
             if finding is not None:
-                level: Level = "error" if finding.severity == "error" else "warning"
+                level = "error" if finding.severity == "error" else "warning"
                 yield Finding(shown, line, column, "H405", level, f"{text}: {finding.what}", finding.suggestion)
 
 

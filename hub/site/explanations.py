@@ -148,6 +148,9 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H225": _E("The message is not a JSON object.", "Look at its first bytes: compressed, XML or an error page?"),
     "H227": _E("The bytes do not follow the MLLP framing.", "The block is 0x0B, the message, 0x1C 0x0D."),
     "H228": _E("A value cannot be written with these delimiters.", "Use the usual ones: |^~\\&."),
+    "H229": _E(
+        "A new channel cannot be written as asked. Nothing was written.", "The sentence beside it says what to change."
+    ),
     "H240": _E("The bytes are not a FHIR resource.", "The sentence beside it names the place; ask the sender."),
     "H300": _E("An X12 file cannot be read.", "The sentence beside it names the segment."),
     "H301": _E("The data is not an X12 interchange.", "It must begin with ISA."),
@@ -189,6 +192,10 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H405": _E(
         "A path in a mapping is not in the standard, or only in another version.",
         "`hub explain PATH` shows what stands there. Senders may fill it all the same.",
+    ),
+    "H406": _E(
+        "A mapping reads a place that nearly every sample leaves empty, while the other usual place is filled.",
+        "See with `hub try` what the sender writes there, and read the other place if it is meant.",
     ),
     "H410": _E("A listener could not open its port.", "Choose another port, or stop the program that holds it."),
     "H411": _E("A certificate or private key cannot be used.", "Check file, format and permissions."),

@@ -67,8 +67,9 @@ class Made:
 
 @dataclass(slots=True)
 class Mapped:
-    """What the steps of a channel made of one message."""
+    """What the steps of a channel made of one message. Where nothing goes to billing (*bills*), no line is a charge."""
 
+    bills: bool = True
     view: View | None = None
     made: list[Made] = field(default_factory=list)
     steps: int = 0
@@ -106,7 +107,7 @@ def map_messages(channels: Mapping[str, Channel], scripts: Scripts, zone: ZoneIn
 
 def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping[str, Any], raw: bytes) -> Mapped:
     """Run the steps that take ``about["kind"]`` over *raw*. Never raises; what went wrong is in ``error``."""
-    mapped = Mapped()
+    mapped = Mapped(any(plan.connector == BILLING for plan in channel.destinations.values()))
     for step in channel.steps:
         if not step.takes(about["kind"]):
             continue
@@ -285,7 +286,7 @@ def _result(channel: Channel, mapped: Mapped, about: Mapping[str, Any], parts: l
 
 def line_balance(mapped: Mapped) -> dict[str, int]:
     """How many charge lines there are, and how many were mapped, filtered and held: each counted, none subtracted."""
-    places = _charge_lines(mapped.view)
+    places = _charge_lines(mapped.view) if mapped.bills else set()
     charged = {m.path for m in mapped.of(Charge)} & places
     held = _spread({m.path for m in mapped.of(Hold)}, places) - charged
     filtered = _spread({m.path for m in mapped.of(Skip)}, places) - charged - held

@@ -60,17 +60,18 @@ def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseMo
         if isinstance(part, int):
             continue
         field = next((f for n, f in model.model_fields.items() if part in {n, f.alias}), None)
-        inner = next((kind for kind in _types(field.annotation if field else None)), None)
+        inner = next((kind for kind in inner_models(field.annotation if field else None)), None)
         if inner is None:
             return None
         model = inner
     return model
 
 
-def _types(annotation: Any) -> list[type[BaseModel]]:
+def inner_models(annotation: Any) -> list[type[BaseModel]]:
+    """The models within a type such as ``tuple[Model, ...] | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for argument in get_args(annotation) for found in _types(argument)]
+    return [found for argument in get_args(annotation) for found in inner_models(argument)]
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
