@@ -123,9 +123,11 @@ class _Run:
         from twisted.internet import reactor
 
         from hub.core.log import Log
+        from hub.core.twisted_time import live_by_monotonic_time
         from hub.site.supervisor import Supervisor
 
         self._reactor: Any = reactor
+        live_by_monotonic_time(reactor)
         self._site = site
         self._web = web
         self._first_user = first_user

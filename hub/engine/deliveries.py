@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
 
-from hub.core.clock import real_ms
+from hub.core.points import reached
 from hub.engine.contracts import Destination, Failure, Outcome, Parcel
 from hub.engine.delivery_rows import BecomesMessage, DeliveryRows, Entry, NotQueuedError, Sent, again
 from hub.engine.intake import Arrival
@@ -271,7 +271,7 @@ class Deliveries:
             self._go_back_for_cut_lanes()
         if self._behind and not self._loading and (len(self._lanes) < WINDOW // 2 or not self._lanes.has_ready):
             self._load()
-        if self._not_before > real_ms():
+        if self._not_before > self._reactor.seconds():
             self._wake_later()
             return
         # One probe until the endpoint answers again.
@@ -294,7 +294,7 @@ class Deliveries:
             self._pump()
 
         if self._alarm is None:
-            self._alarm = self._reactor.callLater(max(0.001, (self._not_before - real_ms()) / 1000), wake)
+            self._alarm = self._reactor.callLater(max(0.001, self._not_before - self._reactor.seconds()), wake)
 
     def _intend(self, entries: list[Entry]) -> None:
         """Put on disk that *entries* are about to be sent."""
@@ -304,11 +304,13 @@ class Deliveries:
             written.addCallbacks(lambda done: self._intended([done]), self._not_intended, errbackArgs=(entry,))
 
     def _intended(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            reached("delivery.intended")
         self._known.update(entry.new.delivery_id for entry in entries)
         self._ready.extend(entries)
         if self._stopped:
             self._give_back(0.0)
-        elif self._paused or self._not_before > real_ms():
+        elif self._paused or self._not_before > self._reactor.seconds():
             self._hand_back()
         self._pump()
 
@@ -325,7 +327,7 @@ class Deliveries:
     def _hand_back(self) -> None:
         """Where a repeat would do harm, nothing may stand on disk as being sent while it only waits for its turn."""
         if self.plan.ambiguous == "ask":
-            self._give_back(max(0.0, (self._not_before - real_ms()) / 1000))
+            self._give_back(max(0.0, self._not_before - self._reactor.seconds()))
 
     def _give_back(self, wait: float) -> None:
         """What is ready is not sent now but after *wait* seconds, or by the next start."""
@@ -364,12 +366,13 @@ class Deliveries:
         return Sent(waiting, outcome, self._wait_after(outcome, attempts))
 
     def _ended(self, sent: Sent) -> None:
+        reached("delivery.answered")
         self._sending -= 1
         if sent.wait is None:
             self._failures, self._not_before = 0, 0.0
         elif sent.outcome.failure is Failure.TRANSIENT and sent.outcome.answer is None:
             self._failures += 1
-            self._not_before = real_ms() + sent.wait * 1000
+            self._not_before = self._reactor.seconds() + sent.wait
             self._hand_back()
         self._record(sent)
         self._pump()
@@ -379,6 +382,7 @@ class Deliveries:
         recorded.addCallback(self._recorded, sent).addErrback(self._log_failure).addBoth(lambda _: self._one_less())
 
     def _recorded(self, arrival: Arrival | None, sent: Sent) -> None:
+        reached("delivery.recorded")
         if arrival is not None:
             self._arrived(arrival)
         if sent.wait is not None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
+from hub.core.points import reached
 from hub.engine.contracts import Failure, Outcome
 from hub.engine.intake import Arrival
 from hub.engine.outcomes import settle
@@ -184,6 +185,7 @@ class DeliveryRows:
                 for entry in entries
             ],
         )
+        reached("delivery.intending")
         return entries
 
     def write_records(self, connection: Connection, many: Sequence[Sent]) -> list[Arrival | None]:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from hub.core.clock import DAY_MS, BusinessClock, at, real_ms
 from hub.core.ids import IdMaker
+from hub.core.points import reached
 from hub.core.vault import Vault
 from hub.engine.contracts import Received, Stored
 from hub.engine.journal import Journal
@@ -126,6 +127,7 @@ class StoreIntake:
         return self._store(connection, [request])[0][1]
 
     def _announce(self, result: tuple[Stored, Arrival | None]) -> Stored:
+        reached("message.committed")
         stored, arrival = result
         if arrival is not None:
             self._arrived(arrival)
@@ -154,6 +156,7 @@ class StoreIntake:
         numbers = iter(take_numbers(connection, "message", len(fresh))) if fresh else iter(())
         arrivals = self._insert(connection, fresh, numbers, reused)
         self._count_repeats(connection, repeats, requests)
+        reached("message.written")
         return [(stored, None if stored.repeated else arrivals.get(stored.message_id)) for stored in results]
 
     def _insert(

@@ -22,6 +22,7 @@ from hub.core.clock import BusinessClock, at, real_ms
 from hub.core.errors import HubError
 from hub.core.ids import IdMaker
 from hub.core.log import Log
+from hub.core.points import reached
 from hub.core.vault import Vault
 from hub.engine.contracts import Reply, Workers
 from hub.engine.intake import NO_LANE, Arrival
@@ -371,6 +372,7 @@ class Steps:
         ended = [one.arrival.sequence for one in written if all(self._is_shadow(new) for new in one.deliveries)]
         settle(connection, ended)
         add_counts(connection, counts)
+        reached("steps.written")
         return [new for new in made if not self._is_shadow(new)]
 
     def _deliveries(self, arrival: Arrival, result: dict[str, Any], parts: tuple[bytes, ...]) -> list[NewDelivery]:

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
+from hub.core.points import reached
 from hub.engine.contracts import Description, Received, Reply
 from hub.engine.intake import Arrival, StoreIntake
 from hub.engine.journal import StoreFailedError
@@ -89,6 +90,7 @@ class Decisions:
                 continue
             changes = from_json(reply.header["changes"])
             last = reply.header["complete"]
+            reached("billing.decided")
             write = partial(self._apply, changes=changes, complete=complete if last else None)
             try:
                 arrivals = yield self._around.journal.submit(write)
@@ -102,6 +104,7 @@ class Decisions:
                 self._arrived(arrival)
             if last:
                 return reply.header
+            reached("billing.chunk")
 
     def _apply(
         self,
@@ -125,6 +128,7 @@ class Decisions:
                     arrivals.append(arrival)
         if complete is not None:
             complete(connection, changes)
+        reached("billing.applying")
         return arrivals
 
 
@@ -325,7 +329,7 @@ def _in_words(error: Exception) -> str:
 @dataclass(frozen=True, slots=True)
 class _Failures:
     number: int
-    until: int
+    until: float  # by the reactor's time
 
 
 class Timers:
@@ -334,6 +338,7 @@ class Timers:
     def __init__(self, around: Surroundings, decisions: Decisions, reactor: Any, *, every: float = 0.25) -> None:
         self._around = around
         self._decisions = decisions
+        self._reactor = reactor
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
         self._every = every
@@ -380,7 +385,7 @@ class Timers:
             )
 
     def _take_up(self, rows: list[Any], room: int) -> None:
-        now = real_ms()
+        now = self._reactor.seconds()
         free = [row for row in rows if row.id not in self._in_hand and not self._waits(row.id, now)]
         # What failed before goes last, so that it keeps nothing waiting.
         free.sort(key=lambda row: row.id in self._failures)
@@ -389,7 +394,7 @@ class Timers:
             decided = self._decide(row).addCallback(self._one_done, row.id).addErrback(self._one_failed, row.id)
             decided.addBoth(self._one_less, row.id)
 
-    def _waits(self, row_id: int, now: int) -> bool:
+    def _waits(self, row_id: int, now: float) -> bool:
         failures = self._failures.get(row_id)
         return failures is not None and failures.until > now
 
@@ -425,6 +430,6 @@ class Timers:
         error = error_of(failure)
         before = self._failures.get(row_id, _Failures(0, 0)).number
         wait = DUE_AGAIN_SECONDS[min(before, len(DUE_AGAIN_SECONDS) - 1)]
-        self._failures[row_id] = _Failures(before + 1, real_ms() + int(wait * 1000))
+        self._failures[row_id] = _Failures(before + 1, self._reactor.seconds() + wait)
         if not self._stopped and not isinstance(error, StoreFailedError):
             self._around.log.failure("timers.one_failed", error, due=row_id)

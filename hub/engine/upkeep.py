@@ -68,7 +68,7 @@ class Upkeep:
         self._expired: list[Expired] = []
         self._pages_to_give = False
         self._chunks = self._messages = 0
-        self._next_pass = self._next_sweep = self._next_sample = self._next_checkpoint = 0
+        self._next_pass = self._next_sweep = self._next_sample = self._next_checkpoint = self._looked_at = 0
 
     def start(self) -> None:
         """Begin to look after the store."""
@@ -99,6 +99,9 @@ class Upkeep:
     def step(self) -> Any:
         """One small thing: the most urgent one that is due. Returns whether there was any."""
         now = self._now()
+        if now < self._looked_at:  # the clock was set back
+            self._next_pass = self._next_sweep = self._next_sample = self._next_checkpoint = now
+        self._looked_at = now
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + CHECKPOINT_EVERY_MS
             yield deferToThread(checkpoint, self._store)

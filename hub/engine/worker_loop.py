@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from hub.core.errors import HubError
 from hub.core.ids import IdBlock
+from hub.core.points import reached
 from hub.engine.contracts import Task, TaskCall, WorkerSite
 from hub.engine.wire import pack, read_frame
 
@@ -35,7 +36,10 @@ def serve(tasks: Mapping[str, Task], site: WorkerSite, lock: Callable[[], None] 
     replies.flush()
     while (frame := read_frame(requests)) is not None:
         header, parts = frame
-        replies.write(_run(tasks, site, header, parts))
+        reached("worker.began")
+        reply = _run(tasks, site, header, parts)
+        reached("worker.replied")
+        replies.write(reply)
         replies.flush()
 
 

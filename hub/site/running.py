@@ -21,6 +21,7 @@ from hub.core.log import Log
 from hub.core.parent import stop_with_parent
 from hub.core.secret import site_secrets
 from hub.core.twisted_log import watch_twisted
+from hub.core.twisted_time import live_by_monotonic_time
 from hub.core.vault import Vault, open_vault
 from hub.engine.control import ControlFactory
 from hub.engine.engine import HubEngine, highest_id
@@ -64,6 +65,7 @@ def main() -> None:
 
 @inlineCallbacks
 def _run(reactor: Any, site: Site, log: Log) -> Any:
+    live_by_monotonic_time(reactor)
     store = open_store(store_url(site))
     try:
         make_ready(store)

@@ -13,11 +13,10 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure as TwistedFailure
 
-from hub.core.clock import real_ms
 from hub.core.log import Log
 
 REFUSED = 1  # an exit code that says: starting again would not help
-LONG_ENOUGH_MS = 30_000
+LONG_ENOUGH_SECONDS = 30.0
 
 
 class _Child(ProcessProtocol):
@@ -68,7 +67,7 @@ class Supervisor:
     def _spawn(self, name: str, module: str) -> None:
         if self._stopping:
             return
-        started = real_ms()
+        started = self._reactor.seconds()
         self._gone[name] = Deferred()
 
         def ended(reason: TwistedFailure) -> None:
@@ -80,7 +79,7 @@ class Supervisor:
             if code == REFUSED and name == "engine":
                 self.gave_up.callback(None)
                 return
-            lived_long = real_ms() - started > LONG_ENOUGH_MS
+            lived_long = self._reactor.seconds() - started > LONG_ENOUGH_SECONDS
             self._deaths[name] = 1 if lived_long else self._deaths.get(name, 0) + 1
             wait = min(0.1 * 2 ** (self._deaths[name] - 1), 15.0)
             self._log.warning("process.died", process=name, exit=code, again_in_seconds=wait)

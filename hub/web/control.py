@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.core.errors import HubError
+from hub.core.points import reached
 from hub.engine.control import EngineAwayError, ask_engine
 
 __all__ = ["Control", "EngineAwayError", "EngineRefused"]
@@ -29,7 +30,9 @@ class Control:
 
     def ask(self, command: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
         """What the engine answers to *command*. Raises `EngineAwayError`, or `HubError` in the engine's words."""
-        return ask_engine(self._path, command, args, actor=actor, timeout=self._timeout)
+        answer = ask_engine(self._path, command, args, actor=actor, timeout=self._timeout)
+        reached("web.asked")
+        return answer
 
     def write(self, name: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
         """Have the journal run the small write *name* of `hub.security.writes`."""

@@ -215,7 +215,7 @@ def test_the_wait_grows_with_the_failures_of_the_endpoint_and_a_peer_may_ask_for
     node.peer.answer = in_turn(BUSY, BUSY, BUSY)
     yield node.start()
     yield node.receive(raw("m1"))
-    yield node.until(lambda: node.states() == ["queued"] and node.deliveries()[0].attempts == 3)
+    yield node.until(lambda: [(row.state, row.attempts) for row in node.deliveries()] == [("queued", 3)])
 
     (row,) = node.deliveries()
     (last,) = [one for one in node.rows(select(attempt)) if one.number == 3]
