@@ -197,6 +197,7 @@ class Pickup:
                     refusal=refusal,
                     refusal_code=code,
                     filtered=filtered,
+                    unheard=True,
                 )
             )
         except Exception as error:  # it stays where it is, and is taken again

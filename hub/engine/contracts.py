@@ -47,7 +47,8 @@ class Received:
 
     *answer* is what the peer will be told once the message is durable; it is stored with it and repeated to a
     duplicate. *refusal* marks a message that is kept but goes no further (outcome *rejected*), with the reason and
-    its code. *filtered* likewise marks one that nothing in the channel takes (outcome *filtered*).
+    its code. *filtered* likewise marks one that nothing in the channel takes (outcome *filtered*). *unheard* says
+    that no peer learns of a refusal, as with a file from a folder: a work item then tells a person.
     """
 
     channel: str
@@ -60,6 +61,7 @@ class Received:
     filtered: str | None = None
     parent_id: int | None = None
     relation: str | None = None
+    unheard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

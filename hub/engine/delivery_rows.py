@@ -274,19 +274,12 @@ class DeliveryRows:
         )
         connection.execute(
             insert(work_item),
-            {
-                "id": self._around.ids.next(),
-                "organisation": self._around.organisation,
-                "partition": 0,
-                "fence": 0,
-                "queue": "deliveries",
-                "item_key": f"delivery/{delivery_id}/{row.attempts}",
-                "kind": f"{state} delivery",
-                "sentence": sentence,
-                "message_id": row.message_id,
-                "delivery_id": delivery_id,
-                "opened_business_at": self._around.clock.now_ms(),
-                "state": "open",
-                "body": self._around.vault.seal_json({}, "work_item.body"),
-            },
+            self._around.open_item(
+                queue="deliveries",
+                key=f"delivery/{delivery_id}/{row.attempts}",
+                kind=f"{state} delivery",
+                sentence=sentence,
+                message_id=row.message_id,
+                delivery_id=delivery_id,
+            ),
         )

@@ -237,6 +237,7 @@ class HubEngine:
                 refusal=refusal,
                 parent_id=new.message_id,
                 relation="fetched",
+                unheard=True,
             )
             return self._intake.store(connection, received)
 
@@ -402,9 +403,10 @@ class HubEngine:
 
     def _close_holds(self, connection: Connection, row: Any, actor: str) -> None:
         """The replay takes the place of the message: what held it back is resolved, and it is done."""
+        kinds = ("mapping hold", "unreadable")
         connection.execute(
             update(work_item)
-            .where(work_item.c.message_id == row.id, work_item.c.kind == "mapping hold", work_item.c.state == "open")
+            .where(work_item.c.message_id == row.id, work_item.c.kind.in_(kinds), work_item.c.state == "open")
             .values(state="resolved", resolution="replayed", assignee=actor, version=work_item.c.version + 1)
         )
         if row.steps_outcome in {"held", "errored"}:

@@ -16,13 +16,14 @@ from hub.core.ids import IdMaker
 from hub.core.points import reached
 from hub.core.vault import Vault
 from hub.engine.contracts import Received, Stored
+from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED
 from hub.engine.plan import SitePlan
 from hub.store.contents import content_rows, read_content
 from hub.store.counters import Counts, add_counts, add_rate
 from hub.store.numbers import take_numbers
-from hub.store.tables import content, duplicate, identifier, message
+from hub.store.tables import content, duplicate, identifier, message, work_item
 
 DUPLICATE_WINDOW_MS = 30 * DAY_MS
 NO_LANE = b""
@@ -264,7 +265,25 @@ class StoreIntake:
             add_counts(connection, counts)
             for channel, number in received_per_channel.items():
                 add_rate(connection, channel, received=number)
+            unheard = [request for request, _ in fresh if request.received.unheard and request.received.refusal]
+            if unheard:
+                connection.execute(insert(work_item), [self._unreadable(request) for request in unheard])
         return arrivals
+
+    def _unreadable(self, request: _Request) -> dict[str, Any]:
+        """The item that tells a person of a refusal that no peer hears."""
+        received = request.received
+        return open_item(
+            self._ids,
+            self._vault,
+            self._clock,
+            self._plan.organisation,
+            queue="messages",
+            key=f"unreadable/{request.message_id}",
+            kind="unreadable",
+            sentence=f"{received.refusal} Whoever put it there does not know that it could not be read.",
+            message_id=request.message_id,
+        )
 
     def _lanes(self, received: Received) -> tuple[bytes, ...]:
         if not self._plan.channels[received.channel].ordered or not received.description.lane:

@@ -26,6 +26,7 @@ from hub.core.points import reached
 from hub.core.vault import Vault
 from hub.engine.contracts import Reply, Workers
 from hub.engine.intake import NO_LANE, Arrival
+from hub.engine.items import open_item
 from hub.engine.journal import Journal, StoreFailedError
 from hub.engine.lanes import Lanes
 from hub.engine.outcomes import DONE, ERRORED, FILTERED, HELD, REJECTED, settle
@@ -77,6 +78,10 @@ class Surroundings:
     organisation: str
     bundle: str
     reactor: Any
+
+    def open_item(self, **columns: Any) -> dict[str, Any]:
+        """A work item of this node; see :func:`hub.engine.items.open_item`."""
+        return open_item(self.ids, self.vault, self.clock, self.organisation, **columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,21 +443,14 @@ class Steps:
 
     def _held_item(self, arrival: Arrival, held: dict[str, str]) -> dict[str, Any]:
         cause = hashlib.blake2b(f"{held['path']}/{held['reason']}".encode(), digest_size=16).hexdigest()
-        return {
-            "id": self._around.ids.next(),
-            "organisation": self._around.organisation,
-            "partition": 0,
-            "fence": 0,
-            "queue": held["queue"],
-            "item_key": f"hold/{arrival.message_id}/{cause}",
-            "kind": "mapping hold",
-            "sentence": held["reason"],
-            "message_id": arrival.message_id,
-            "source_path": held["path"][:64],
-            "opened_business_at": self._around.clock.now_ms(),
-            "state": "open",
-            "body": self._around.vault.seal_json({}, "work_item.body"),
-        }
+        return self._around.open_item(
+            queue=held["queue"],
+            key=f"hold/{arrival.message_id}/{cause}",
+            kind="mapping hold",
+            sentence=held["reason"],
+            message_id=arrival.message_id,
+            source_path=held["path"][:64],
+        )
 
 
 def delivery_of(row: Any) -> NewDelivery:

@@ -300,21 +300,14 @@ class BillingDeliveries:
         if state == "refused":
             connection.execute(
                 insert(work_item),
-                {
-                    "id": self._around.ids.next(),
-                    "organisation": self._around.organisation,
-                    "partition": 0,
-                    "fence": 0,
-                    "queue": "anomalies",
-                    "item_key": f"billing/{new.delivery_id}/{new.attempts}",
-                    "kind": "billing refused",
-                    "sentence": f"Billing could not take this message: {reason}",
-                    "message_id": new.message_id,
-                    "delivery_id": new.delivery_id,
-                    "opened_business_at": self._around.clock.now_ms(),
-                    "state": "open",
-                    "body": self._around.vault.seal_json({}, "work_item.body"),
-                },
+                self._around.open_item(
+                    queue="anomalies",
+                    key=f"billing/{new.delivery_id}/{new.attempts}",
+                    kind="billing refused",
+                    sentence=f"Billing could not take this message: {reason}",
+                    message_id=new.message_id,
+                    delivery_id=new.delivery_id,
+                ),
             )
         settle(connection, [new.message_sequence])
 

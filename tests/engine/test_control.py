@@ -197,6 +197,19 @@ def test_a_replay_is_a_new_message_linked_to_the_first(make_node: MakeNode, both
 
 
 @pytest_twisted.inlineCallbacks
+def test_the_replay_of_what_could_not_be_read_closes_its_item(make_node: MakeNode, store: Engine) -> Any:
+    node = make_node(store, destinations=[destination()])
+    yield node.start()
+    refused = yield node.receive(raw("m1", "a"), refusal="This cannot be read.", unheard=True)
+    assert [item.kind for item in node.items()] == ["unreadable"]
+
+    yield node.ask("replay", message_id=refused.message_id, reason="the format reads it now")
+    yield node.settled()
+    assert node.items() == []
+    assert [item.resolution for item in node.items("resolved")] == ["replayed"]
+
+
+@pytest_twisted.inlineCallbacks
 def test_the_replay_of_a_held_message_takes_its_place(make_node: MakeNode, store: Engine) -> Any:
     node = make_node(store, destinations=[destination()])
     hand_on = node.workers.mapping

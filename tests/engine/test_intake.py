@@ -116,6 +116,16 @@ def test_a_refusal_is_kept_but_never_repeated(node: Node) -> Any:
 
 
 @pytest_twisted.inlineCallbacks
+def test_a_refusal_that_no_peer_hears_stands_in_a_queue(node: Node) -> Any:
+    yield node.receive(raw("m1"), answer=b"AE", refusal="This cannot be read.")
+    yield node.receive(raw("m2"), refusal="This cannot be read.", unheard=True)
+
+    (item,) = node.rows(select(tables.work_item))
+    assert (item.queue, item.kind, item.state) == ("messages", "unreadable", "open")
+    assert item.message_id == node.messages()["m2"].id
+
+
+@pytest_twisted.inlineCallbacks
 def test_what_nothing_takes_is_filtered_with_the_reason(node: Node) -> Any:
     yield node.receive(raw("m1"), filtered="No step takes it.")
 

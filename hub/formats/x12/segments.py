@@ -132,8 +132,11 @@ def read_segments(data: bytes | Iterable[bytes], at: Cursor | None = None) -> It
             terminator = delimiters.segment.encode("latin-1")
             position = 0
         elif delimiters is None:
+            bare = any(buffer.starts_with(name) for name in (b"GS", b"ST"))
             raise NotAnInterchangeError(
-                "This is not an X12 interchange.",
+                "The envelope of this interchange is missing: it begins within."
+                if bare
+                else "This is not an X12 interchange.",
                 where="first bytes",
                 expected="an ISA segment",
                 fix="Ask the sender for the whole file, from ISA to IEA.",
