@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from hub.billing import ledger
 from hub.core.money import from_cents
-from hub.store.tables import charge, ledger_entry, ledger_posting, remittance, visit
+from hub.store.tables import charge, claim, claim_line, ledger_entry, ledger_posting, remittance, visit
 
 Balances = dict[str, int]  # ledger account to cents
 
@@ -143,12 +143,18 @@ def patient_account(connection: Connection, patient_id: int) -> PatientAccount:
 
 def claim_money(connection: Connection, claim_id: int) -> ClaimMoney:
     """The money of *claim_id*, through the charges that are on it."""
-    charges = _charges(connection, charge.c.claim_id == claim_id)
+    # The charges of a claim to a second or further payer stay with the first.
+    later = (
+        select(claim_line.c.charge_id)
+        .join(claim, claim.c.id == claim_line.c.claim_id)
+        .where(claim.c.id == claim_id, claim.c.previous_id.is_not(None))
+    )
+    charges = _charges(connection, or_(charge.c.claim_id == claim_id, charge.c.id.in_(later)))
     return ClaimMoney(
         claim_id=claim_id,
         money=summed([each.money for each in charges]),
         charges=charges,
-        entries=entries(connection, ledger_entry.c.claim_id == claim_id),
+        entries=entries(connection, or_(ledger_entry.c.claim_id == claim_id, ledger_posting.c.claim_id == claim_id)),
     )
 
 

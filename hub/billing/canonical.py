@@ -47,7 +47,7 @@ def build(
     charges: Sequence[Charge],
 ) -> Claim:
     """The claim of *group*, whose members' charges are *charges* in the same order."""
-    is_self = coverage.relationship == "self"
+    subscriber, dependent = insured(patient, coverage)
     first = group.members[0]
     lines = tuple(
         ClaimLine(
@@ -64,15 +64,22 @@ def build(
     return Claim(
         control_number=control_number,
         billing_provider=_billing_provider(config),
-        subscriber=_own(patient, coverage) if is_self else _other(coverage),
+        subscriber=subscriber,
         payer=Payer(name=clean(payer.name), id=payer.payer_id, filing_indicator=payer.claim_filing),
         place_of_service=first.place_of_service,
         diagnoses=group.diagnoses,
         lines=lines,
-        patient=None if is_self else _dependent(patient, coverage.relationship),
+        patient=dependent,
         medical_record_number=clean(patient.mrn),
         rendering=_rendering(config, first.rendering_npi),
     )
+
+
+def insured(patient: SaidPatient, coverage: Coverage) -> tuple[Subscriber, Patient | None]:
+    """Whose policy *coverage* is, and the patient where that is somebody else."""
+    if coverage.relationship == "self":
+        return _own(patient, coverage), None
+    return _other(coverage), _dependent(patient, coverage.relationship)
 
 
 def _billing_provider(config: BillingConfig) -> BillingProvider:

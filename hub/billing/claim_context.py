@@ -97,7 +97,8 @@ def _latest_number(decision: Decision, row: Row, said: Claim) -> str:
 
 
 def _crossed_over(decision: Decision, row: Row, said: Claim) -> frozenset[str]:
-    if not said.other_payers:
+    waited = 0 < row["hold_until_business_at"] <= decision.now_ms  # whoever was passed on to did not answer
+    if not said.other_payers or waited:
         return frozenset()
     payers = decision.connection.execute(
         select(claim_table.c.payer_id)

@@ -139,6 +139,7 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
     _keep_lines(decision, claim, found.claim)
     policy = decision.config.policy
     by_policy = policy.approval == "person" or payer.payer_id in policy.approval_payers
+    by_policy = by_policy or (policy.next_payer == "person" and claim.row["sequence"] != "P")
     claim.record(
         "edit_result",
         key,
@@ -247,6 +248,9 @@ def _keep_lines(decision: Decision, claim: OpenClaim, said: Claim) -> None:
 def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
     """Take back a claim that no payer has on file, and have its charges billed anew with what is known now."""
     claim = open_claim(decision, claim_id)
+    if claim.row["previous_id"] is not None:
+        _withdraw_next(decision, claim, reason)
+        return
     charges = charges_of(decision, claim_id)
     ledger.post(
         decision,
@@ -261,6 +265,35 @@ def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
     for charge in charges:
         charge.change(state="open", claim_id=None)
         arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)
+
+
+def _withdraw_next(decision: Decision, claim: OpenClaim, reason: str) -> None:
+    """Take back a claim to a second or further payer: what was left goes back, and is billed on with what is known."""
+    row = claim.row
+    for entry in decision.rows("ledger_entry", claim_id=row["previous_id"], kind="transfer"):
+        moved = ledger.postings_of(decision.connection, entry["id"])
+        undone = decision.row("ledger_entry", entry_key=f"reversal:{entry['id']}") is not None
+        if undone or not any(posting.claim_id == row["id"] for posting in moved):
+            continue
+        ledger.post(
+            decision,
+            key=f"reversal:{entry['id']}",
+            kind="reversal",
+            postings=ledger.mirrored(moved),
+            claim_id=row["previous_id"],
+            remittance_id=entry["remittance_id"],
+            remittance_claim_id=entry["remittance_claim_id"],
+            reverses_id=entry["id"],
+            memo=reason,
+        )
+    claim.record("void_request", "withdrawn", reason=reason)
+    decision.close_items("billed anew", claim_id=row["id"])
+    decision.later(
+        kind="next payer",
+        key=f"next payer/again/{row['id']}",
+        business_at=decision.now_ms,
+        subject_id=row["previous_id"],
+    )
 
 
 def charges_of(decision: Decision, claim_id: int) -> list[OpenCharge]:

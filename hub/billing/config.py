@@ -115,6 +115,9 @@ class Payer(_File):
     patient_share: Literal["patient", "never"] = Field(
         default="patient", description="Who owes what this payer leaves to the patient; never: nobody may be asked."
     )
+    pays_after_others: bool = Field(
+        default=True, description="Whether it is worth billing as second payer; false for plans that pay nothing then."
+    )
     source: str = ""
     needs_taxonomy: bool = Field(default=False, description="Refuses claims without the practice's taxonomy code.")
     needs_group: bool | None = Field(default=None, description="Wants the group number; unset: not known.")
@@ -154,6 +157,16 @@ class BillingPolicy(_File):
     patient_stops: tuple[str, ...] = Field(
         default=("209", "303", "N781", "N782", "N783"),
         description="Reason and remark codes that say that the patient may not be asked (qualified beneficiaries).",
+    )
+    next_payer: Literal["automatic", "person"] = Field(
+        default="automatic",
+        description="Who releases claims to a second or further payer; approval and approval_payers hold them, too.",
+    )
+    crossover_wait: Duration = Field(
+        default=30 * 86_400.0, description="Business time that a payer has to answer a claim passed on to it."
+    )
+    crossover_remarks: tuple[str, ...] = Field(
+        default=("MA07", "MA18", "N89"), description="Remark codes by which a payer says that it passed the claim on."
     )
     variance_tolerance: Decimal = Field(
         default=Decimal("1.00"), ge=0, description="How much less than its contract a payer may allow unremarked."

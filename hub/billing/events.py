@@ -66,6 +66,10 @@ def next_state(state: str, kind: str, facts: dict[str, Any]) -> tuple[str, bool]
             return ("ready", False) if state == "held" else (state, True)
         case "hold":
             return ("held", False) if state in UNSENT else (state, True)
+        case "forwarded":
+            return ("forwarded", False) if state in UNSENT else (state, True)
+        case "not forwarded":
+            return ("draft", False) if state == "forwarded" else (state, True)
         case "batched":
             return ("batched", False) if state == "ready" else (state, True)
         case "requeued":
@@ -79,7 +83,7 @@ def next_state(state: str, kind: str, facts: dict[str, Any]) -> tuple[str, bool]
         case "claim_ack" | "status277":
             return _after_status(state, str(facts.get("level", "")), str(facts.get("category", "")))
         case "remit":
-            never_sent = state in {"", *UNSENT, "batched", "rejected", "void"}
+            never_sent = state in {"", *UNSENT, "batched", "rejected", "void"}  # others may have passed on "forwarded"
             return str(facts["outcome"]), never_sent
         case "reversal":
             return ("reversed", False) if state in {*ADJUDICATED, "closed"} else (state, True)
@@ -88,7 +92,7 @@ def next_state(state: str, kind: str, facts: dict[str, Any]) -> tuple[str, bool]
         case "closed":
             return ("closed", False) if state in {*ADJUDICATED, "reversed", "rejected"} else (state, True)
         case "void_request":
-            return ("void", False) if state in {*UNSENT, "batched", "rejected"} else (state, True)
+            return ("void", False) if state in {*UNSENT, "forwarded", "batched", "rejected"} else (state, True)
         case "undelivered" | "note":
             return state, False
         case _:

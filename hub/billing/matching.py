@@ -55,6 +55,7 @@ class BilledClaim:
     service_on: str
     total_cents: int
     state: str
+    sequence: str
     lines: tuple[BilledLine, ...]
 
 
@@ -134,6 +135,8 @@ def find_claim(decision: Decision, remitted: Remitted) -> Match:
         found = search(decision, remitted)
         seen.update({each.id: each for each in found})
         fitting = [each for each in found if not _objections(decision, remitted, each, rule)]
+        if len(fitting) > 1:  # of the claims to several payers for one service, the one that went to this payer
+            fitting = [each for each in fitting if each.payer_id == remitted.payer_id]
         if len(fitting) == 1:
             return Match(claim=fitting[0], rule=rule)
     ranked = sorted(
@@ -366,6 +369,7 @@ def _with_lines(decision: Decision, statement: Select[Any], values: dict[str, An
             service_on=row.service_on,
             total_cents=row.total_cents,
             state=row.state,
+            sequence=row.sequence,
             lines=tuple(by_claim[row.id]),
         )
         for row in rows

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hub.billing import bank, number_rules, paper, posting, remittances
+from hub.billing import bank, next_payer, number_rules, paper, posting, remittances
 from hub.billing.decision import Decision
+from hub.billing.events import OpenClaim
+from hub.billing.matching import billed_claim
 from hub.billing.posting import PaymentError
 from hub.core.money import from_cents
 from hub.store.changes import Row
@@ -55,6 +57,25 @@ def enter_payment(decision: Decision, args: Args) -> Answer:
     return {"remittance_id": row["id"], "state": row["state"], "amount": f"{from_cents(row['amount_cents']):f}"}
 
 
+def bill_next_payer(decision: Decision, args: Args) -> Answer:
+    """``claim_id``, ``version``: bill what the claim's payer left to the patient's next insurance.
+
+    Of a claim that waits because the payer before passed it on: send it all the same.
+    """
+    claim = OpenClaim(decision, _row(decision, "claim", args))
+    if claim.state == "forwarded":
+        next_payer.send_on(decision, claim)
+        return {"claim": claim.row["control_number"], "state": claim.state}
+    made = next_payer.bill_next(decision, billed_claim(decision, claim.row["id"]))
+    if made is None:
+        raise PaymentError(
+            "No claim to another payer can be made.",
+            expected="something left to the patient, and an insurance on the day of service that was not asked yet",
+            fix="Register the other insurance, or look for an item in the queue secondary that says what is wrong.",
+        )
+    return {"claim": made.row["control_number"], "state": made.state}
+
+
 def load_bank_file(decision: Decision, args: Args) -> Answer:
     """``text``: take in what the bank says of deposits (NACHA, BAI2 or CSV), and hold it against the remittances."""
     said = bank.load(decision, str(args.get("text") or ""))
@@ -69,6 +90,7 @@ COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
         release_normalisation,
         withdraw_normalisation,
         enter_payment,
+        bill_next_payer,
         load_bank_file,
     )
 }

@@ -116,15 +116,18 @@ def cover(decision: Decision, patient: Row, coverages: tuple[Coverage, ...]) -> 
 
 def primary(decision: Decision, patient: Row, day: str) -> Coverage | None:
     """The first of the coverages that *patient* has on *day*."""
+    rows = in_force(decision, patient, day)
+    return from_plain(Coverage, decision.unseal("coverage", rows[0]["body"])) if rows else None
+
+
+def in_force(decision: Decision, patient: Row, day: str) -> list[Row]:
+    """The rows of the coverages that *patient* has on *day*, in the order in which they pay."""
     rows = [
         row
         for row in decision.rows("coverage", patient_id=patient["id"], active=True)
         if row["effective_on"] <= day and (not row["expires_on"] or day <= row["expires_on"])
     ]
-    if not rows:
-        return None
-    first = min(rows, key=lambda row: (row["priority"], row["id"]))
-    return from_plain(Coverage, decision.unseal("coverage", first["body"]))
+    return sorted(rows, key=lambda row: (row["priority"], row["id"]))
 
 
 def _insert(decision: Decision, said: Patient, as_of: str) -> Row:

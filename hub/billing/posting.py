@@ -13,16 +13,17 @@ the claim for information.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
-from hub.billing import events, ledger, number_rules, results, variance
+from hub.billing import events, ledger, next_payer, number_rules, results, variance
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
 from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim, find_claim
-from hub.billing.shares import LineShare, account_of, is_spared, line_shares, refusals
+from hub.billing.shares import LineShare, Refusal, account_of, is_spared, line_shares, refusals
+from hub.billing.standing import REVERSAL, SECONDARY, standing
 from hub.core.errors import HubError
 from hub.core.money import from_cents, shown
 from hub.formats.x12 import records
@@ -30,17 +31,13 @@ from hub.formats.x12.remittance import RemittanceClaim
 from hub.formats.x12.vocabulary import adjustment_reason
 from hub.store.tables import (
     claim,
-    coverage,
     ledger_entry,
     ledger_posting,
     remittance,
     remittance_claim,
 )
 
-REVERSAL = "22"
 PREDETERMINATION = "25"
-FORWARDED = frozenset({"19", "20", "21"})
-SECONDARY = frozenset({"2", "3", "20", "21"})
 
 
 class PaymentError(HubError):
@@ -75,7 +72,7 @@ def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
         return Outcome(state="closed", reason="An estimate only: nothing was paid.")
     if match.claim is None:
         return _unmatched(decision, remitted, match)
-    ours = match.claim
+    ours = next_payer.claim_for(decision, remitted.payer_id, match.claim)
     if said.status == REVERSAL:
         return _reverse(decision, remitted, ours, match.rule)
     if _posted_before(decision, remitted, ours):
@@ -134,6 +131,7 @@ def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
             memo=reason,
         )
     decision.close_items("the match was undone", claim_id=ours.id, remittance_claim_id=remitted.id)
+    next_payer.first_payer_took_back(decision, ours)
     store_outcome(decision, remitted, Outcome(state="unmatched", reason="A person undid its match."))
     _move_count(decision, remitted, -1)
     _open_payment_item(decision, remitted, "unmatched payment", "A person undid its match.")
@@ -197,10 +195,18 @@ def store_outcome(decision: Decision, remitted: Remitted, outcome: Outcome) -> N
 
 def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     said, policy = remitted.claim, decision.config.policy
-    second = said.status in SECONDARY and _paid_by_another(decision, remitted, ours)
     spared = is_spared(said, policy, decision.config.payers.get(remitted.payer_id))
     shares = line_shares(said, ours.lines)
-    postings = [each for share in shares for each in _postings(remitted, ours, share, policy, second, spared)]
+    before = _receivable(decision, ours)
+    rule = "policy"
+    if ours.sequence != "P":
+        rule = "next payer"
+        owed = next_payer.balances(decision, ours.id)
+        postings = [each for share in shares for each in _postings_of_next(remitted, ours, share, policy, owed, spared)]
+    else:
+        second = said.status in SECONDARY and _paid_by_another(decision, remitted, ours)
+        rule = "second payer" if second else rule
+        postings = [each for share in shares for each in _postings(remitted, ours, share, policy, second, spared)]
     ledger.post(
         decision,
         key=f"payment:{remitted.key}",
@@ -209,18 +215,21 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
         claim_id=ours.id,
         remittance_id=remitted.remittance_id,
         remittance_claim_id=remitted.id,
-        rule="second payer" if second else "policy",
+        rule=rule,
     )
-    moved = -sum(each.amount_cents for each in postings if each.account == ledger.PAYER)
-    left = _receivable(decision, ours) - moved
+    left = before + sum(each.amount_cents for each in postings if each.account == ledger.PAYER)
     to_patient = sum(each.amount_cents for each in postings if each.account == ledger.PATIENT)
-    _report_refusals(decision, remitted, ours, spared)
-    if not second:
+    goes_on = _goes_on(decision, remitted, ours, shares, to_patient, spared)
+    if ours.sequence == "P":
+        _report_refusals(
+            decision, remitted, ours, refusals(said, ours.lines, policy, spared=spared and not goes_on), spared
+        )
+    elif left > 0:
+        _report_rest(decision, remitted, ours, left, goes_on, spared)
+    if rule == "policy":
         variance.report(decision, remitted, ours)
     if left < 0:
         _report_overpayment(decision, remitted, ours, -left)
-    if to_patient > 0 and said.status not in FORWARDED:
-        _report_secondary(decision, remitted, ours, to_patient)
     denied = left > 0 and not remitted.paid_cents and not to_patient
     outcome = "denied" if denied else "partly paid" if left > 0 else "paid"
     opened = events.open_claim(decision, ours.id)
@@ -237,36 +246,82 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     results.send(decision, remitted, ours, shares)
 
 
+def _goes_on(
+    decision: Decision,
+    remitted: Remitted,
+    ours: BilledClaim,
+    shares: Iterable[LineShare],
+    to_patient: int,
+    spared: bool,
+) -> bool:
+    """Whether what was left to the patient is for another payer; then the claim to it is made next."""
+    listed = decision.config.policy.patient
+    withheld = spared and any(code in listed and cents > 0 for each in shares for code, cents in each.adjustments)
+    if to_patient <= 0 and not withheld:
+        return False
+    if not next_payer.is_left_to(decision, ours, remitted.payer_id):
+        return False
+    next_payer.plan(decision, ours, remitted.key)
+    return True
+
+
 def _postings(
     remitted: Remitted, ours: BilledClaim, share: LineShare, policy: BillingPolicy, second: bool, spared: bool
 ) -> list[ledger.Posting]:
     """The postings of one line.
 
-    What a *second* payer pays comes off what the first one left to the patient; its repetition of the first
-    payer's decision (OA-23) and of the patient's share moves nothing.
+    What a *second* payer pays that we never billed comes off what the first one left to the patient; its repetition of
+    the first payer's decision (OA-23) and of the patient's share moves nothing.
     """
-
-    def posting(account: str, cents: int, payer_id: str, code: str = "") -> ledger.Posting:
-        return ledger.Posting(
-            account=account,
-            amount_cents=cents,
-            patient_id=ours.patient_id,
-            claim_id=ours.id,
-            charge_id=share.line.charge_id,
-            payer_id=payer_id,
-            code=code,
-            reference=share.where[:80],
-        )
-
     owing = ledger.PATIENT if second else ledger.PAYER
-    made = [posting(ledger.CLEARING, share.paid_cents, remitted.payer_id)]
+    made = [_posting(remitted, ours, share, ledger.CLEARING, share.paid_cents)]
     for code, cents in share.adjustments:
         account = account_of(code, policy, spared=spared)
         if account is None or (second and account != ledger.CONTRACTUAL):
             continue
-        made.append(posting(account, cents, ours.payer_id, code))
+        made.append(_posting(remitted, ours, share, account, cents, code))
     moved = sum(each.amount_cents for each in made)
-    return [*made, posting(owing, -moved, ours.payer_id)]
+    return [*made, _posting(remitted, ours, share, owing, -moved)]
+
+
+def _postings_of_next(
+    remitted: Remitted,
+    ours: BilledClaim,
+    share: LineShare,
+    policy: BillingPolicy,
+    owed: next_payer.Balances,
+    spared: bool,
+) -> list[ledger.Posting]:
+    """The postings of one line of a claim to a second or further payer.
+
+    Its adjustments are of the whole charge, most of which the payers before dealt with (OA-23): the patient's share and
+    then the contract take off what it was left, and no more.
+    """
+    made = [_posting(remitted, ours, share, ledger.CLEARING, share.paid_cents)]
+    rest = max(owed.get((ledger.PAYER, share.line.charge_id), 0) - share.paid_cents, 0)
+    known = [(account_of(code, policy, spared=spared), code, cents) for code, cents in share.adjustments]
+    for account in (ledger.PATIENT, ledger.CONTRACTUAL):
+        for code, cents in ((code, cents) for found, code, cents in known if found == account):
+            taken = min(max(cents, 0), rest)
+            made.append(_posting(remitted, ours, share, account, taken, code))
+            rest -= taken
+    moved = sum(each.amount_cents for each in made)
+    return [*made, _posting(remitted, ours, share, ledger.PAYER, -moved)]
+
+
+def _posting(
+    remitted: Remitted, ours: BilledClaim, share: LineShare, account: str, cents: int, code: str = ""
+) -> ledger.Posting:
+    return ledger.Posting(
+        account=account,
+        amount_cents=cents,
+        patient_id=ours.patient_id,
+        claim_id=ours.id,
+        charge_id=share.line.charge_id,
+        payer_id=remitted.payer_id if account == ledger.CLEARING else ours.payer_id,
+        code=code,
+        reference=share.where[:80],
+    )
 
 
 def _paid_by_another(decision: Decision, remitted: Remitted, ours: BilledClaim) -> bool:
@@ -274,33 +329,7 @@ def _paid_by_another(decision: Decision, remitted: Remitted, ours: BilledClaim) 
     return any(each.payer_id != remitted.payer_id for each in standing(decision, ours.id))
 
 
-def standing(decision: Decision, claim_id: int) -> list[Any]:
-    """The payments of a claim that are posted and were not taken back, newest first.
-
-    Rows of ``id``, ``status``, ``payer_claim_number``, the amounts, ``trace`` and ``payer_id``.
-    """
-    rows = decision.connection.execute(_POSTED, {"claim": claim_id}).all()
-    taken_back = {row.reverses_id for row in rows}
-    return [row for row in rows if row.status != REVERSAL and row.id not in taken_back]
-
-
 # Built once: making a statement costs more than running it.
-_POSTED = (
-    select(
-        remittance_claim.c.id,
-        remittance_claim.c.reverses_id,
-        remittance_claim.c.status,
-        remittance_claim.c.payer_claim_number,
-        remittance_claim.c.charge_cents,
-        remittance_claim.c.paid_cents,
-        remittance_claim.c.patient_cents,
-        remittance.c.trace,
-        remittance.c.payer_id,
-    )
-    .join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
-    .where(remittance_claim.c.claim_id == bindparam("claim"), remittance_claim.c.state == "posted")
-    .order_by(remittance_claim.c.id.desc())
-)
 _RECEIVABLE = select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
     ledger_posting.c.claim_id == bindparam("claim"), ledger_posting.c.account == ledger.PAYER
 )
@@ -311,8 +340,10 @@ def _receivable(decision: Decision, ours: BilledClaim) -> int:
     return int(decision.connection.execute(_RECEIVABLE, {"claim": ours.id}).scalar_one())
 
 
-def _report_refusals(decision: Decision, remitted: Remitted, ours: BilledClaim, spared: bool) -> None:
-    for each in refusals(remitted.claim, ours.lines, decision.config.policy, spared=spared):
+def _report_refusals(
+    decision: Decision, remitted: Remitted, ours: BilledClaim, refused: Iterable[Refusal], spared: bool
+) -> None:
+    for each in refused:
         why = " ".join(f"{adjustment_reason(code.partition('-')[2]).rstrip('.')} ({code})." for code in each.codes)
         who = remitted.payer_name or "The payer"
         if spared and any(code.startswith("PR-") for code in each.codes):
@@ -361,36 +392,31 @@ def _report_overpayment(decision: Decision, remitted: Remitted, ours: BilledClai
     )
 
 
-def _report_secondary(decision: Decision, remitted: Remitted, ours: BilledClaim, cents: int) -> None:
-    """Open an item when another insurance of the patient may pay what this one left to the patient."""
-    other = decision.connection.execute(
-        select(coverage.c.payer_id)
-        .where(
-            coverage.c.patient_id == ours.patient_id,
-            coverage.c.active,
-            coverage.c.payer_id.not_in({ours.payer_id, remitted.payer_id}),
+def _report_rest(
+    decision: Decision, remitted: Remitted, ours: BilledClaim, cents: int, goes_on: bool, spared: bool
+) -> None:
+    """Tell of what a second or further payer leaves open: why it refuses it or, where it does not say, that it does."""
+    listed: list[Refusal] = []
+    for each in refusals(remitted.claim, ours.lines, decision.config.policy, spared=spared and not goes_on):
+        if part := min(each.cents, cents):
+            listed.append(replace(each, cents=part))
+            cents -= part
+    _report_refusals(decision, remitted, ours, listed, spared)
+    if cents and not goes_on:
+        decision.open_item(
+            queue=next_payer.QUEUE,
+            key=f"rest:{remitted.key}",
+            kind="rest after another payer",
+            sentence=(
+                f"{remitted.payer_name or 'The payer'} leaves {shown(from_cents(cents))} "
+                "of what the payer before left, and does not say who owes it."
+            ),
+            money_cents=cents,
+            claim_id=ours.id,
+            patient_id=ours.patient_id,
+            remittance_id=remitted.remittance_id,
+            remittance_claim_id=remitted.id,
         )
-        .order_by(coverage.c.priority)
-        .limit(1)
-    ).scalar()
-    if other is None:
-        return
-    payer = decision.config.payers.get(other)
-    decision.open_item(
-        queue="secondary",
-        key=f"secondary:{remitted.key}",
-        kind="secondary balance",
-        sentence=(
-            f"{shown(from_cents(cents))} was left to the patient, who has another insurance, "
-            f"{payer.name if payer else other}. The payer did not pass the claim on."
-        ),
-        money_cents=cents,
-        evidence={"payer_id": other},
-        claim_id=ours.id,
-        patient_id=ours.patient_id,
-        remittance_id=remitted.remittance_id,
-        remittance_claim_id=remitted.id,
-    )
 
 
 # ---------------------------------------------------------------- taking back
@@ -421,6 +447,7 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
             rule="mirror",
         )
     decision.close_items("the payer took the payment back", claim_id=ours.id, remittance_claim_id=original)
+    next_payer.first_payer_took_back(decision, ours)
     events.open_claim(decision, ours.id).record(
         "reversal", f"reversal:{remitted.id}", trace=remitted.trace, paid=str(remitted.claim.paid)
     )
@@ -436,7 +463,10 @@ def _payment_taken_back(decision: Decision, remitted: Remitted, claim_id: int) -
     rows = [
         row
         for row in standing(decision, claim_id)
-        if row.charge_cents == -remitted.charge_cents and row.paid_cents == -remitted.paid_cents
+        if row.charge_cents == -remitted.charge_cents
+        and row.paid_cents == -remitted.paid_cents
+        # of two payers of one claim, each takes back its own payment
+        and (row.payer_id == remitted.payer_id or row.payer_id not in decision.config.payers)
     ]
     number = remitted.claim.payer_claim_control_number
     same_number = [row for row in rows if row.payer_claim_number == number]
@@ -480,7 +510,12 @@ def _posted_before(decision: Decision, remitted: Remitted, ours: BilledClaim) ->
         remitted.trace,
         remitted.payer_id,
     )
-    return any(tuple(row)[2:] == mine for row in standing(decision, ours.id) if row.id != remitted.id)
+    return any(_is_same(row, mine) for row in standing(decision, ours.id) if row.id != remitted.id)
+
+
+def _is_same(row: Any, facts: tuple[str | int, ...]) -> bool:
+    amounts = (row.charge_cents, row.paid_cents, row.patient_cents)
+    return (row.status, row.payer_claim_number, *amounts, row.trace, row.payer_id) == facts
 
 
 def _repeated(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: str) -> Outcome:

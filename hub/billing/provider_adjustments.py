@@ -14,7 +14,7 @@ from sqlalchemy import Connection, or_, select
 
 from hub.billing import ledger
 from hub.billing.decision import Decision
-from hub.billing.posting import REVERSAL
+from hub.billing.standing import REVERSAL
 from hub.core.money import from_cents, shown, to_cents
 from hub.formats.x12.remittance import ProviderAdjustment
 from hub.store.tables import claim, forwarded_balance, remittance_claim

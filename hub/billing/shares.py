@@ -13,7 +13,7 @@ from hub.billing.config import BillingPolicy, Payer
 from hub.billing.matching import BilledLine, match_line
 from hub.core.money import to_cents
 from hub.formats.x12.claim import Adjustment
-from hub.formats.x12.remittance import RemittanceClaim
+from hub.formats.x12.remittance import RemittanceClaim, RemittanceLine
 
 
 @dataclass(slots=True)
@@ -126,19 +126,22 @@ def refusals(
         cents = sum(to_cents(each.amount) for each in left)
         if cents > 0:
             codes = tuple(dict.fromkeys(_code(each) for each in left))
-            kind = "denied claim" if ordinal == 0 else "bundled line" if _is_bundled(said, ordinal) else "denied line"
+            bundled = ordinal > 0 and bundling_line(said, said.lines[ordinal - 1]) is not None
+            kind = "denied claim" if ordinal == 0 else "bundled line" if bundled else "denied line"
             found.append(
                 Refusal(where=where, ordinal=ordinal, codes=codes, cents=cents, charge_id=charge_id, kind=kind)
             )
     return found
 
 
-def _is_bundled(said: RemittanceClaim, ordinal: int) -> bool:
-    """Whether a line is paid with another one: CARC 97, and a paid line of the same decided code (X221A1, 1.10.2.6)."""
-    line = said.lines[ordinal - 1]
-    return any(each.reason == "97" for each in line.adjustments) and any(
-        other is not line and other.code == line.code and other.paid > 0 for other in said.lines
-    )
+def bundling_line(said: RemittanceClaim, line: RemittanceLine) -> RemittanceLine | None:
+    """The line of *said* that *line* is paid with: CARC 97, and a paid line of the same decided code, if there is one.
+
+    Source: X221A1, 1.10.2.6.
+    """
+    if not any(each.reason == "97" for each in line.adjustments):
+        return None
+    return next((each for each in said.lines if each is not line and each.code == line.code and each.paid > 0), None)
 
 
 def is_spared(said: RemittanceClaim, policy: BillingPolicy, payer: Payer | None) -> bool:

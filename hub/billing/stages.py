@@ -46,6 +46,7 @@ _UNDECIDED = {
     "accepted payer": "the payer",
     "pended": "the payer",
 }
+_NEXT = "next payer"
 _UNCLAIMED = {"open": "the bill hold", "held": "queue charge review", "self pay": "the patient"}
 _OUTCOMES = {
     "in progress": "the hub",
@@ -170,14 +171,17 @@ def _claims(connection: Connection, day: str) -> Iterable[Stage]:
 def _posted(connection: Connection, day: str) -> Stage:
     """What became of the charges of the claims that payers decided; what goes on is what was paid."""
     decided = ("paid", "partly paid", "denied", "reversed", "closed")
+    later = claim.alias("later")
+    is_next = ledger_posting.c.claim_id.in_(select(later.c.id).where(later.c.previous_id.is_not(None)))
+    account = case((and_(ledger_posting.c.account == ledger.PAYER, is_next), _NEXT), else_=ledger_posting.c.account)
     rows = connection.execute(
-        select(ledger_posting.c.account, func.sum(ledger_posting.c.amount_cents))
+        select(account, func.sum(ledger_posting.c.amount_cents))
         .join(charge, charge.c.id == ledger_posting.c.charge_id)
         .join(claim, claim.c.id == charge.c.claim_id)
         .where(charge.c.state == "claimed", claim.c.state.in_(decided), *_received(charge.c.message_id, day))
-        .group_by(ledger_posting.c.account)
+        .group_by(account)
     )
-    by_account = {account: int(cents) for account, cents in rows}
+    by_account = {name: int(cents) for name, cents in rows}
     count = connection.execute(
         select(func.count())
         .select_from(charge)
@@ -194,6 +198,7 @@ def _posted(connection: Connection, day: str) -> Stage:
         part("adjusted otherwise", "the payer", ledger.OTHER),
         part("written off", "the practice", ledger.WRITE_OFF),
         part("left to the patient", "the patient", ledger.PATIENT),
+        part("left to a second or further payer", "that payer", _NEXT),
         part("still open", "queue denials, or the payer", ledger.PAYER, ledger.UNBILLED),
     ]
     paid = by_account.get(ledger.CLEARING, 0) + by_account.get(ledger.CASH, 0)

@@ -37,7 +37,8 @@ class Address:
 class Coverage:
     """One insurance of the patient.
 
-    *relationship* is the patient's to the insured: ``self``, ``spouse``, ``child``, ``other``.
+    *relationship* is the patient's to the insured: ``self``, ``spouse``, ``child``, ``other``. *insurance_type* says
+    why Medicare pays second (SBR05: ``12`` working aged, ``43`` disabled…), where the source knows it.
     """
 
     priority: int
@@ -50,6 +51,7 @@ class Coverage:
     insured_birth_date: date | None = None
     insured_sex: str = ""
     insured_address: Address | None = None
+    insurance_type: str = ""
     effective: date | None = None
     expires: date | None = None
 

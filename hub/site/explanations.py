@@ -301,6 +301,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A rule about a payer's numbers cannot be released or withdrawn.",
         "Load the page again: somebody may have decided it already.",
     ),
+    "H622": _E(
+        "What a payer decided cannot be reported to the next payer as it stands.",
+        "The figures of the remittance do not account for the claim. Ask the payer, or bill the next one on paper.",
+    ),
     "H710": _E("A user account cannot be changed as asked.", "The sentence beside it says why."),
     "H720": _E(
         "Nobody is signed in: the account is locked or disabled, or the session has ended.",

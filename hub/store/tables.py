@@ -348,6 +348,8 @@ claim = Table(
     Column("control_number", String(20), nullable=False, unique=True),  # CLM01, CLP01
     _id("chain_id"),
     Column("frequency", String(1), nullable=False),
+    Column("sequence", String(1), nullable=False, default="P"),  # SBR01: P, S, T ...
+    Column("previous_id", BigInteger),  # the claim to the payer before, whose decision this one reports
     Column("form", String(8), nullable=False),  # 837P
     Column("payer_id", String(32), nullable=False),
     Column("partner", String(64), nullable=False),
@@ -374,6 +376,7 @@ claim = Table(
     Index(None, "batch_id"),
     Index(None, "payer_claim_number"),
     Index(None, "chain_id"),
+    Index(None, "previous_id"),
     Index(None, "payer_id", "id"),
 )
 

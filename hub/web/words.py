@@ -55,6 +55,7 @@ _SIGNS = {
     "draft": Sign("Draft", "stopped"),
     "needs fix": Sign("Needs fix", "held", "warn"),
     "ready": Sign("Ready", "progress", "info"),
+    "forwarded": Sign("Passed on by payer", "out", "info"),
     "batched": Sign("Batched", "queued", "info"),
     "sent": Sign("Sent", "out", "info"),
     "accepted 999": Sign("Accepted (999)", "done", "info"),

@@ -57,6 +57,7 @@ class Paid:
     patient: str = ""
     member: str = "W123456789"
     interest: str = ""
+    remark: str = ""
 
     def segments(self) -> list[str]:
         made = [
@@ -64,6 +65,8 @@ class Paid:
             *_cas(self.cas),
             f"NM1*QC*1*EXAMPLAR*WREN****MI*{self.member}",
         ]
+        if self.remark:
+            made.append(f"MOA***{self.remark}")
         if self.interest:
             made.append(f"AMT*I*{self.interest}")
         return [*made, *(segment for line in self.lines for segment in line.segments())]

@@ -265,20 +265,6 @@ def test_an_estimate_posts_nothing(desk: Desk) -> None:
     check(desk)
 
 
-@pytest.mark.parametrize(("status", "items"), [("1", ["secondary"]), ("19", [])])
-def test_what_is_left_to_a_patient_with_another_insurance_is_for_the_secondary_queue(
-    desk: Desk, status: str, items: list[str]
-) -> None:
-    coverages = (
-        desk.world.coverage(),
-        desk.world.coverage("90003", "X1", priority=2),
-    )
-    claim = desk.claim("A1", coverages=coverages)
-    desk.send(Remit((one_line(claim, "130", ("PR", "2", "20"), status=status),)))
-    assert [item["queue"] for item in desk.world.items()] == items
-    check(desk)
-
-
 def test_a_second_payer_pays_off_what_the_first_left_to_the_patient(desk: Desk) -> None:
     coverages = (desk.world.coverage(), desk.world.coverage("90003", "X1", priority=2))
     claim = desk.claim("A1", coverages=coverages)

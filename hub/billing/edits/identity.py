@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from hub.billing.edits.context import Context, known
-from hub.billing.edits.facts import first_day, is_npi, is_whole, patient_facts, people, providers, service_day
+from hub.billing.edits.facts import first_day, is_npi, is_whole, patient_facts, people, providers, service_day, years
 from hub.billing.edits.registry import Found, Proposal, edit
 from hub.billing.edits.table import ERROR
 from hub.formats.x12.claim import SELF, Claim, Organisation, Person
@@ -23,6 +23,8 @@ _FILING = {
     "TV", "VA", "WC", "ZZ",
 }  # fmt: skip
 _MEDICARE = {"MA", "MB"}
+_BEFORE_MEDICARE = {"AM": "14", "WC": "15", "LM": "47", "VA": "42"}  # car, work, liability, veterans
+_AGE_OF_MEDICARE, _WORKING_AGED, _DISABLED = 65, "12", "43"
 _MEDICARE_SECOND = {"12", "13", "14", "15", "16", "41", "42", "43", "47"}
 
 
@@ -224,8 +226,19 @@ def _filing_indicator(claim: Claim, context: Context) -> Iterator[Found]:
 def _medicare_second(claim: Claim, _context: Context) -> Iterator[Found]:
     reason = claim.subscriber.insurance_type
     second = claim.payer.filing_indicator in _MEDICARE and claim.subscriber.sequence != "P"
-    if second != bool(reason) or (reason and reason not in _MEDICARE_SECOND):
+    if second and not reason:
+        yield Found(proposal=Proposal("insurance_type", _why_medicare_is_second(claim)))
+    elif second != bool(reason) or (reason and reason not in _MEDICARE_SECOND):
         yield Found()
+
+
+def _why_medicare_is_second(claim: Claim) -> str:
+    """The likely reason (SBR05): what the first payer is or, of an employer's plan, the patient's age."""
+    filing = next((other.payer.filing_indicator for other in claim.other_payers), "")
+    born, day = patient_facts(claim)[0], first_day(claim)
+    if filing in _BEFORE_MEDICARE:
+        return _BEFORE_MEDICARE[filing]
+    return _WORKING_AGED if born and day and years(born, day) >= _AGE_OF_MEDICARE else _DISABLED
 
 
 @edit("ID-27")

@@ -25,6 +25,7 @@ PERIODS = {"today": "today", "week": "the last 7 days", "all": "everything kept"
 _STAGES = (
     ("Not sent yet", ("draft", "held", "needs fix", "ready", "batched"), ""),
     ("Sent", ("sent", "accepted 999", "received"), ""),
+    ("Passed on by another payer", ("forwarded",), ""),
     ("Accepted by the clearinghouse", ("accepted clearinghouse",), ""),
     ("Accepted by the payer", ("accepted payer", "pended"), ""),
     ("Rejected", ("rejected",), "bad"),
