@@ -15,8 +15,9 @@ from hub.web.pages.status import SILENT_DAYS
 from hub.web.queries import accounts, claims, messages, status
 
 STATES = (
-    "draft", "held", "needs fix", "ready", "forwarded", "batched", "sent", "accepted 999", "received", "accepted clearinghouse",
-    "accepted payer", "pended", "rejected", "paid", "partly paid", "denied", "reversed", "closed", "void",
+    "draft", "held", "needs fix", "ready", "forwarded", "batched", "sent", "accepted 999", "received",
+    "accepted clearinghouse", "accepted payer", "pended", "rejected", "paid", "partly paid", "denied", "reversed",
+    "closed", "void",
 )  # fmt: skip
 
 
