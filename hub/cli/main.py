@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": ("hub.cli.upgrade", "bring the store to this version's schema, after a backup"),
     "keys": ("hub.cli.keys", "which keys seal the store; a new one; seal old values anew"),
     "user": ("hub.cli.user", "who may sign in"),
+    "audit": ("hub.cli.audit", "whether the audit log is whole, and who saw a patient"),
     "rules": ("hub.cli.rules", "what a payer's rules are, did to a claim, and would have done"),
     "refdata": ("hub.cli.refdata", "load the code sets that edits look up"),
     "schema": ("hub.cli.schema", "the JSON Schemas of a site's files, for editors"),

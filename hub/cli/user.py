@@ -24,6 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", default="", help="the account: lower case, such as m.okafor")
     parser.add_argument("--title", default="", help="the person's name (add)")
     parser.add_argument("--roles", default="", metavar="A,B", help=f"of {', '.join(ROLES)} (add)")
+    parser.add_argument("--channels", default="", metavar="A,B", help="only these channels (add); otherwise all")
+    parser.add_argument("--organisations", default="", metavar="A,B", help="only these (add); otherwise all")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--prompt", action="store_true", help="type the password instead of having one made")
     how.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
@@ -51,12 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     password, chosen = _password(arguments)
     values = {"name": arguments.name, "password_hash": hash_password(password), "must_change": not chosen}
     if arguments.action == "add":
-        roles = [role.strip() for role in arguments.roles.split(",") if role.strip()]
-        opened.write("user_add", {**values, "title": arguments.title, "roles": roles})
+        lists = {name: _listed(getattr(arguments, name)) for name in ("roles", "channels", "organisations")}
+        opened.write("user_add", {**values, "title": arguments.title, **lists})
     else:
         opened.write("user_password", values)
     _say(arguments, f"{arguments.name} can sign in.", "" if chosen else password)
     return 0
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _list(opened: OpenedSite, arguments: argparse.Namespace) -> int:

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hub.core.errors import HubError
 from hub.core.files import replace_privately
@@ -118,6 +121,11 @@ class Vault:
         """
         text = f"{kind}\0{value.strip().casefold()}".encode()
         return hmac.new(self._index_key, text, hashlib.sha256).digest()[:16]
+
+    def signing_key(self, purpose: str) -> Ed25519PrivateKey:
+        """The site's key for signing *purpose*: derived, so it needs no file of its own and never changes."""
+        seed = HKDF(hashes.SHA256(), 32, salt=None, info=f"signing {purpose}".encode()).derive(self._index_key)
+        return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def create_key_file(path: Path) -> None:

@@ -61,7 +61,14 @@ class _Channel:
         self.billing: dict[str, BillingDeliveries] = {}
         self.steps: Steps | None = None
         self.paused = False
+        self.draining = False
         self.paused_destinations: set[str] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in hand or waits to leave."""
+        parts: list[BillingDeliveries | Deliveries] = [*self.billing.values(), *self.deliveries.values()]
+        return self.steps is not None and self.steps.is_idle and all(part.is_idle for part in parts)
 
 
 class HubEngine:
@@ -114,8 +121,8 @@ class HubEngine:
         paused = yield self._journal.submit(self._prepare)
         for name, channel in self._channels.items():
             self._build(channel)
-            for destination, stopped in paused.get(name, {}).items():
-                self._mark_paused(channel, destination, paused=stopped)
+            for destination, (stopped, draining) in paused.get(name, {}).items():
+                self._mark_paused(channel, destination, paused=stopped, draining=draining)
             for part in self._resting(channel):
                 part.pause()
         for channel in self._channels.values():
@@ -131,7 +138,7 @@ class HubEngine:
         for channel in self._channels.values():
             for source in channel.sources:
                 yield maybeDeferred(source.start)
-                if channel.paused:
+                if channel.paused or channel.draining:
                     source.pause()
         self._log.info("engine.started", channels=len(self._channels), bundle=self.plan.bundle)
 
@@ -154,7 +161,7 @@ class HubEngine:
         yield deferToThread(self._journal.stop)
         self._log.info("engine.stopped")
 
-    def _prepare(self, connection: Connection) -> dict[str, dict[str, bool]]:
+    def _prepare(self, connection: Connection) -> dict[str, dict[str, tuple[bool, bool]]]:
         for work in self._first_work:
             known = connection.execute(select(due.c.id).where(due.c.due_key == work["due_key"])).scalar()
             if known is None:
@@ -163,9 +170,9 @@ class HubEngine:
             changed = connection.execute(update(setting).where(setting.c.name == name).values(value=value))
             if not changed.rowcount:
                 connection.execute(insert(setting), {"name": name, "value": value})
-        paused: dict[str, dict[str, bool]] = {}
+        paused: dict[str, dict[str, tuple[bool, bool]]] = {}
         for row in connection.execute(select(channel_state)):
-            paused.setdefault(row.channel, {})[row.destination] = row.paused
+            paused.setdefault(row.channel, {})[row.destination] = (row.paused, row.draining)
         return paused
 
     def _build(self, channel: _Channel) -> None:
@@ -264,6 +271,7 @@ class HubEngine:
         return {
             "status": self._status,
             "pause": self._pause,
+            "drain": self._drain,
             "resume": self._resume,
             "replay": self._replay,
             "close_delivery": self._close_delivery,
@@ -281,17 +289,13 @@ class HubEngine:
         }
 
     def _is_idle(self) -> bool:
-        return self._timers.is_idle and all(
-            channel.steps is not None
-            and channel.steps.is_idle
-            and all(billing.is_idle for billing in channel.billing.values())
-            and all(deliveries.is_idle for deliveries in channel.deliveries.values())
-            for channel in self._channels.values()
-        )
+        return self._timers.is_idle and all(channel.is_idle for channel in self._channels.values())
 
     def _channel_status(self, channel: _Channel) -> dict[str, Any]:
         return {
             "paused": channel.paused,
+            "draining": channel.draining,
+            "idle": channel.is_idle,
             "sources": [_health(one) for source in channel.sources for one in source.health()],
             "destinations": {
                 name: [_health(one) for one in deliveries.destination.health()]
@@ -300,34 +304,41 @@ class HubEngine:
         }
 
     def _pause(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
-        return self._set_paused(arguments, actor, paused=True)
+        return self._set_paused(arguments, actor, "pause")
+
+    def _drain(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        """Take nothing in any more, and let what is there be worked and sent."""
+        return self._set_paused({**arguments, "destination": ""}, actor, "drain")
 
     def _resume(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
-        return self._set_paused(arguments, actor, paused=False)
+        return self._set_paused(arguments, actor, "resume")
 
-    def _set_paused(self, arguments: dict[str, Any], actor: str, *, paused: bool) -> Deferred[Any]:
+    def _set_paused(self, arguments: dict[str, Any], actor: str, act: str) -> Deferred[Any]:
         channel = self._channel(arguments["channel"])
         destination = arguments.get("destination") or ""
         if destination and destination not in channel.plan.destinations:
             raise HubError(f'Channel "{channel.plan.name}" has no destination of that name.')
         reason = str(arguments.get("reason", "")).strip()
-        if paused and not reason:
+        if act != "resume" and not reason:
             raise HubError("A pause needs a reason.", fix="Say why; the others will see it.")
+        if act == "drain" and not channel.sources:
+            raise HubError("This channel takes in nothing by itself: billing feeds it.", fix="Pause it instead.")
+        paused, draining = act == "pause", act == "drain"
 
         def write(connection: Connection) -> None:
-            values = {"paused": paused, "actor": actor, "reason": reason, "changed_at": real_ms()}
+            values = {"paused": paused, "draining": draining, "actor": actor, "reason": reason, "changed_at": real_ms()}
             key = (channel_state.c.channel == channel.plan.name, channel_state.c.destination == destination)
             if not connection.execute(update(channel_state).where(*key).values(**values)).rowcount:
                 connection.execute(
                     insert(channel_state),
                     {"channel": channel.plan.name, "destination": destination, **values},
                 )
-            self._audit(connection, actor, "pause" if paused else "resume", "channel", channel.plan.name, reason)
+            self._audit(connection, actor, act, "channel", channel.plan.name, reason)
 
         def take_effect(_result: None) -> dict[str, Any]:
-            self._mark_paused(channel, destination, paused=paused)
+            self._mark_paused(channel, destination, paused=paused, draining=draining)
             for source in () if destination else channel.sources:
-                (source.pause if paused else source.resume)()
+                (source.resume if act == "resume" else source.pause)()
             resting = self._resting(channel)
             for part in self._parts(channel, destination):
                 if part in resting:
@@ -338,9 +349,9 @@ class HubEngine:
 
         return self._journal.submit(write).addCallback(take_effect)
 
-    def _mark_paused(self, channel: _Channel, destination: str, *, paused: bool) -> None:
+    def _mark_paused(self, channel: _Channel, destination: str, *, paused: bool, draining: bool) -> None:
         if not destination:
-            channel.paused = paused
+            channel.paused, channel.draining = paused, draining
         elif paused:
             channel.paused_destinations.add(destination)
         else:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.security import audit
-from hub.security.users import find_user
+from hub.security.users import find_user, permissions_of
 from hub.store.tables import session, user_account
 
 IDLE_MS = 15 * 60_000
@@ -25,6 +25,7 @@ REVEAL_MS = 15 * 60_000
 LOCK_AFTER = 5
 LOCK_MS = 15 * 60_000
 REASON_LENGTH = 10
+EMERGENCY_LENGTH = 20
 
 
 class SessionRefused(HubError):  # noqa: N818  it reads as what happened: the session was refused
@@ -35,7 +36,7 @@ class SessionRefused(HubError):  # noqa: N818  it reads as what happened: the se
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live session and the person it belongs to."""
+    """A live session and the person it belongs to: what they may do, and (empty: all) where."""
 
     token_digest: bytes
     user_name: str
@@ -46,6 +47,10 @@ class Session:
     seen_at: int
     revealed_until_at: int
     reveal_reason: str
+    broke_glass: bool = False
+    permissions: frozenset[str] = frozenset()
+    channels: tuple[str, ...] = ()
+    organisations: tuple[str, ...] = ()
 
 
 def new_token() -> str:
@@ -86,6 +91,10 @@ def find_session_by_digest(connection: Connection, digest: bytes, now_ms: int | 
         seen_at=row.seen_at,
         revealed_until_at=row.revealed_until_at,
         reveal_reason=row.reveal_reason,
+        broke_glass=row.broke_glass,
+        permissions=permissions_of(tuple(row.roles.split())),
+        channels=tuple(row.channels.split()),
+        organisations=tuple(row.organisations.split()),
     )
 
 
@@ -169,8 +178,9 @@ def close_session(connection: Connection, args: dict[str, Any]) -> dict[str, Any
 def reveal(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
     """Show patient data in this session for 15 minutes.
 
-    *args*: token_digest (hex), reason, object_type, object_id. Raises :class:`SessionRefused` when the
-    session has ended or the reason says nothing.
+    *args*: token_digest (hex), reason, object_type, object_id; with *emergency* it is for people whose role does not
+    include patient data, and an auditor reviews it. Raises :class:`SessionRefused` when the session has ended or the
+    reason says nothing.
     """
     reason, row = str(args["reason"]).strip(), _row(connection, args["token_digest"])
     if row is None:
@@ -178,15 +188,20 @@ def reveal(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
     if len(reason) < REASON_LENGTH:
         raise SessionRefused("A reason is needed to see patient data.", expected=f"at least {REASON_LENGTH} letters")
     until = real_ms() + REVEAL_MS
+    broke_glass = bool(args.get("emergency"))
+    if broke_glass and len(reason) < EMERGENCY_LENGTH:
+        raise SessionRefused(
+            "An emergency is described in a sentence.", expected=f"at least {EMERGENCY_LENGTH} letters"
+        )
     connection.execute(
         update(session)
         .where(session.c.token_digest == row.token_digest)
-        .values(revealed_until_at=until, reveal_reason=reason)
+        .values(revealed_until_at=until, reveal_reason=reason, broke_glass=broke_glass)
     )
     audit.record(
         connection,
         actor=row.user_name,
-        action="reveal",
+        action="break glass" if broke_glass else "reveal",
         object_type=args.get("object_type", ""),
         object_id=args.get("object_id", ""),
         reason=reason,
@@ -201,7 +216,7 @@ def hide(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
         connection.execute(
             update(session)
             .where(session.c.token_digest == row.token_digest)
-            .values(revealed_until_at=0, reveal_reason="")
+            .values(revealed_until_at=0, reveal_reason="", broke_glass=False)
         )
         audit.record(connection, actor=row.user_name, action="hide")
     return {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from hub.security import audit, sessions, users
+from hub.security import alerts, audit, sessions, tokens, users
 
 Write = Callable[[Connection, dict[str, Any]], dict[str, Any]]
 
@@ -37,4 +37,10 @@ WRITES: dict[str, Write] = {
     "user_add": users.add,
     "user_password": users.set_password,
     "user_disable": users.disable,
+    "user_change": users.change,
+    "token_add": tokens.add,
+    "token_revoke": tokens.revoke,
+    "token_touch": tokens.touch,
+    "alert_own": alerts.own,
+    "alert_snooze": alerts.snooze,
 }

@@ -310,6 +310,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Nobody is signed in: the account is locked or disabled, or the session has ended.",
         "Sign in again, or ask an administrator.",
     ),
+    "H721": _E("A line is no checkpoint of the audit log.", "`hub audit checkpoint` prints one."),
+    "H722": _E("An API token cannot be made or withdrawn as asked.", "The sentence beside it says why."),
+    "H723": _E("An alert cannot be taken or snoozed as asked.", "The sentence beside it says why."),
     "H730": _E("The engine does not answer.", "Is it running? `hub run` starts it."),
     "H731": _E("The engine refused a command.", "The sentence beside it says why."),
     "H740": _E(

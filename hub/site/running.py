@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.task import react
+from twisted.internet.task import LoopingCall, react
 
 from hub.billing.batches import initial_work
 from hub.core.errors import HubError
@@ -26,6 +26,7 @@ from hub.core.vault import Vault, open_vault
 from hub.engine.control import ControlFactory
 from hub.engine.engine import HubEngine, highest_id
 from hub.engine.workers import WorkerPool, WorkerPools
+from hub.security.audit import add_checkpoint
 from hub.security.writes import WRITES
 from hub.site.load import Site, load_site
 from hub.site.lock import lock_site
@@ -36,6 +37,8 @@ from hub.store.reseal import reseal
 from hub.store.retention import Retention
 from hub.store.schema import make_ready
 
+CHECKPOINT_SECONDS = 3600.0
+"""How often the head of the audit log is signed; also at the start and at the end."""
 SWITCH_SECONDS = 0.0005
 """How long the reactor or the journal may keep the interpreter while the other waits for it.
 
@@ -93,7 +96,7 @@ def _run(reactor: Any, site: Site, log: Log) -> Any:
         var=site.var,
         log=log,
         reactor=reactor,
-        writes={**WRITES, "reseal": partial(_reseal, vault)},
+        writes={**WRITES, "reseal": partial(_reseal, vault), "audit_checkpoint": partial(_checkpoint, vault)},
         first_work=_first_work(site),
         on_failure=store_failed,
         retention=_retention(site),
@@ -105,14 +108,28 @@ def _run(reactor: Any, site: Site, log: Log) -> Any:
         workers.kill()
         os._exit(1)
     port = _serve_control(reactor, site, engine, log)
-    reactor.addSystemEventTrigger("before", "shutdown", _stop, engine, port)
+    signing = LoopingCall(_sign, engine, log)
+    signing.clock = reactor
+    signing.start(CHECKPOINT_SECONDS)
+    reactor.addSystemEventTrigger("before", "shutdown", _stop, engine, port, signing, log)
     yield ended
 
 
 @inlineCallbacks
-def _stop(engine: HubEngine, port: Any) -> Any:
+def _stop(engine: HubEngine, port: Any, signing: LoopingCall, log: Log) -> Any:
     yield port.stopListening()
+    signing.stop()
+    yield _sign(engine, log)
     yield engine.stop()
+
+
+@inlineCallbacks
+def _sign(engine: HubEngine, log: Log) -> Any:
+    """Have the head of the audit log signed; the next time does what this one could not."""
+    try:
+        yield engine.commands()["write"]({"name": "audit_checkpoint", "args": {}}, "hub")
+    except HubError as error:
+        log.failure("audit.checkpoint failed", error)
 
 
 def _floor(store: Engine) -> int:
@@ -126,6 +143,12 @@ def _reseal(vault: Vault, connection: Connection, args: dict[str, Any]) -> dict[
         vault.refresh()
     done = reseal(connection, vault, args["table"], args["after"])
     return {"resealed": done.resealed, "after": done.after}
+
+
+def _checkpoint(vault: Vault, connection: Connection, _args: dict[str, Any]) -> dict[str, Any]:
+    """Sign the head of the audit log; the checkpoint as a line, empty when the newest record is signed already."""
+    made = add_checkpoint(connection, vault.signing_key("audit"))
+    return {"checkpoint": str(made) if made else ""}
 
 
 def _retention(site: Site) -> Retention:

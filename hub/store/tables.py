@@ -230,6 +230,7 @@ channel_state = Table(
     Column("paused", Boolean, nullable=False),
     Column("actor", String(64), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("draining", Boolean, nullable=False, default=False),  # takes nothing in, works off what is there
     Column("changed_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("channel", "destination"),
 )
@@ -639,6 +640,7 @@ work_item = Table(
     Column("state", String(16), nullable=False),  # open | resolved
     Column("resolution", String(48), nullable=False, default=""),
     Column("assignee", String(64)),
+    Column("snoozed_until", String(10), nullable=False, default=""),  # the practice's day; empty: not snoozed
     Column("body", LargeBinary, nullable=False),  # evidence
     _version(),
     Index(None, "queue", "state", "id"),
@@ -723,6 +725,8 @@ user_account = Table(
     Column("title", String(128), nullable=False, default=""),
     Column("password_hash", String(256), nullable=False),
     Column("roles", String(200), nullable=False),  # space separated
+    Column("channels", String(400), nullable=False, default=""),  # space separated; empty: all of them
+    Column("organisations", String(400), nullable=False, default=""),  # space separated; empty: all of them
     Column("disabled", Boolean, nullable=False, default=False),
     Column("must_change_password", Boolean, nullable=False, default=False),
     Column("failures", Integer, nullable=False, default=0),
@@ -742,7 +746,34 @@ session = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("revealed_until_at", BigInteger, nullable=False, default=0),
     Column("reveal_reason", Text, nullable=False, default=""),
+    Column("broke_glass", Boolean, nullable=False, default=False),
     Index(None, "expires_at"),
+)
+
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("token_digest", LargeBinary, primary_key=True),
+    Column("name", String(64), nullable=False),  # what its owner calls it
+    Column("user_name", String(64), ForeignKey("user_account.name"), nullable=False),
+    Column("permissions", Text, nullable=False),  # space separated; never more than its owner has
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False, default=0),
+    Column("revoked", Boolean, nullable=False, default=False),
+    UniqueConstraint("user_name", "name"),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("alert_key", String(160), primary_key=True),  # one cause, one alert
+    Column("owner", String(64), nullable=False, default=""),
+    Column("snoozed_until_at", BigInteger, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
+    Column("actor", String(64), nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    _version(),
 )
 
 audit = Table(
@@ -760,5 +791,15 @@ audit = Table(
     Column("previous_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     Index(None, "actor", "sequence"),
+    Index(None, "action", "sequence"),
     Index(None, "patient_id", "sequence"),
+)
+
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),  # of the record that it vouches for
+    Column("at", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),  # Ed25519, over sequence, time and hash
 )

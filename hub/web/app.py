@@ -23,7 +23,6 @@ from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.core.vault import Vault
 from hub.security.sessions import Session, find_session
-from hub.security.users import permissions_of
 from hub.store.database import reading
 from hub.web.call import Call, NotFound, Site
 from hub.web.control import Control, EngineAwayError
@@ -127,7 +126,9 @@ def _answer(site: Site, entry: Entry, request: Request, form: FormData) -> Respo
     if session is None:
         return _to_login(request, entry)
     call = Call(site, request, session, form)
-    if entry.permission and entry.permission not in permissions_of(session.roles):
+    if session.organisations and site.settings.organisation not in session.organisations:
+        return _error(call, 403, "Your account is for other organisations.", "An administrator can change that.")
+    if entry.permission and not any(call.may(each) for each in entry.permission.split("|")):
         return _error(call, 403, "Your role does not include this.", "An administrator can give you a role that does.")
     if entry.method == "POST" and not secrets.compare_digest(
         str(form.get("csrf", "")).encode(), session.csrf_token.encode()

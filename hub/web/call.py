@@ -17,7 +17,6 @@ from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.core.vault import Vault
 from hub.security.sessions import Session, find_session_by_digest
-from hub.security.users import permissions_of
 from hub.store.database import reading
 from hub.web.control import Control
 from hub.web.masking import Piece
@@ -65,12 +64,17 @@ class Call:
 
     def may(self, permission: str) -> bool:
         """Whether the person has *permission*."""
-        return permission in permissions_of(self.session.roles)
+        return permission in self.session.permissions
+
+    def sees(self, channel: str) -> bool:
+        """Whether *channel* is within what the person's account is for."""
+        return not self.session.channels or channel in self.session.channels
 
     @property
     def revealed(self) -> bool:
         """Whether patient data is shown: revealed with a reason, not yet over, and the look could be recorded."""
-        return not self._concealed and self.session.revealed_until_at > real_ms() and self.may("patients.reveal")
+        entitled = self.may("patients.reveal") or (self.session.broke_glass and self.may("patients.break_glass"))
+        return not self._concealed and self.session.revealed_until_at > real_ms() and entitled
 
     def still_signed_in(self) -> bool:
         """Whether the session is still live; a long answer asks again and again."""
@@ -170,6 +174,7 @@ class Call:
 
 #: What is confirmed after an act. Keys stand in addresses, so that no sentence of a stranger's link is ever shown.
 TOASTS = {
+    "draining": "Draining. Nothing more is taken in; what is there is worked off.",
     "paused": "Paused. Nothing that is stored is lost; it goes on when you resume.",
     "resumed": "Resumed.",
     "replayed": "Sent again as a new attempt, linked to this message.",
@@ -185,6 +190,12 @@ TOASTS = {
     "hidden": "Patient data is masked again.",
     "saved": "Saved.",
     "merged": "This record was merged; here is the one that it became.",
+    "taken": "It is yours now.",
+    "given": "It is nobody's now.",
+    "snoozed": "Quiet until then. It stays on the page, below the others.",
+    "woken": "Back among the others.",
+    "withdrawn": "Withdrawn. Programs that use it are refused from now on.",
+    "reviewed": "Reviewed. The audit log keeps that you did.",
     "added": "Added. Hand over the first password in person.",
 }
 

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from hub.core.errors import HubError
 from hub.core.vault import Vault, open_vault
+from hub.site.bundle import read_bundle
 from hub.site.load import Site, load_site
 from hub.site.places import control_socket, key_file, store_url
 from hub.store.database import open_store
@@ -62,6 +63,7 @@ def web_settings(site: Site) -> WebSettings:
         payers={payer.payer_id: payer.name for payer in site.billing.payers.values()},
         secure=site.settings.web.behind_tls_proxy,
         folder=site.folder,
+        files=read_bundle(site.folder).files,
         mapping_seconds=site.settings.workers.message_time,
     )
 

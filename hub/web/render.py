@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -35,6 +37,7 @@ def make_environment(zone: ZoneInfo) -> Environment:
         thousands=thousands,
         ago=lambda then: age(real_ms() - then),
         age=age,
+        took=took,
         clock=lambda then: at(then, zone).strftime("%H:%M:%S"),
         clock_ms=lambda then: at(then, zone).strftime("%H:%M:%S.%f")[:-3],
         moment=lambda then: moment(at(then, zone)),
@@ -48,7 +51,7 @@ def make_environment(zone: ZoneInfo) -> Environment:
         lower_first=lambda text: text[:1].lower() + text[1:],
         mask=lambda what: masked(str(what)),
     )
-    environment.globals.update(icon=icon, masked=masked, pieces=pieces, spark=spark, bar=bar, zone=zone.key)
+    environment.globals.update(icon=icon, masked=masked, pieces=pieces, spark=spark, bar=bar, bars=bars, zone=zone.key)
     return environment
 
 
@@ -92,6 +95,17 @@ def age(milliseconds: int) -> str:
         return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE:02d} min"
     days = seconds // _DAY
     return f"{days} day" if days == 1 else f"{days} days"
+
+
+def took(milliseconds: int) -> str:
+    """How long something took, in the unit that reads best."""
+    return (
+        f"{milliseconds} ms"
+        if milliseconds < 1000
+        else f"{milliseconds / 1000:,.1f} s"
+        if milliseconds < 60_000
+        else age(milliseconds)
+    )
 
 
 def moment(instant: datetime) -> str:
@@ -156,6 +170,56 @@ def spark(values: tuple[int, ...], label: str, tone: str = "") -> Markup:
         '<svg class="spark {}" viewBox="0 0 108 26" role="img" aria-label="{}">'
         '<path class="z" d="M0 24.5h108"/><polyline class="l" points="{}"/></svg>'
     ).format(tone, label, points)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart: its label, its value, and a second value for the table beside it."""
+
+    label: str
+    value: int
+    other: int = 0
+
+
+def bars(values: Sequence[Bar], label: str, usual: float = 0.0) -> Markup:
+    """Bars over time with an axis, and a dashed line at what is *usual*; *label* says it in a sentence."""
+    width, height, left, top = 960.0, 150.0, 34.0, 8.0
+    highest = _round_up(max([bar.value for bar in values], default=0), usual)
+    step = (width - left) / max(1, len(values))
+    parts = [
+        Markup('<svg class="bars" viewBox="0 0 960 172" role="img" aria-label="{}">').format(label),
+    ]
+    for part in range(5) if highest >= 4 else (0, 4):
+        y = top + height - height * part / 4
+        parts.append(
+            Markup('<path class="g" d="M{} {:.1f}H960"/><text class="y" x="{}" y="{:.1f}">{}</text>').format(
+                left, y, left - 6, y + 4, round(highest * part / 4)
+            )
+        )
+    for number, bar in enumerate(values):
+        x, tall = left + number * step, height * bar.value / highest
+        if bar.value:
+            parts.append(
+                Markup('<rect class="f" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+                    x + step * 0.12, top + height - tall, step * 0.76, tall
+                )
+            )
+        if bar.label.endswith(":00") and int(bar.label[:2]) % 3 == 0:
+            parts.append(Markup('<text class="x" x="{:.1f}" y="170">{}</text>').format(x, bar.label))
+    if usual:
+        y = top + height - height * usual / highest
+        parts.append(Markup('<path class="u" d="M{} {:.1f}H960"/>').format(left, y))
+    parts.append(Markup("</svg>"))
+    return Markup("").join(parts)
+
+
+def _round_up(highest: int, usual: float) -> int:
+    """A round number for the top of an axis, divisible by four where that matters."""
+    least = max(highest, usual, 1)
+    for factor in (1, 2, 4, 8, 12, 20, 40, 60, 80, 100, 200, 400, 1000, 2000, 4000, 10_000, 40_000, 100_000):
+        if factor >= least:
+            return factor
+    return int(-(-least // 100_000) * 100_000)
 
 
 def bar(value: int, highest: int, label: str, tone: str = "") -> Markup:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from hub.web.call import Call
 from hub.web.pages import (
     accounts,
+    alerts,
     audit,
     bulk,
     channels,
@@ -22,15 +23,20 @@ from hub.web.pages import (
     queues,
     remittances,
     status,
+    tokens,
 )
 
 #: What a route needs of everybody who is signed in.
 SIGNED_IN = ""
+#: Who may take and snooze what needs a person.
+ALERTS = "channels.operate|queues.work|audit.review"
+#: Who may see patient data: by their role, or in an emergency.
+REVEAL = "patients.reveal|patients.break_glass"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One route of signed-in people: method, path, the permission it needs, its handler."""
+    """One route of signed-in people: method, path, the permission it needs (one of several: ``a|b``), its handler."""
 
     method: str
     path: str
@@ -41,11 +47,15 @@ class Entry:
 ROUTES: tuple[Entry, ...] = (
     Entry("GET", "/", "status.view", status.show),
     Entry("GET", "/status.json", "status.view", status.as_json),
+    Entry("GET", "/alerts", "status.view", alerts.form),
+    Entry("POST", "/alerts/take", ALERTS, alerts.take),
+    Entry("POST", "/alerts/snooze", ALERTS, alerts.snooze),
     Entry("GET", "/live/status", "status.view", live.status_values),
     Entry("GET", "/live/messages", "messages.view", live.newer_messages),
     Entry("GET", "/channels", "status.view", channels.listing),
     Entry("GET", "/channels/{name}", "status.view", channels.show),
     Entry("POST", "/channels/{name}/pause", "channels.operate", channels.pause),
+    Entry("POST", "/channels/{name}/drain", "channels.operate", channels.drain),
     Entry("POST", "/channels/{name}/resume", "channels.operate", channels.resume),
     Entry("GET", "/messages", "messages.view", messages.listing),
     Entry("GET", "/messages.csv", "messages.view", bulk.export),
@@ -78,13 +88,20 @@ ROUTES: tuple[Entry, ...] = (
     Entry("GET", "/figures/{figure}/{part}.csv", "figures.view", figures.behind_csv),
     Entry("GET", "/figures/{figure}/{part}", "figures.view", figures.behind),
     Entry("GET", "/reconcile", "figures.view", figures.reconciliation),
-    Entry("GET", "/reveal", "patients.reveal", me.reveal_form),
-    Entry("POST", "/reveal", "patients.reveal", me.reveal),
+    Entry("GET", "/reveal", REVEAL, me.reveal_form),
+    Entry("POST", "/reveal", REVEAL, me.reveal),
     Entry("POST", "/hide", SIGNED_IN, me.hide),
     Entry("GET", "/audit", "audit.view", audit.listing),
+    Entry("POST", "/audit", "audit.view", audit.find_patient),
+    Entry("GET", "/audit/emergencies", "audit.view", audit.emergencies),
+    Entry("POST", "/audit/emergencies", "audit.review", audit.review),
     Entry("GET", "/users", "users.manage", me.users),
     Entry("POST", "/users", "users.manage", me.add_user),
     Entry("POST", "/users/{name}", "users.manage", me.disable_user),
+    Entry("POST", "/users/{name}/roles", "users.manage", me.change_user),
+    Entry("GET", "/me/tokens", "tokens.own", tokens.listing),
+    Entry("POST", "/me/tokens", "tokens.own", tokens.add),
+    Entry("POST", "/me/tokens/revoke", "tokens.own", tokens.revoke),
     Entry("GET", "/me", SIGNED_IN, me.show),
     Entry("POST", "/me/password", SIGNED_IN, me.password),
     Entry("POST", "/me/preferences", SIGNED_IN, me.preferences),

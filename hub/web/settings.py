@@ -36,7 +36,7 @@ class WebSettings:
 
     *environment* is ``production`` or ``test``. *secure* means that browsers reach the pages over TLS: cookies are then
     sent over nothing else. *payers* maps payer ids to the names billers use. *folder* is the site's, whose mappings
-    previews run, each for *mapping_seconds* at most.
+    previews run, each for *mapping_seconds* at most; *files* are those of the bundle as it runs.
     """
 
     title: str
@@ -51,4 +51,5 @@ class WebSettings:
     secure: bool = False
     live_seconds: float = 2.0
     folder: Path | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
     mapping_seconds: float = 10.0

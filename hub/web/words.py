@@ -80,6 +80,8 @@ _SIGNS = {
     "resolved": Sign("Resolved", "closed", "ok"),
     "built": Sign("Built", "queued"),
     "acknowledged": Sign("Acknowledged", "done", "ok"),
+    "drained": Sign("Drained", "stopped", "info"),
+    "silent": Sign("Silent", "quiet", "warn"),
     "even": Sign("even", "bal", "ok"),
     "balanced": Sign("Balanced", "bal", "ok"),
     "expected": Sign("Expected", "queued"),

@@ -129,7 +129,7 @@ class FakeEngine(threading.Thread):
                     return WRITES[args["name"]](connection, {**args["args"], "actor": actor})
                 case "status":
                     return {"bundle": "8f3c1a2b9d00", "channels": self._channels()}
-                case "pause" | "resume":
+                case "pause" | "drain" | "resume":
                     return self._switch(connection, command, args, actor)
                 case "replay":
                     if args["token"] in self.spent:
@@ -165,7 +165,8 @@ class FakeEngine(threading.Thread):
     def _switch(self, connection: Connection, command: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
         state = tables.channel_state
         key = (state.c.channel == args["channel"], state.c.destination == (args.get("destination") or ""))
-        values = {"paused": command == "pause", "actor": actor, "reason": args["reason"], "changed_at": real_ms()}
+        values = {"paused": command == "pause", "draining": command == "drain", "reason": args["reason"]}
+        values |= {"actor": actor, "changed_at": real_ms()}
         if not connection.execute(update(state).where(*key).values(**values)).rowcount:
             names = {"channel": args["channel"], "destination": args.get("destination") or ""}
             connection.execute(insert(state).values(**names, **values))
@@ -1113,8 +1114,12 @@ def every_page(world: World) -> list[str]:
         "/channels",
         "/channels/claims_out",
         "/audit",
+        f"/audit?patient={ids['patient']}",
+        "/audit/emergencies",
+        "/alerts?key=queue/denials",
         "/users",
         "/me",
+        "/me/tokens",
         "/reveal",
     ]
 

@@ -101,7 +101,7 @@ def test_every_look_at_something_of_a_patient_is_recorded_in_a_chain_that_verifi
         client.get(path)
     with world.store.connect() as connection:
         kept = connection.execute(select(tables.audit).order_by(tables.audit.c.sequence)).all()
-        assert verify(connection) is None
+        assert verify(connection).broken is None
     looks = [(row.action, row.object_type, row.patient_id, row.reason) for row in kept[-4:]]
     patient = world.ids["patient"]
     assert looks == [

@@ -15,7 +15,7 @@ def listing(call: Call) -> Response:
     text = call.query.get("q", "").strip()[:100]
     with call.reading() as connection:
         rows = (
-            accounts.find(connection, call.site.vault, text, _authorities(call, connection))
+            accounts.find(connection, call.site.vault, text, authorities(call, connection))
             if text
             else accounts.recent(connection)
         )
@@ -67,7 +67,7 @@ def show(call: Call) -> Response:
     )
 
 
-def _authorities(call: Call, connection: Connection) -> tuple[str, ...]:
+def authorities(call: Call, connection: Connection) -> tuple[str, ...]:
     """Who gives out record numbers here, by the newest patients; a person who searches types the number alone."""
     known = {str(call.unseal("patient", row.sealed).get("authority", "")) for row in accounts.recent(connection)}
     return tuple(sorted(known | {""}))

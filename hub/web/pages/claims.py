@@ -10,8 +10,8 @@ from hub.core.errors import HubError
 from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
 from hub.web.content import parsed_view
+from hub.web.needs import SILENT_DAYS
 from hub.web.pages.people import account_number, person
-from hub.web.pages.status import SILENT_DAYS
 from hub.web.queries import accounts, claims, messages, status
 
 STATES = (

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from hub.web.call import Call
+from hub.web.overview import overview
 from hub.web.pages import messages, status
 from hub.web.queries import messages as message_queries
 
@@ -26,7 +27,7 @@ def status_values(call: Call) -> Response:
     period = call.query.get("period", "today")
 
     def read() -> dict[str, Any]:
-        return dict(status.live_values(status.overview(call.site, call.actor, period)))
+        return dict(status.live_values(overview(call, period)))
 
     return _stream(call, read)
 

@@ -6,7 +6,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.core.errors import HubError
 from hub.security.passwords import hash_password, objection, random_password, verify_password
-from hub.security.sessions import REASON_LENGTH
+from hub.security.sessions import EMERGENCY_LENGTH, REASON_LENGTH
 from hub.security.users import PERMISSIONS, ROLES, find_user, list_users
 from hub.web.call import Call, local_path
 
@@ -57,16 +57,20 @@ def preferences(call: Call) -> Response:
 
 
 def reveal_form(call: Call) -> Response:
-    """The reason for seeing patient data."""
-    return call.page("reveal.html", title="Reveal", back=local_path(call.query.get("next", "/")), errors={}, reason="")
+    """The reason for seeing patient data; for some roles only in an emergency."""
+    return _reveal_page(call, local_path(call.query.get("next", "/")), "", "")
 
 
 def reveal(call: Call) -> Response:
     """Show patient data in this session for 15 minutes."""
     back, reason = local_path(str(call.form.get("next", "/"))), str(call.form.get("reason", "")).strip()
+    emergency = not call.may("patients.reveal")
+    least = EMERGENCY_LENGTH if emergency else REASON_LENGTH
     problem = ""
-    if len(reason) < REASON_LENGTH:
-        problem = f"Say why you need to see it, at least {REASON_LENGTH} letters."
+    if len(reason) < least:
+        problem = f"Say why you need to see it, at least {least} letters."
+    elif emergency and call.form.get("understood") != "yes":
+        problem = "Say that you know that an auditor will ask you about it."
     else:
         path = back.split("?")[0]
         args = {
@@ -74,14 +78,27 @@ def reveal(call: Call) -> Response:
             "reason": reason,
             "object_type": "page",
             "object_id": path[:64],
+            "emergency": emergency,
         }
         try:
             call.site.control.write("reveal", args, call.actor)
         except HubError as error:
             problem = error.what
     if problem:
-        return call.page("reveal.html", code=422, title="Reveal", back=back, errors={"reason": problem}, reason=reason)
+        return _reveal_page(call, back, reason, problem)
     return RedirectResponse(back, status_code=303)
+
+
+def _reveal_page(call: Call, back: str, reason: str, problem: str) -> Response:
+    return call.page(
+        "reveal.html",
+        code=422 if problem else 200,
+        title="Reveal",
+        back=back,
+        errors={"reason": problem} if problem else {},
+        reason=reason,
+        emergency=not call.may("patients.reveal"),
+    )
 
 
 def hide(call: Call) -> Response:
@@ -107,12 +124,29 @@ def add_user(call: Call) -> Response:
         "password_hash": hash_password(first),
         "roles": roles,
         "must_change": True,
+        **_scope(call),
     }
     try:
         call.site.control.write("user_add", args, call.actor)
     except HubError as error:
         return _users(call, {"name": f"{error.what} {error.expected}".strip()}, {"name": name, "roles": roles})
     return _users(call, {}, {}, made=(name, first))
+
+
+def change_user(call: Call) -> Response:
+    """Give a person other roles, and say for which channels and organisations the account is."""
+    roles = [str(role) for role in call.form.getlist("role")]  # type: ignore[attr-defined]
+    name = str(call.request.path_params["name"])
+    args = {"actor": call.actor, "name": name, "roles": roles, **_scope(call)}
+    try:
+        call.site.control.write("user_change", args, call.actor)
+    except HubError as error:
+        return _users(call, {"name": f"{error.what} {error.expected}".strip()}, {})
+    return call.back("/users", "saved")
+
+
+def _scope(call: Call) -> dict[str, list[str]]:
+    return {part: str(call.form.get(part, "")).replace(",", " ").split() for part in ("channels", "organisations")}
 
 
 def disable_user(call: Call) -> Response:
@@ -150,6 +184,7 @@ def _users(
         title="People",
         everybody=everybody,
         roles=ROLES,
+        known_channels=[channel.name for channel in call.site.settings.channels],
         errors=errors,
         typed=typed,
         made=made,

@@ -83,6 +83,7 @@ def search_of(call: Call) -> messages.Search:
         since_ms=real_ms() - span if span else 0,
         before=call.number("before"),
         after=call.number("after"),
+        within=call.session.channels,
     )
 
 
@@ -116,7 +117,7 @@ def listing(call: Call) -> Response:
         claim_id=claim_id,
         outcomes=("in progress", "held", "errored", "rejected", "done", "filtered"),
         answers=("owed", "delivered", "undelivered", "not owed"),
-        channels=[channel.name for channel in call.site.settings.channels],
+        channels=[channel.name for channel in call.site.settings.channels if call.sees(channel.name)],
     )
 
 
@@ -187,6 +188,7 @@ def close_delivery(call: Call) -> Response:
         raise NotFound("There is no such delivery.")
     reason = str(call.form.get("reason", "")).strip()
     call.request.path_params["id"] = str(message_id)
+    _load(call)
     if len(reason) < REASON_LENGTH:
         error = {"reason": f"Say how you know that it arrived, at least {REASON_LENGTH} letters."}
         return _replay_page(call, error, {"stage": str(delivery_id), "reason": reason})
@@ -201,7 +203,7 @@ def close_delivery(call: Call) -> Response:
 def _load(call: Call) -> tuple[messages.MessageDetail, list[messages.Delivery], dict[str, Any]]:
     with call.reading() as connection:
         detail = messages.get(connection, call.path_id())
-        if detail is None:
+        if detail is None or not call.sees(detail.channel):
             raise NotFound("There is no message of that number, or it was pruned.")
         deliveries = messages.deliveries(connection, detail.sequence)
         newer, older = messages.neighbours(connection, detail.channel, detail.sequence)

@@ -166,6 +166,16 @@ def survivors(connection: Connection, patient_ids: Iterable[int]) -> dict[int, i
     return found
 
 
+def merged_into(connection: Connection, patient_id: int) -> list[int]:
+    """*patient_id*, and every record that was merged into it, directly or through others."""
+    found, new = [patient_id], [patient_id]
+    while new and len(found) < 500:
+        new = list(connection.execute(select(patient.c.id).where(patient.c.merged_into.in_(new))).scalars())
+        new = [each for each in new if each not in found]
+        found += new
+    return found
+
+
 def current(connection: Connection, patient_id: int) -> AccountRow | None:
     """The patient called *patient_id*, or whom its record was merged into."""
     return get(connection, survivors(connection, [patient_id])[patient_id])

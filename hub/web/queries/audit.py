@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from hub.store.tables import audit
 
 PAGE = 100
+REVIEWED = "break glass reviewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,73 @@ class AuditRow:
     hash: bytes
 
 
-def page(connection: Connection, actor: str, patient_id: int | None, before: int | None) -> tuple[list[AuditRow], bool]:
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What one person did about a patient: how often, first and last."""
+
+    actor: str
+    action: str
+    times: int
+    first_at: int
+    last_at: int
+
+
+def page(
+    connection: Connection,
+    *,
+    actor: str = "",
+    action: str = "",
+    patients: Sequence[int] = (),
+    before: int | None = None,
+) -> tuple[list[AuditRow], bool]:
     """One page of records, newest first, and whether there are older ones."""
     statement = select(audit).order_by(audit.c.sequence.desc()).limit(PAGE + 1)
     if actor:
         statement = statement.where(audit.c.actor == actor)
-    if patient_id is not None:
-        statement = statement.where(audit.c.patient_id == patient_id)
+    if action:
+        statement = statement.where(audit.c.action == action)
+    if patients:
+        statement = statement.where(audit.c.patient_id.in_(patients))
     if before is not None:
         statement = statement.where(audit.c.sequence < before)
-    found = [
-        AuditRow(row.sequence, row.at, row.actor, row.action, row.object_type, row.object_id, row.reason, row.hash)
-        for row in connection.execute(statement)
-    ]
+    found = [_row(row) for row in connection.execute(statement)]
     return found[:PAGE], len(found) > PAGE
+
+
+def who_saw(connection: Connection, patients: Sequence[int]) -> list[Viewer]:
+    """Everybody who looked at or changed something of *patients*: how often, when first and last; the last first."""
+    rows = connection.execute(
+        select(audit.c.actor, audit.c.action, func.count(), func.min(audit.c.at), func.max(audit.c.at))
+        .where(audit.c.patient_id.in_(patients))
+        .group_by(audit.c.actor, audit.c.action)
+        .order_by(func.max(audit.c.at).desc())
+    )
+    return [Viewer(*row) for row in rows]
+
+
+def emergencies(connection: Connection, *, reviewed: bool = False) -> list[AuditRow]:
+    """Emergency accesses that nobody reviewed yet (or all of them), newest first."""
+    done = {
+        object_id for (object_id,) in connection.execute(select(audit.c.object_id).where(audit.c.action == REVIEWED))
+    }
+    rows = connection.execute(
+        select(audit).where(audit.c.action == "break glass").order_by(audit.c.sequence.desc()).limit(PAGE)
+    )
+    return [_row(row) for row in rows if reviewed or str(row.sequence) not in done]
+
+
+def actions(connection: Connection) -> list[str]:
+    """What was ever done, each found by a jump in the index rather than by reading it all."""
+    found: list[str] = []
+    while True:
+        last = found[-1] if found else ""
+        following = connection.execute(
+            select(audit.c.action).where(audit.c.action > last).order_by(audit.c.action).limit(1)
+        ).scalar()
+        if following is None:
+            return found
+        found.append(following)
+
+
+def _row(row: Any) -> AuditRow:
+    return AuditRow(row.sequence, row.at, row.actor, row.action, row.object_type, row.object_id, row.reason, row.hash)

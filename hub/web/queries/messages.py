@@ -20,7 +20,8 @@ _ID_TIME_SHIFT = 22
 class Search:
     """What a message list shows.
 
-    *since_ms* is 0 for any time; *before* and *after* are sequences (keyset pages).
+    *since_ms* is 0 for any time; *before* and *after* are sequences (keyset pages); *within* are the channels that
+    whoever searches may see, empty for all.
     """
 
     text: str = ""
@@ -31,6 +32,7 @@ class Search:
     since_ms: int = 0
     before: int | None = None
     after: int | None = None
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ def digests_of(vault: Vault, text: str) -> list[tuple[str, bytes]]:
 def search_statement(search: Search, digests: list[tuple[str, bytes]], first_sequence: int, limit: int) -> Select[Any]:
     """The statement behind :func:`find`, for the test of its query plan."""
     conditions = [message.c.sequence >= first_sequence] if first_sequence else []
+    if search.within:
+        conditions.append(message.c.channel.in_(search.within))
     for column, wanted in (
         (message.c.channel, search.channel),
         (message.c.kind, search.kind),

@@ -55,6 +55,7 @@ class Pause:
     actor: str
     reason: str
     since: int
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,8 @@ def waiting(connection: Connection) -> list[Waiting]:
 def pauses(connection: Connection) -> list[Pause]:
     """Every pause in force."""
     return [
-        Pause(row.channel, row.destination, row.actor, row.reason, row.changed_at)
-        for row in connection.execute(select(channel_state).where(channel_state.c.paused))
+        Pause(row.channel, row.destination, row.actor, row.reason, row.changed_at, row.draining)
+        for row in connection.execute(select(channel_state).where(channel_state.c.paused | channel_state.c.draining))
     ]
 
 
@@ -148,18 +149,17 @@ def last_received(connection: Connection, channel: str) -> int | None:
     ).scalar()
 
 
-def rates(connection: Connection, now_ms: int) -> dict[str, Rate]:
-    """The last 60 minutes of every channel."""
+def rate_of(connection: Connection, channel: str, now_ms: int) -> Rate:
+    """The last 60 minutes of *channel*."""
     newest = now_ms // 60_000
-    received: dict[str, list[int]] = defaultdict(lambda: [0] * MINUTES)
-    done: dict[str, int] = defaultdict(int)
-    latency: dict[str, int] = defaultdict(int)
-    for row in connection.execute(select(rate).where(rate.c.minute > newest - MINUTES)):
+    received = [0] * MINUTES
+    done = latency = 0
+    for row in connection.execute(select(rate).where(rate.c.channel == channel, rate.c.minute > newest - MINUTES)):
         if row.minute <= newest:
-            received[row.channel][row.minute - newest + MINUTES - 1] = row.received
-            done[row.channel] += row.done
-            latency[row.channel] += row.latency_ms
-    return {channel: Rate(tuple(minutes), done[channel], latency[channel]) for channel, minutes in received.items()}
+            received[row.minute - newest + MINUTES - 1] = row.received
+            done += row.done
+            latency += row.latency_ms
+    return Rate(tuple(received), done, latency)
 
 
 def claims_by_state(connection: Connection) -> list[Stage]:

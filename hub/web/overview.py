@@ -1,0 +1,152 @@
+"""What the status page, a channel's page and programs are told of the whole hub, worst first."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.web.call import Call, Site
+from hub.web.channel_view import ChannelView, channel_view
+from hub.web.needs import Need, needs_of
+from hub.web.queries import status as queries
+from hub.web.settings import ChannelInfo
+
+_STAGES = (
+    ("Not sent yet", ("draft", "held", "needs fix", "ready", "batched"), ""),
+    ("Passed on by another payer", ("forwarded",), ""),
+    ("Sent", ("sent", "accepted 999", "received"), ""),
+    ("Accepted by the clearinghouse", ("accepted clearinghouse",), ""),
+    ("Accepted by the payer", ("accepted payer", "pended"), ""),
+    ("Rejected", ("rejected",), "bad"),
+    ("Denied", ("denied",), "bad"),
+    ("Paid, in whole or part", ("paid", "partly paid", "closed"), ""),
+    ("Reversed or void", ("reversed", "void"), ""),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """Claims that have come this far."""
+
+    title: str
+    tone: str
+    claims: int
+    cents: int
+    share: float
+    states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything the status page shows."""
+
+    period: str
+    channels: tuple[ChannelView, ...]
+    needs: tuple[Need, ...]
+    total: queries.Counts
+    waiting: int
+    stages: tuple[StageView, ...]
+    claims: int
+    claim_cents: int
+    engine_problem: str
+    bundle: str
+    at: int = field(default_factory=real_ms)
+
+    @property
+    def urgent(self) -> tuple[Need, ...]:
+        """What needs a person now: the others are snoozed."""
+        return tuple(need for need in self.needs if not need.snoozed_until)
+
+    @property
+    def shape(self) -> str:
+        """Changes when more than numbers changed: then the page offers to be shown anew."""
+        parts = [f"{c.info.name} {c.state}" for c in self.channels] + [n.sentence for n in self.needs]
+        return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
+
+
+_RANK = [
+    "failed", "ambiguous", "retrying", "quiet", "unknown", "stopped", "paused", "draining", "drained", "running",
+]  # fmt: skip
+
+
+def overview(call: Call, period: str) -> Overview:
+    """The whole state of the hub as far as the person may see it, worst first."""
+    site = call.site
+    engine, problem = _ask_engine(site, call.actor)
+    with call.reading() as connection:
+        counts = queries.counts_by_channel(connection, _since_day(site, period))
+        waits = [wait for wait in queries.waiting(connection) if call.sees(wait.channel)]
+        pauses = queries.pauses(connection)
+        declared = {channel.name: channel for channel in site.settings.channels}
+        names = [name for name in [*declared, *sorted(counts.keys() - declared.keys())] if call.sees(name)]
+        channels = [
+            channel_view(
+                connection,
+                declared.get(name, ChannelInfo(name)),
+                counts.get(name, queries.Counts({})),
+                [w for w in waits if w.channel == name],
+                [p for p in pauses if p.channel == name],
+                engine.get(name, {}),
+                problem,
+            )
+            for name in names
+        ]
+        channels.sort(key=lambda view: _RANK.index(view.state) if view.state in _RANK else 0)
+        stages = queries.claims_by_state(connection)
+        needs = needs_of(call, connection, channels, waits, problem)
+    total = _sum_counts([view.counts for view in channels])
+    return Overview(
+        period=period,
+        channels=tuple(channels),
+        needs=tuple(needs),
+        total=total,
+        waiting=sum(view.waiting for view in channels),
+        stages=_stages(stages),
+        claims=sum(stage.claims for stage in stages),
+        claim_cents=sum(stage.cents for stage in stages),
+        engine_problem=problem,
+        bundle=site.settings.bundle,
+    )
+
+
+def _since_day(site: Site, period: str) -> str:
+    today = site.settings.clock.today()
+    if period == "all":
+        return ""
+    return (today - timedelta(days=6) if period == "week" else today).isoformat()
+
+
+def _ask_engine(site: Site, actor: str) -> tuple[dict[str, Any], str]:
+    try:
+        answer = site.control.ask("status", {}, actor)
+    except HubError as error:
+        return {}, error.what
+    channels = answer.get("channels", {})
+    if isinstance(channels, list):
+        channels = {entry["name"]: entry for entry in channels}
+    return channels, ""
+
+
+def _stages(found: list[queries.Stage]) -> tuple[StageView, ...]:
+    by_state = {stage.state: stage for stage in found}
+    highest = max(1, sum(stage.claims for stage in found))
+    views = []
+    for title, states, tone in _STAGES:
+        here = [by_state[state] for state in states if state in by_state]
+        number = sum(stage.claims for stage in here)
+        views.append(
+            StageView(title, tone, number, sum(s.cents for s in here), round(100 * number / highest, 1), states)
+        )
+    return tuple(views)
+
+
+def _sum_counts(all_counts: list[queries.Counts]) -> queries.Counts:
+    summed: dict[str, int] = {}
+    for counts in all_counts:
+        for name, value in counts.values.items():
+            summed[name] = summed.get(name, 0) + value
+    return queries.Counts(summed)
