@@ -1,70 +1,100 @@
-"""Professional claims as 837P (005010X222A1), written and read back.
-
-The order of loops and segments is the implementation guide's; numbers in comments are its loop ids. What is
-written is a pure function of the envelope and the batch: the same claims give the same bytes.
-"""
+"""Professional claims as 837P (005010X222A1), written and read back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import TypeVar
 
 from hub.core.money import plain
-from hub.formats.x12.claim import (
-    SELF,
-    Address,
-    Adjustment,
-    BillingProvider,
-    Claim,
-    ClaimBatch,
-    ClaimLine,
-    Drug,
-    Facility,
-    LineAdjudication,
-    Organisation,
-    OtherPayer,
-    Party,
-    Patient,
-    Payer,
-    Person,
-    Provider,
-    Subscriber,
+from hub.formats.x12.claim import Ambulance, Claim, ClaimBatch, ClaimLine, Measurement, Purchase
+from hub.formats.x12.claim_reader import (
+    Levels,
+    coded,
+    line_parts,
+    organisation_name,
+    read_address,
+    read_attachments,
+    read_codes,
+    read_facility,
+    read_levels,
+    read_other_payer,
+    read_provider,
+    required_day,
 )
+from hub.formats.x12.claim_writer import ClaimWriter
 from hub.formats.x12.envelope import Transaction, read_transactions
-from hub.formats.x12.errors import UnwritableError, WrongTransactionError, WrongValueError
-from hub.formats.x12.parts import adjustments, element, first, party, split
+from hub.formats.x12.parts import element, first, split
 from hub.formats.x12.parts import parties as parties_of
 from hub.formats.x12.segments import Segment
-from hub.formats.x12.values import ZERO, amount, number, optional_amount, period, quantity
-from hub.formats.x12.writer import Envelope, InterchangeWriter, clean
+from hub.formats.x12.values import ZERO, amount, optional_amount, period, quantity
+from hub.formats.x12.values import number as digits
+from hub.formats.x12.writer import Envelope
 
 VERSION = "005010X222A1"
-_CLAIMS_PER_LEVEL = 100  # the guide's limit of loop 2300 below one 2000B or 2000C
-_TRIPLETS_PER_CAS = 6
-_REMARKS_IN_MOA = 5
 
-K = TypeVar("K")
-V = TypeVar("V")
+_DAYS = (
+    ("431", "onset_date"),
+    ("454", "initial_treatment_date"),
+    ("304", "last_seen_date"),
+    ("453", "acute_date"),
+    ("439", "accident_date"),
+    ("484", "menstrual_date"),
+    ("455", "xray_date"),
+    ("471", "prescription_date"),
+)
+_DAYS_AFTER_DISABILITY = (
+    ("297", "last_worked_date"),
+    ("296", "return_date"),
+    ("435", "admission_date"),
+    ("096", "discharge_date"),
+    ("090", "care_assumed_date"),
+    ("091", "care_relinquished_date"),
+    ("444", "first_contact_date"),
+)
+_REFERENCES = (
+    ("4N", "authorisation_exception"),
+    ("F5", "medicare_4081"),
+    ("EW", "mammography_certification"),
+    ("9F", "referral_number"),
+    ("G1", "prior_authorisation"),
+    ("F8", "payer_claim_control_number"),
+    ("X4", "clia"),
+    ("LX", "investigational_device"),
+    ("D9", "intermediary_trace"),
+    ("EA", "medical_record_number"),
+    ("P4", "demonstration"),
+    ("1J", "care_plan_oversight"),
+)
+_LINE_DAYS = (
+    ("471", "prescription_date"),
+    ("304", "last_seen_date"),
+    ("738", "haemoglobin_date"),
+    ("739", "creatinine_date"),
+    ("011", "shipped_date"),
+    ("455", "xray_date"),
+    ("454", "initial_treatment_date"),
+)
+_LINE_REFERENCES = (
+    ("G1", "prior_authorisation"),
+    ("6R", "control_number"),
+    ("EW", "mammography_certification"),
+    ("X4", "clia"),
+    ("F4", "referring_clia"),
+    ("BT", "immunisation_batch"),
+    ("9F", "referral_number"),
+)
+_LINE_AMOUNTS = (("T", "sales_tax"), ("F4", "postage"))
 
 
 def write_837p(envelope: Envelope, batch: ClaimBatch) -> bytes:
     """The interchange that carries *batch*, one transaction set.
 
     Claims are gathered by billing provider, then subscriber and payer, then patient, each in the order of its
-    first claim. Raises :class:`UnwritableError` for an empty batch, a claim without lines or diagnoses, and an
-    envelope that cannot be written. Whether the content is right is for the judge and the edits to say.
+    first claim. Raises :class:`UnwritableError` for an empty batch, a claim that is institutional or without lines or
+    diagnoses, and an envelope that cannot be written. Whether the content is right is for the judge and the edits to
+    say.
     """
-    if not batch.claims:
-        raise UnwritableError("A batch needs at least one claim.", where="837P")
-    for claim in batch.claims:
-        if not claim.lines or not claim.diagnoses:
-            missing = "service line" if not claim.lines else "diagnosis"
-            raise UnwritableError(f"A claim has no {missing}.", where=f"claim {claim.control_number}")
-    out = InterchangeWriter(envelope, "HC", VERSION)
-    _Writer(out).batch(batch)
-    return out.finish()
+    return _Writer(envelope).write(batch)
 
 
 def read_837p(data: bytes) -> list[Claim]:
@@ -75,110 +105,53 @@ def read_837p(data: bytes) -> list[Claim]:
     :class:`WrongValueError` for elements that are no amounts, quantities or dates, and what
     :func:`read_interchanges` raises.
     """
-    claims: list[Claim] = []
-    for transaction in read_transactions(data):
-        claims += claims_of(transaction)
-    return claims
+    return [claim for transaction in read_transactions(data) for claim in claims_of(transaction)]
 
 
 def claims_of(transaction: Transaction) -> list[Claim]:
     """The claims of one 837P transaction; raises as :func:`read_837p` does."""
-    if transaction.kind != "837P":
-        raise WrongTransactionError(
-            "This is not a professional claim.", where=transaction.segments[0].place, found=transaction.kind
-        )
-    return list(_claims(transaction.segments))
+    return list(read_levels(transaction, "837P", _claim))
 
 
 # --- writing
 
 
-class _Writer:
-    def __init__(self, out: InterchangeWriter) -> None:
-        self.out = out
-        self.add = out.add
-        self.level = 0
+class _Writer(ClaimWriter):
+    form = "837P"
+    version = VERSION
 
-    def clean(self, text: str, also: str = "") -> str:
-        return clean(text, self.out.delimiters, also)
+    def details(self, claim: Claim) -> None:
+        self._clm(claim)
+        self.days(_DAYS, claim)
+        self._disability(claim)
+        self.days(_DAYS_AFTER_DISABILITY, claim)
+        self.attachments(claim.attachments)
+        if claim.patient_paid is not None:
+            self.amount("F5", claim.patient_paid)
+        self.references(_REFERENCES, claim)
+        for text in claim.fixed_information:
+            self.add("K3", self.clean(text))
+        if claim.note:
+            self.add("NTE", claim.note_kind, self.clean(claim.note))
+        self._transport(claim.ambulance)
+        self._conditions(claim.ambulance)
+        if claim.homebound:
+            self.add("CRC", "75", "Y", "IH")
+        if claim.epsdt_referral:
+            self.add("CRC", "ZZ", "N" if claim.epsdt_referral == ("NU",) else "Y", *claim.epsdt_referral)
+        self.codes(("ABF" if index else "ABK", code) for index, code in enumerate(claim.diagnoses))
+        self.codes(("BO" if index else "BP", code) for index, code in enumerate(claim.anaesthesia_procedures))
+        self.codes(("BG", code) for code in claim.condition_codes)
+        self.provider("DN", claim.referring)  # 2310A
+        self.provider("P3", claim.primary_care)
+        self.provider("82", claim.rendering)  # 2310B
+        self.facility(claim.facility)  # 2310C
+        self.provider("DQ", claim.supervising)  # 2310D
+        self._way(claim.ambulance)  # 2310E, 2310F
 
-    def batch(self, batch: ClaimBatch) -> None:
-        at = self.out.envelope.at
-        self.out.begin("837", VERSION)
-        self.add(
-            "BHT",
-            "0019",
-            "18" if batch.reissue else "00",
-            self.clean(batch.reference),
-            at.strftime("%Y%m%d"),
-            at.strftime("%H%M"),
-            "RP" if batch.reporting else "CH",
-        )
-        submitter = batch.submitter
-        self.add("NM1", "41", "2", self.clean(submitter.name), "", "", "", "", "46", self.clean(submitter.id))
-        numbers: list[str] = []
-        if submitter.phone:
-            numbers += ["TE", "".join(c for c in submitter.phone if c.isdigit())]
-        if submitter.email:
-            numbers += ["EM", self.clean(submitter.email, also="@_")]
-        self.add("PER", "IC", self.clean(submitter.contact), *numbers)
-        receiver = batch.receiver
-        self.add("NM1", "40", "2", self.clean(receiver.name), "", "", "", "", "46", self.clean(receiver.id))
-        for billing_provider, claims in _gathered(batch.claims, lambda c: c.billing_provider):
-            self.billing_provider(billing_provider, claims)
-        self.out.end()
-
-    def hierarchy(self, parent: int, code: str, has_children: bool) -> int:
-        self.level += 1
-        self.add("HL", str(self.level), str(parent) if parent else "", code, "1" if has_children else "0")
-        return self.level
-
-    def billing_provider(self, provider: BillingProvider, claims: list[Claim]) -> None:
-        level = self.hierarchy(0, "20", True)  # 2000A
-        if provider.taxonomy:
-            self.add("PRV", "BI", "PXC", self.clean(provider.taxonomy))
-        self.party("85", provider.party, "XX", provider.npi)  # 2010AA
-        self.address(provider.address)
-        self.add("REF", provider.tax_id_kind, self.clean(provider.tax_id))
-        if provider.pay_to:  # 2010AB
-            self.add("NM1", "87", "1" if isinstance(provider.party, Person) else "2")
-            self.address(provider.pay_to)
-        for (subscriber, payer, is_self), group in _gathered(
-            claims, lambda c: (c.subscriber, c.payer, c.patient is None)
-        ):
-            for part in _parts(group) if is_self else [group]:
-                self.subscriber(level, subscriber, payer, part)
-
-    def subscriber(self, parent: int, subscriber: Subscriber, payer: Payer, claims: list[Claim]) -> None:
-        is_self = claims[0].patient is None
-        level = self.hierarchy(parent, "22", not is_self)  # 2000B
-        self.coverage(subscriber, payer, SELF if is_self else "")
-        self.party("IL", subscriber.person, "MI", subscriber.member_id)  # 2010BA
-        if subscriber.address:
-            self.address(subscriber.address)
-        self.demographics(subscriber.birth_date, subscriber.sex)
-        self.party("PR", Organisation(payer.name), "PI", payer.id)  # 2010BB
-        if is_self:
-            for claim in claims:
-                self.claim(claim)
-            return
-        for patient, group in _gathered(claims, lambda c: c.patient):
-            assert patient is not None
-            for part in _parts(group):
-                self.patient(level, patient, part)
-
-    def patient(self, parent: int, patient: Patient, claims: list[Claim]) -> None:
-        self.hierarchy(parent, "23", False)  # 2000C
-        self.add("PAT", patient.relationship)
-        self.party("QC", patient.person)  # 2010CA
-        self.address(patient.address)
-        self.demographics(patient.birth_date, patient.sex)
-        for claim in claims:
-            self.claim(claim)
-
-    def claim(self, claim: Claim) -> None:
+    def _clm(self, claim: Claim) -> None:
         causes = (*claim.related_causes[:2], "", "")[:2]
-        self.add(  # 2300
+        self.add(
             "CLM",
             self.clean(claim.control_number),
             plain(claim.charge),
@@ -189,269 +162,115 @@ class _Writer:
             claim.assignment,
             claim.benefits_assignment,
             claim.release,
-            "",
-            (*causes, "", claim.accident_state) if claim.related_causes else "",
-            *[""] * 8,
+            claim.signature_source,
+            (*causes, "", claim.accident_state, claim.accident_country) if claim.related_causes else "",
+            claim.special_program,
+            *[""] * 7,
             claim.delay_reason,
         )
-        for qualifier, value in (
-            ("431", claim.onset_date),
-            ("439", claim.accident_date),
-            ("435", claim.admission_date),
-        ):
-            if value:
-                self.day(qualifier, value)
-        if claim.patient_paid is not None:
-            self.add("AMT", "F5", plain(claim.patient_paid))
-        for qualifier, text in (
-            ("9F", claim.referral_number),
-            ("G1", claim.prior_authorisation),
-            ("F8", claim.payer_claim_control_number),
-            ("X4", claim.clia),
-            ("EA", claim.medical_record_number),
-        ):
-            if text:
-                self.add("REF", qualifier, self.clean(text))
-        if claim.note:
-            self.add("NTE", "ADD", self.clean(claim.note))
-        self.add(
-            "HI",
-            *(("ABF" if index else "ABK", self.clean(code)) for index, code in enumerate(claim.diagnoses)),
-        )
-        self.provider("DN", claim.referring)  # 2310A
-        self.provider("82", claim.rendering)  # 2310B
-        if claim.facility:  # 2310C
-            facility = claim.facility
-            self.party("77", Organisation(facility.name), "XX" if facility.npi else "", facility.npi)
-            self.address(facility.address)
-        self.provider("DQ", claim.supervising)  # 2310D
-        for other in claim.other_payers:
-            self.other_payer(other)
-        for index, line in enumerate(claim.lines, start=1):
-            self.line(index, line)
 
-    def other_payer(self, other: OtherPayer) -> None:
-        self.coverage(other.subscriber, other.payer, other.relationship)  # 2320
-        self.adjustments(other.adjustments)
-        if other.paid is not None:
-            self.add("AMT", "D", plain(other.paid))
-        if other.remaining is not None:
-            self.add("AMT", "EAF", plain(other.remaining))
-        self.add("OI", "", "", other.benefits_assignment, "", "", other.release)
-        if other.remark_codes:
-            self.add("MOA", "", "", *(self.clean(code) for code in other.remark_codes[:_REMARKS_IN_MOA]))
-        self.party("IL", other.subscriber.person, "MI", other.subscriber.member_id)  # 2330A
-        if other.subscriber.address:
-            self.address(other.subscriber.address)
-        self.party("PR", Organisation(other.payer.name), "PI", other.payer.id)  # 2330B
-        if other.decided:
-            self.day("573", other.decided)
-        if other.claim_control_number:
-            self.add("REF", "F8", self.clean(other.claim_control_number))
+    def _disability(self, claim: Claim) -> None:
+        begin, end = claim.disability_from, claim.disability_to
+        if begin and end:
+            self.days_between("314", begin, end)
+        elif begin:
+            self.day("360", begin)
+        elif end:
+            self.day("361", end)
 
-    def line(self, index: int, line: ClaimLine) -> None:
-        self.add("LX", str(index))  # 2400
+    def _transport(self, ambulance: Ambulance | None) -> None:
+        if ambulance is None:
+            return
+        weighed = ("LB", digits(ambulance.weight)) if ambulance.weight is not None else ("", "")
+        purposes = (self.clean(ambulance.round_trip), self.clean(ambulance.stretcher))
+        self.add("CR1", *weighed, "", ambulance.reason, "DH", digits(ambulance.miles), "", "", *purposes)
+
+    def _conditions(self, ambulance: Ambulance | None) -> None:
+        if ambulance and ambulance.conditions:
+            self.add("CRC", "07", "Y", *ambulance.conditions[:5])
+
+    def _way(self, ambulance: Ambulance | None) -> None:
+        if ambulance and ambulance.pick_up:
+            self.add("NM1", "PW", "2")
+            self.address(ambulance.pick_up)
+        if ambulance and ambulance.drop_off:
+            self.add("NM1", "45", "2", self.clean(ambulance.drop_off_name))
+            self.address(ambulance.drop_off)
+
+    def line(self, line: ClaimLine) -> None:
+        self._sv1(line)
+        self.attachments(line.attachments)
+        self._transport(line.ambulance)
+        self._conditions(line.ambulance)
+        self.served(line)
+        self.days(_LINE_DAYS, line)
+        if line.ambulance_patients is not None:
+            self.add("QTY", "PT", digits(line.ambulance_patients))
+        if line.obstetric_units is not None:
+            self.add("QTY", "FL", digits(line.obstetric_units))
+        for result in line.measurements:
+            self.add("MEA", result.kind, result.what, digits(result.value))
+        self.references(_LINE_REFERENCES, line)
+        self.amounts(_LINE_AMOUNTS, line)
+        if line.note:
+            self.add("NTE", line.note_kind, self.clean(line.note))
+        if line.third_party_note:
+            self.add("NTE", "TPO", self.clean(line.third_party_note))
+        bought = line.purchase
+        if bought:
+            self.add("PS1", self.clean(bought.seller), plain(bought.amount))
+        self.drug(line)  # 2410
+        self.provider("82", line.rendering)  # 2420A
+        if bought:  # 2420B
+            identified = ("XX", bought.npi) if bought.npi else ()
+            self.add("NM1", "QB", "1" if bought.is_person else "2", *([""] * 5 if identified else ()), *identified)
+        self.facility(line.facility)  # 2420C
+        self.provider("DQ", line.supervising)  # 2420D
+        self.provider("DK", line.ordering)  # 2420E
+        self.provider("DN", line.referring)  # 2420F
+        self._way(line.ambulance)  # 2420G, 2420H
+
+    def _sv1(self, line: ClaimLine) -> None:
         self.add(
             "SV1",
-            _procedure(line.code, line.modifiers, self.clean(line.description)),
+            self.procedure(line.code, line.modifiers, line.description),
             plain(line.charge),
             line.unit_code,
-            number(line.units),
+            digits(line.units),
             line.place_of_service,
             "",
             tuple(str(p) for p in line.pointers),
             "",
             "Y" if line.emergency else "",
+            "",
+            "Y" if line.epsdt else "",
+            "Y" if line.family_planning else "",
+            "",
+            "",
+            "0" if line.copay_exempt else "",
         )
-        if line.service_to and line.service_to != line.service_date:
-            self.add("DTP", "472", "RD8", f"{line.service_date:%Y%m%d}-{line.service_to:%Y%m%d}")
-        else:
-            self.day("472", line.service_date)
-        self.add("REF", "6R", self.clean(line.control_number))
-        if line.note:
-            self.add("NTE", "ADD", self.clean(line.note))
-        if line.drug:  # 2410
-            self.add("LIN", "", "N4", self.clean(line.drug.ndc))
-            self.add("CTP", "", "", "", number(line.drug.quantity), (line.drug.unit,))
-        self.provider("82", line.rendering)  # 2420A
-        for decision in line.adjudications:  # 2430
-            procedure = _procedure(decision.code, decision.modifiers, "")
-            payer_id = self.clean(decision.payer_id)
-            bundled = str(decision.bundled_into) if decision.bundled_into else ""
-            self.add("SVD", payer_id, plain(decision.paid), procedure, "", number(decision.units), bundled)
-            self.adjustments(decision.adjustments)
-            self.day("573", decision.decided)
-            if decision.remaining is not None:
-                self.add("AMT", "EAF", plain(decision.remaining))
-
-    def coverage(self, subscriber: Subscriber, payer: Payer, relationship: str) -> None:
-        self.add(
-            "SBR",
-            subscriber.sequence,
-            relationship,
-            self.clean(subscriber.group_number),
-            self.clean(subscriber.group_name),
-            subscriber.insurance_type,
-            "",
-            "",
-            "",
-            payer.filing_indicator,
-        )
-
-    def party(self, role: str, party: Party, qualifier: str = "", identifier: str = "") -> None:
-        identified = (qualifier, self.clean(identifier)) if identifier else ("", "")
-        if isinstance(party, Organisation):
-            self.add("NM1", role, "2", self.clean(party.name), "", "", "", "", *identified)
-        else:
-            names = (party.last, party.first, party.middle)
-            suffix = self.clean(party.suffix)
-            self.add("NM1", role, "1", *(self.clean(n) for n in names), "", suffix, *identified)
-
-    def provider(self, role: str, provider: Provider | None) -> None:
-        if provider is None:
-            return
-        self.party(role, provider.party, "XX", provider.npi)
-        if provider.taxonomy and role == "82":
-            self.add("PRV", "PE", "PXC", self.clean(provider.taxonomy))
-
-    def address(self, address: Address) -> None:
-        self.add("N3", self.clean(address.line1), self.clean(address.line2))
-        parts = (address.city, address.state, address.postal_code, address.country)
-        self.add("N4", *(self.clean(p) for p in parts))
-
-    def demographics(self, birth_date: date | None, sex: str) -> None:
-        if birth_date:
-            self.add("DMG", "D8", birth_date.strftime("%Y%m%d"), sex)
-
-    def day(self, qualifier: str, value: date) -> None:
-        self.add("DTP", qualifier, "D8", value.strftime("%Y%m%d"))
-
-    def adjustments(self, adjustments: tuple[Adjustment, ...]) -> None:
-        """Write one CAS of up to six triplets per group code, in the order in which the groups appear."""
-        for group, members in _gathered(adjustments, lambda a: a.group):
-            for start in range(0, len(members), _TRIPLETS_PER_CAS):
-                elements: list[str] = []
-                for adjustment in members[start : start + _TRIPLETS_PER_CAS]:
-                    count = "" if adjustment.quantity is None else number(adjustment.quantity)
-                    elements += [self.clean(adjustment.reason), plain(adjustment.amount), count]
-                self.add("CAS", group, *elements)
-
-
-def _procedure(code: str, modifiers: tuple[str, ...], description: str) -> tuple[str, ...]:
-    return ("HC", code, *(*modifiers, "", "", "", "")[:4], description)
-
-
-def _gathered(items: Iterable[V], key: Callable[[V], K]) -> list[tuple[K, list[V]]]:
-    """*items* by *key*, in the order of each key's first item."""
-    groups: dict[K, list[V]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return list(groups.items())
-
-
-def _parts(claims: list[Claim]) -> Iterator[list[Claim]]:
-    for start in range(0, len(claims), _CLAIMS_PER_LEVEL):
-        yield claims[start : start + _CLAIMS_PER_LEVEL]
 
 
 # --- reading
 
 
-def _claims(segments: tuple[Segment, ...]) -> Iterator[Claim]:
-    billing_provider = _billing_provider([])
-    subscriber, payer = _coverage([])
-    for level in split(segments, "HL")[1]:
-        head, claims = split(level, "CLM")
-        patient: Patient | None = None
-        match level[0][3]:
-            case "20":
-                billing_provider = _billing_provider(head)
-            case "22":
-                subscriber, payer = _coverage(head)
-            case "23":
-                patient = _patient(head)
-        for claim in claims:
-            yield _claim(claim, billing_provider, subscriber, payer, patient)
-
-
-def _billing_provider(level: list[Segment]) -> BillingProvider:
-    head, parties = parties_of(level)
-    own = parties.get("85", [])
-    tax = next((s for s in own if s.id == "REF" and s[1] in {"EI", "SY"}), None)
-    return BillingProvider(
-        party=_party(own),
-        npi=_identifier(own),
-        tax_id=tax[2] if tax else "",
-        address=_address(own) or Address("", "", "", ""),
-        taxonomy=element(head, "PRV", 3),
-        tax_id_kind=tax[1] if tax else "EI",
-        pay_to=_address(parties.get("87", [])),
-    )
-
-
-def _coverage(level: list[Segment]) -> tuple[Subscriber, Payer]:
-    """Read the subscriber and the payer below an SBR: loops 2000B and 2010B, or 2320 and 2330."""
-    head, parties = parties_of(level)
-    sbr = first(head, "SBR")
-    own = parties.get("IL", [])
-    dmg = first(own, "DMG")
-    paying = parties.get("PR", [])
-    subscriber = Subscriber(
-        person=_party(own),
-        member_id=_identifier(own),
-        address=_address(own),
-        birth_date=period("D8", dmg[2])[0] if dmg else None,
-        sex=dmg[3] if dmg else "",
-        group_number=sbr[3] if sbr else "",
-        group_name=sbr[4] if sbr else "",
-        sequence=sbr[1] if sbr else "",
-        insurance_type=sbr[5] if sbr else "",
-    )
-    name = element(paying, "NM1", 3)
-    return subscriber, Payer(name, _identifier(paying), sbr[9] if sbr else "")
-
-
-def _patient(level: list[Segment]) -> Patient:
-    head, parties = parties_of(level)
-    own = parties.get("QC", [])
-    person = _party(own)
-    dmg = first(own, "DMG")
-    return Patient(
-        person=person if isinstance(person, Person) else Person(person.name),
-        address=_address(own) or Address("", "", "", ""),
-        birth_date=_required_day(dmg or level[0], 2),
-        sex=dmg[3] if dmg else "",
-        relationship=element(head, "PAT", 1),
-    )
-
-
-def _claim(
-    segments: list[Segment],
-    billing_provider: BillingProvider,
-    subscriber: Subscriber,
-    payer: Payer,
-    patient: Patient | None,
-) -> Claim:
+def _claim(segments: list[Segment], levels: Levels) -> Claim:
+    billing_provider, subscriber, payer, patient = levels
     before_lines, lines = split(segments, "LX")
     own, others = split(before_lines, "SBR")
     head, parties = parties_of(own)
     clm = segments[0]
-    causes = clm.components(11)
-    references = {s[1]: s[2] for s in reversed(head) if s.id == "REF"}
-    diagnoses = [
-        s.component(n, 2)
-        for s in head
-        if s.id == "HI"
-        for n in range(1, len(s) + 1)
-        if s.component(n, 1) in {"ABK", "ABF"}
-    ]
+    crc = {s[1]: s for s in head if s.id == "CRC"}
+    disability = next((s for s in head if s.id == "DTP" and s[1] in {"314", "360", "361"}), None)
+    begin, end = period(disability[2], disability[3]) if disability else (None, None)
+    note = first(head, "NTE")
     return Claim(
         control_number=clm[1],
         billing_provider=billing_provider,
         subscriber=subscriber,
         payer=payer,
         place_of_service=clm.component(5, 1),
-        diagnoses=tuple(diagnoses),
+        diagnoses=tuple(code[0] for code in read_codes(head, "ABK", "ABF")),
         lines=tuple(_line(line) for line in lines),
         patient=patient,
         frequency=clm.component(5, 3),
@@ -459,136 +278,109 @@ def _claim(
         assignment=clm[7],
         benefits_assignment=clm[8],
         release=clm[9],
-        related_causes=tuple(c for c in causes[:2] if c),
+        related_causes=tuple(c for c in clm.components(11)[:2] if c),
         accident_state=clm.component(11, 4),
-        accident_date=_date(head, "439"),
-        onset_date=_date(head, "431"),
-        admission_date=_date(head, "435"),
+        accident_country=clm.component(11, 5),
+        signature_source=clm[10],
+        special_program=clm[12],
         delay_reason=clm[20],
-        patient_paid=_money(head, "F5"),
-        referral_number=references.get("9F", ""),
-        prior_authorisation=references.get("G1", ""),
-        payer_claim_control_number=references.get("F8", ""),
-        clia=references.get("X4", ""),
-        medical_record_number=references.get("EA", ""),
-        note=element(head, "NTE", 2),
-        referring=_provider(parties.get("DN")),
-        rendering=_provider(parties.get("82")),
-        facility=_facility(parties.get("77")),
-        supervising=_provider(parties.get("DQ")),
-        other_payers=tuple(_other_payer(other) for other in others),
+        disability_from=begin if disability and disability[1] != "361" else None,
+        disability_to=None if disability is None or disability[1] == "360" else end,
+        attachments=read_attachments(head),
+        fixed_information=tuple(s[1] for s in head if s.id == "K3"),
+        note=note[2] if note else "",
+        note_kind=note[1] if note else "ADD",
+        ambulance=_ambulance(head, parties),
+        homebound="75" in crc,
+        epsdt_referral=tuple(c for c in crc["ZZ"].elements[3:6] if c) if "ZZ" in crc else (),
+        anaesthesia_procedures=tuple(code[0] for code in read_codes(head, "BP", "BO")),
+        condition_codes=tuple(code[0] for code in read_codes(head, "BG")),
+        referring=read_provider(parties.get("DN")),
+        primary_care=read_provider(parties.get("P3")),
+        rendering=read_provider(parties.get("82")),
+        facility=read_facility(parties.get("77")),
+        supervising=read_provider(parties.get("DQ")),
+        other_payers=tuple(read_other_payer(other) for other in others),
+        **coded(head, days=_DAYS + _DAYS_AFTER_DISABILITY, references=_REFERENCES, amounts=(("F5", "patient_paid"),)),
     )
 
 
-def _other_payer(segments: list[Segment]) -> OtherPayer:
-    head, parties = parties_of(segments)
-    subscriber, payer = _coverage(segments)
-    return OtherPayer(
-        payer=payer,
-        subscriber=subscriber,
-        relationship=segments[0][2],
-        paid=_money(head, "D"),
-        remaining=_money(head, "EAF"),
-        adjustments=adjustments(head),
-        claim_control_number=element(parties.get("PR", []), "REF", 2, "F8"),
-        benefits_assignment=element(head, "OI", 3),
-        release=element(head, "OI", 6),
-        decided=_date(parties.get("PR", []), "573"),
-        remark_codes=tuple(code for code in (element(head, "MOA", n) for n in range(3, 8)) if code),
+def _ambulance(head: list[Segment], parties: dict[str, list[Segment]]) -> Ambulance | None:
+    cr1 = first(head, "CR1")
+    if cr1 is None:
+        return None
+    crc = first(head, "CRC", "07")
+    return Ambulance(
+        reason=cr1[4],
+        miles=quantity(cr1, 6) or ZERO,
+        weight=quantity(cr1, 2),
+        round_trip=cr1[9],
+        stretcher=cr1[10],
+        conditions=tuple(code for code in crc.elements[3:8] if code) if crc else (),
+        pick_up=read_address(parties.get("PW", [])),
+        drop_off=read_address(parties.get("45", [])),
+        drop_off_name=organisation_name(parties.get("45")),
     )
 
 
 def _line(segments: list[Segment]) -> ClaimLine:
-    own, adjudications = split(segments, "SVD")
-    before_drug, drugs = split(own, "LIN")
-    head, parties = parties_of(before_drug)
-    if drugs:  # the line's providers follow its drug
-        parties = parties_of(drugs[0])[1] | parties
+    head, parties, drug, adjudications, forms = line_parts(segments)
     sv1 = first(head, "SV1") or segments[0]
     dtp = first(head, "DTP", "472")
-    procedure = sv1.components(1)
     begin, end = period(dtp[2], dtp[3]) if dtp else (None, None)
+    notes = [s for s in head if s.id == "NTE"]
+    note = next((s for s in notes if s[1] != "TPO"), None)
+    fields = coded(head, days=_LINE_DAYS, references=_LINE_REFERENCES, amounts=_LINE_AMOUNTS)
     return ClaimLine(
-        control_number=element(head, "REF", 2, "6R"),
+        control_number=fields.pop("control_number", ""),
         code=sv1.component(1, 2),
         charge=amount(sv1, 2),
         units=quantity(sv1, 4) or ZERO,
-        service_date=begin or _required_day(dtp or sv1, 3),
-        pointers=tuple(int(p) for p in sv1.components(7) if p.isdecimal()),
-        modifiers=tuple(m for m in procedure[2:6] if m),
+        service_date=begin or required_day(dtp or sv1, 3),
+        pointers=tuple(int(p) for p in sv1.components(7) if p.isdecimal() and p.isascii()),
+        modifiers=tuple(m for m in sv1.components(1)[2:6] if m),
         unit_code=sv1[3],
         service_to=end if end != begin else None,
         place_of_service=sv1[5],
         description=sv1.component(1, 7),
         emergency=sv1[9] == "Y",
-        drug=_drug(drugs[0]) if drugs else None,
-        note=element(head, "NTE", 2),
-        rendering=_provider(parties.get("82")),
-        adjudications=tuple(_adjudication(a) for a in adjudications),
+        epsdt=sv1[11] == "Y",
+        family_planning=sv1[12] == "Y",
+        copay_exempt=sv1[15] == "0",
+        attachments=read_attachments(head),
+        ambulance=_ambulance(head, parties),
+        ambulance_patients=_counted(head, "PT"),
+        obstetric_units=_counted(head, "FL"),
+        measurements=tuple(Measurement(s[1], s[2], quantity(s, 3) or ZERO) for s in head if s.id == "MEA"),
+        drug=drug,
+        note=note[2] if note else "",
+        note_kind=note[1] if note else "ADD",
+        third_party_note=element(head, "NTE", 2, "TPO"),
+        purchase=_purchase(head, parties),
+        rendering=read_provider(parties.get("82")),
+        facility=read_facility(parties.get("77")),
+        supervising=read_provider(parties.get("DQ")),
+        ordering=read_provider(parties.get("DK")),
+        referring=read_provider(parties.get("DN")),
+        adjudications=adjudications,
+        forms=forms,
+        **fields,
     )
 
 
-def _drug(segments: list[Segment]) -> Drug:
-    ctp = first(segments, "CTP") or segments[0]
-    return Drug(segments[0][3], quantity(ctp, 4) or ZERO, ctp.component(5, 1))
+def _counted(head: Iterable[Segment], qualifier: str) -> Decimal | None:
+    segment = first(head, "QTY", qualifier)
+    return quantity(segment, 2) if segment else None
 
 
-def _adjudication(segments: list[Segment]) -> LineAdjudication:
-    svd = segments[0]
-    dtp = first(segments, "DTP", "573")
-    return LineAdjudication(
-        payer_id=svd[1],
-        paid=amount(svd, 2),
-        code=svd.component(3, 2),
-        units=quantity(svd, 5) or ZERO,
-        decided=_required_day(dtp or svd, 3),
-        modifiers=tuple(m for m in svd.components(3)[2:6] if m),
-        adjustments=adjustments(segments),
-        remaining=_money(segments, "EAF"),
-        bundled_into=int(svd[6]) if svd[6].isdecimal() else 0,
+def _purchase(head: Iterable[Segment], parties: dict[str, list[Segment]]) -> Purchase | None:
+    ps1 = first(head, "PS1")
+    if ps1 is None:
+        return None
+    seller = first(parties.get("QB", []), "NM1")
+    return Purchase(
+        ps1[1],
+        optional_amount(ps1, 2) or ZERO,
+        seller[9] if seller else "",
+        seller is not None and seller[2] == "1",
     )
-
-
-def _money(segments: Iterable[Segment], qualifier: str) -> Decimal | None:
-    segment = first(segments, "AMT", qualifier)
-    return optional_amount(segment, 2) if segment else None
-
-
-def _date(segments: Iterable[Segment], qualifier: str) -> date | None:
-    segment = first(segments, "DTP", qualifier)
-    return period(segment[2], segment[3])[0] if segment else None
-
-
-def _required_day(segment: Segment, element: int) -> date:
-    value = period("RD8", segment[element])[0]
-    if value is None:
-        raise WrongValueError("A date is missing or not a date.", where=segment.place, expected="CCYYMMDD")
-    return value
-
-
-def _party(segments: list[Segment]) -> Party:
-    return party(first(segments, "NM1"))
-
-
-def _identifier(segments: list[Segment]) -> str:
-    return element(segments, "NM1", 9)
-
-
-def _address(segments: list[Segment]) -> Address | None:
-    n3, n4 = first(segments, "N3"), first(segments, "N4")
-    if not n3 or not n4:
-        return None
-    return Address(n3[1], n4[1], n4[2], n4[3], line2=n3[2], country=n4[4])
-
-
-def _provider(segments: list[Segment] | None) -> Provider | None:
-    if not segments:
-        return None
-    return Provider(_party(segments), _identifier(segments), element(segments, "PRV", 3))
-
-
-def _facility(segments: list[Segment] | None) -> Facility | None:
-    if not segments:
-        return None
-    name = element(segments, "NM1", 3)
-    return Facility(name, _address(segments) or Address("", "", "", ""), _identifier(segments))

@@ -16,7 +16,10 @@ Plain = None | bool | int | str | list["Plain"] | dict[str, "Plain"]
 
 
 def to_plain(value: object) -> Plain:
-    """*value* as JSON values: amounts and quantities as texts, dates in ISO form, tuples as lists."""
+    """*value* as JSON values: amounts and quantities as texts, dates in ISO form, tuples as lists.
+
+    What has its default is left out.
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Decimal):
@@ -26,7 +29,7 @@ def to_plain(value: object) -> Plain:
     if isinstance(value, tuple):
         return [to_plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: to_plain(item) for f in fields(value) if (item := getattr(value, f.name)) != f.default}
     raise TypeError(f"{type(value).__name__} is not a part of any record")
 
 

@@ -9,12 +9,12 @@ import oxedi
 import pytest
 from x12sdk.io import X12ModelReader
 
+from hub.formats.x12 import institutional, professional
 from hub.formats.x12.acks import read_999, read_ta1
 from hub.formats.x12.claim_status import read_277ca
 from hub.formats.x12.envelope import identify, read_interchanges, read_transactions
 from hub.formats.x12.errors import NotAnInterchangeError, WrongValueError, X12Error
 from hub.formats.x12.outline import outline_837
-from hub.formats.x12.professional import claims_of
 from hub.formats.x12.remittance import Remittance, balance, read_835
 
 
@@ -125,9 +125,11 @@ def test_every_answer_of_the_corpus_is_read(corpus: Path) -> None:
 
 
 @pytest.mark.corpus
-def test_every_professional_claim_of_the_corpus_is_read_or_says_why_not(corpus: Path) -> None:
+@pytest.mark.parametrize(("folder", "least"), [("837p", 500), ("837i", 10)])
+def test_every_claim_of_the_corpus_is_read_or_says_why_not(corpus: Path, folder: str, least: int) -> None:
     read = 0
-    for path in sorted((corpus / "837p").iterdir()):
+    claims_of = professional.claims_of if folder == "837p" else institutional.claims_of
+    for path in sorted((corpus / folder).iterdir()):
         try:
             transactions = list(read_transactions(path.read_bytes()))
         except NotAnInterchangeError:
@@ -139,7 +141,7 @@ def test_every_professional_claim_of_the_corpus_is_read_or_says_why_not(corpus: 
                 continue
             assert len(claims) == sum(s.id == "CLM" for s in transaction.segments), path.name
             read += len(claims)
-    assert read > 500
+    assert read >= least
 
 
 @pytest.mark.corpus
@@ -155,7 +157,7 @@ def test_every_claim_file_of_the_corpus_has_an_outline_of_known_loops(corpus: Pa
 
 @pytest.mark.corpus
 def test_a_file_of_the_corpus_cut_anywhere_never_raises_anything_else(corpus: Path) -> None:
-    for folder in ("835", "277ca", "277", "999", "997", "ta1"):
+    for folder in ("835", "277ca", "277", "999", "997", "ta1", "837p", "837i"):
         for path in sorted((corpus / folder).iterdir()):
             data = path.read_bytes()[:4000].rstrip()
             for cut in range(0, len(data), 7):
@@ -165,6 +167,10 @@ def test_a_file_of_the_corpus_cut_anywhere_never_raises_anything_else(corpus: Pa
                             balance(read_835(transaction))
                         elif transaction.st.id == "277":
                             read_277ca(transaction)
+                        elif transaction.kind == "837P":
+                            professional.claims_of(transaction)
+                        elif transaction.kind == "837I":
+                            institutional.claims_of(transaction)
                         elif transaction.st.id in {"999", "997"}:
                             read_999(transaction)
                 except X12Error:
