@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
@@ -15,50 +15,24 @@ from hub.engine.contracts import Failure, Outcome
 from hub.engine.intake import Arrival
 from hub.engine.outcomes import settle
 from hub.engine.plan import DestinationPlan
-from hub.engine.steps import NewDelivery, Surroundings, delivery_of
-from hub.store.contents import content_rows, read_content
+from hub.engine.steps import INSERT_ATTEMPTS, NewDelivery, Surroundings, delivery_of
+from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
 from hub.store.database import reading
-from hub.store.tables import attempt, content, delivery, due, message, work_item
+from hub.store.hot import Row, UpdateMany
+from hub.store.tables import attempt, delivery, due, message, work_item
 
-# Built once: making a statement costs more than running it.
-_SENDING = (
-    update(delivery)
-    .where(
-        delivery.c.id == bindparam("of"),
-        delivery.c.state == "queued",
-        delivery.c.attempts == bindparam("number") - 1,
-    )
-    .values(state="sending", intent=True, attempts=bindparam("number"), version=delivery.c.version + 1)
+_SEND = UpdateMany(
+    delivery,
+    ["id"],
+    ["attempts"],
+    also="state = 'sending', intent = TRUE, version = version + 1",
+    where="delivery.state = 'queued' AND delivery.attempts = v.column2 - 1",
 )
-_NEW_ATTEMPTS, _NEW_CONTENTS = insert(attempt), insert(content)
-_ATTEMPTED = (
-    update(attempt)
-    .where(attempt.c.delivery_id == bindparam("of"), attempt.c.number == bindparam("nth"))
-    .values(
-        ended_at=bindparam("ended"),
-        outcome=bindparam("outcome_was"),
-        reason=bindparam("why"),
-        answer_id=bindparam("answer"),
-    )
+_END_ATTEMPTS = UpdateMany(attempt, ["delivery_id", "number"], ["ended_at", "outcome", "reason", "answer_id"])
+_QUEUE_AGAIN = UpdateMany(
+    delivery, ["id"], ["reason", "due_at"], also="state = 'queued', intent = FALSE, version = version + 1"
 )
-_QUEUED_AGAIN = (
-    update(delivery)
-    .where(delivery.c.id == bindparam("of"))
-    .values(
-        state="queued", intent=False, reason=bindparam("why"), due_at=bindparam("due"), version=delivery.c.version + 1
-    )
-)
-_ENDED = (
-    update(delivery)
-    .where(delivery.c.id == bindparam("of"))
-    .values(
-        state=bindparam("now"),
-        intent=False,
-        reason=bindparam("why"),
-        finished_at=bindparam("finished"),
-        version=delivery.c.version + 1,
-    )
-)
+_END = UpdateMany(delivery, ["id"], ["state", "reason", "finished_at"], also="intent = FALSE, version = version + 1")
 
 _STATES: dict[Failure | None, str] = {
     None: "delivered",
@@ -170,60 +144,38 @@ class DeliveryRows:
     def write_intents(self, connection: Connection, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Put on disk that *entries* are about to be sent. Raises :class:`NotQueuedError` when one is not waiting."""
         now = real_ms()
-        queued = connection.execute(_SENDING, [{"of": e.new.delivery_id, "number": e.new.attempts} for e in entries])
-        if queued.rowcount != len(entries):
+        queued = _SEND(connection, [(entry.new.delivery_id, entry.new.attempts) for entry in entries])
+        if queued != len(entries):
             raise NotQueuedError("This delivery is not waiting any more; it is not sent.")
-        connection.execute(
-            _NEW_ATTEMPTS,
-            [
-                {
-                    "delivery_id": entry.new.delivery_id,
-                    "number": entry.new.attempts,
-                    "started_at": now,
-                    "outcome": "sending",
-                }
-                for entry in entries
-            ],
-        )
+        begun = [(entry.new.delivery_id, entry.new.attempts, now, "sending") for entry in entries]
+        INSERT_ATTEMPTS(connection, begun)
         reached("delivery.intending")
         return entries
 
     def write_records(self, connection: Connection, many: Sequence[Sent]) -> list[Arrival | None]:
         """Record what became of attempts; returns the messages that their answers became."""
         now = real_ms()
-        contents: list[dict[str, Any]] = []
-        attempts, again, ended = [], [], []
+        contents: list[Row] = []
+        attempts: list[Row] = []
+        again: list[Row] = []
+        ended: list[Row] = []
         for sent in many:
             new, outcome = sent.entry.new, sent.outcome
             answer_id = None
             if outcome.answer is not None:
                 answer_id = self._around.ids.next()
-                contents.extend(content_rows(self._around.vault, answer_id, outcome.answer))
-            attempts.append(
-                {
-                    "of": new.delivery_id,
-                    "nth": new.attempts,
-                    "ended": now,
-                    "outcome_was": outcome.failure.value if outcome.failure else "delivered",
-                    "why": outcome.reason or None,
-                    "answer": answer_id,
-                }
-            )
+                contents += content_tuples(self._around.vault, answer_id, outcome.answer)
+            result = outcome.failure.value if outcome.failure else "delivered"
+            attempts.append((new.delivery_id, new.attempts, now, result, outcome.reason or None, answer_id))
             if sent.wait is not None:
-                due_at = now + int(sent.wait * 1000)
-                again.append({"of": new.delivery_id, "why": outcome.reason, "due": due_at})
+                again.append((new.delivery_id, outcome.reason, now + int(sent.wait * 1000)))
             else:
                 state = _STATES[outcome.failure]
-                finished = now if state == "delivered" else None
-                ended.append({"of": new.delivery_id, "now": state, "why": outcome.reason or None, "finished": finished})
-        for statement, rows in (
-            (_NEW_CONTENTS, contents),
-            (_ATTEMPTED, attempts),
-            (_QUEUED_AGAIN, again),
-            (_ENDED, ended),
-        ):
-            if rows:
-                connection.execute(statement, rows)
+                ended.append((new.delivery_id, state, outcome.reason or None, now if state == "delivered" else None))
+        INSERT_CONTENTS(connection, contents)
+        _END_ATTEMPTS(connection, attempts)
+        _QUEUE_AGAIN(connection, again)
+        _END(connection, ended)
         final = [sent for sent in many if sent.wait is None]
         for sent in final:
             state = _STATES[sent.outcome.failure]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from twisted.internet.defer import Deferred
 
 from hub.core.clock import DAY_MS, BusinessClock, at, real_ms
@@ -20,10 +20,11 @@ from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED
 from hub.engine.plan import SitePlan
-from hub.store.contents import content_rows, read_content
+from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
 from hub.store.counters import Counts, add_counts, add_rate
+from hub.store.hot import InsertMany, Row, marks, run
 from hub.store.numbers import take_numbers
-from hub.store.tables import content, duplicate, identifier, message, work_item
+from hub.store.tables import duplicate, identifier, message, work_item
 
 DUPLICATE_WINDOW_MS = 30 * DAY_MS
 NO_LANE = b""
@@ -58,22 +59,21 @@ class _Request:
 _Control = tuple[str, str, str]  # channel, sender, control id
 _Key = tuple[str, str, str, bytes]  # the same, and the digest of the content
 
-# Built once: making a statement costs more than running it.
-_EARLIER = select(
-    duplicate.c.control_id, duplicate.c.content_digest, duplicate.c.message_id, duplicate.c.expires_at
-).where(
-    duplicate.c.channel == bindparam("channel"),
-    duplicate.c.sender == bindparam("sender"),
-    duplicate.c.control_id.in_(bindparam("control_ids", expanding=True)),
+_EARLIER = (
+    "SELECT control_id, content_digest, message_id, expires_at FROM duplicate"
+    " WHERE channel = ? AND sender = ? AND control_id IN ({})"
 )
-_FORGET = delete(duplicate).where(
-    duplicate.c.channel == bindparam("c"),
-    duplicate.c.sender == bindparam("s"),
-    duplicate.c.control_id == bindparam("i"),
-    duplicate.c.content_digest == bindparam("d"),
+_FORGET = "DELETE FROM duplicate WHERE channel = ? AND sender = ? AND control_id = ? AND content_digest = ?"
+_INSERT_MESSAGES = InsertMany(
+    message,
+    "sequence", "id", "organisation", "partition", "channel", "bundle", "kind", "control_id", "sender", "source",
+    "received_at", "received_on", "finished_at", "size", "lane_digest", "other_lane_digest", "onward", "mapped",
+    "steps_outcome", "answer", "reason", "reason_code", "flags", "parent_id", "relation", "raw_id", "answer_id",
+)  # fmt: skip
+_INSERT_DUPLICATES = InsertMany(
+    duplicate, "channel", "sender", "control_id", "content_digest", "message_id", "expires_at"
 )
-_NEW_MESSAGES, _NEW_CONTENTS = insert(message), insert(content)
-_NEW_DUPLICATES, _NEW_IDENTIFIERS = insert(duplicate), insert(identifier)
+_INSERT_IDENTIFIERS = InsertMany(identifier, "kind", "digest", "message_sequence")
 
 
 def _control(received: Received) -> _Control:
@@ -167,10 +167,10 @@ class StoreIntake:
         numbers: Any,
         reused: set[_Control],
     ) -> dict[int, Arrival]:
-        messages: list[dict[str, Any]] = []
-        contents: list[dict[str, Any]] = []
-        duplicates: list[dict[str, Any]] = []
-        identifiers: dict[tuple[str, bytes, int], dict[str, Any]] = {}
+        messages: list[Row] = []
+        contents: list[Row] = []
+        duplicates: list[Row] = []
+        identifiers: set[tuple[str, bytes, int]] = set()
         counts = Counts()
         received_per_channel: Counter[str] = Counter()
         arrivals: dict[int, Arrival] = {}
@@ -180,64 +180,19 @@ class StoreIntake:
             sequence = next(numbers)
             lanes = self._lanes(received)
             onward = REJECTED if received.refusal else FILTERED if received.filtered else IN_PROGRESS
-            control = channel, sender, control_id = _control(received)
+            control = key[:3] if key is not None else _control(received)
             flags = "control_id_reuse" if key is not None and control in reused else ""
-            if key is not None and control_id:
+            if key is not None and control[2]:
                 reused.add(control)
-            messages.append(
-                {
-                    "sequence": sequence,
-                    "id": request.message_id,
-                    "organisation": self._plan.organisation,
-                    "partition": lanes[0][0] % 64 if lanes else 0,
-                    "fence": 0,
-                    "channel": channel,
-                    "bundle": self._plan.bundle,
-                    "kind": _kept(description.kind, 32),
-                    "control_id": control_id,
-                    "sender": sender,
-                    "source": _kept(received.source),
-                    "received_at": now,
-                    "received_on": request.day,
-                    "finished_at": now if onward != IN_PROGRESS else None,
-                    "size": len(received.raw),
-                    "lane_digest": lanes[0] if lanes else NO_LANE,
-                    "other_lane_digest": lanes[1] if len(lanes) > 1 else None,
-                    "onward": onward,
-                    "mapped": onward != IN_PROGRESS,
-                    "steps_outcome": "" if onward == IN_PROGRESS else onward,
-                    "answer": "delivered" if received.answer is not None else "not owed",
-                    "reason": received.refusal or received.filtered,
-                    "reason_code": received.refusal_code or None,
-                    "flags": flags,
-                    "parent_id": received.parent_id,
-                    "relation": received.relation,
-                    "raw_id": request.raw_id,
-                    "answer_id": request.answer_id,
-                }
-            )
-            contents.extend(content_rows(self._vault, request.raw_id, received.raw))
+            messages.append(self._message_row(request, sequence, control, lanes, onward, flags, now))
+            contents += content_tuples(self._vault, request.raw_id, received.raw)
             if request.answer_id is not None and received.answer is not None:
-                contents.extend(content_rows(self._vault, request.answer_id, received.answer))
+                contents += content_tuples(self._vault, request.answer_id, received.answer)
             if key is not None:
-                duplicates.append(
-                    {
-                        "channel": key[0],
-                        "sender": key[1],
-                        "control_id": key[2],
-                        "content_digest": key[3],
-                        "message_id": request.message_id,
-                        "expires_at": now + DUPLICATE_WINDOW_MS,
-                    }
-                )
+                duplicates.append((*key, request.message_id, now + DUPLICATE_WINDOW_MS))
             for kind, text in description.identifiers:
                 if text:
-                    digest = self._vault.digest(kind, text)
-                    identifiers[kind, digest, sequence] = {
-                        "kind": kind,
-                        "digest": digest,
-                        "message_sequence": sequence,
-                    }
+                    identifiers.add((kind, self._vault.digest(kind, text), sequence))
             counts[received.channel, request.day, "received"] += 1
             counts[received.channel, request.day, onward] += 1
             received_per_channel[received.channel] += 1
@@ -256,12 +211,10 @@ class StoreIntake:
                     request.raw_id,
                 )
         if messages:
-            connection.execute(_NEW_MESSAGES, messages)
-            connection.execute(_NEW_CONTENTS, contents)
-            if duplicates:
-                connection.execute(_NEW_DUPLICATES, duplicates)
-            if identifiers:
-                connection.execute(_NEW_IDENTIFIERS, list(identifiers.values()))
+            _INSERT_MESSAGES(connection, messages)
+            INSERT_CONTENTS(connection, contents)
+            _INSERT_DUPLICATES(connection, duplicates)
+            _INSERT_IDENTIFIERS(connection, list(identifiers))
             add_counts(connection, counts)
             for channel, number in received_per_channel.items():
                 add_rate(connection, channel, received=number)
@@ -283,6 +236,50 @@ class StoreIntake:
             kind="unreadable",
             sentence=f"{received.refusal} Whoever put it there does not know that it could not be read.",
             message_id=request.message_id,
+        )
+
+    def _message_row(
+        self,
+        request: _Request,
+        sequence: int,
+        control: _Control,
+        lanes: tuple[bytes, ...],
+        onward: str,
+        flags: str,
+        now: int,
+    ) -> Row:
+        """The row of `message`, in the order of `_INSERT_MESSAGES`."""
+        received = request.received
+        ended = onward != IN_PROGRESS
+        channel, sender, control_id = control
+        return (
+            sequence,
+            request.message_id,
+            self._plan.organisation,
+            lanes[0][0] % 64 if lanes else 0,
+            channel,
+            self._plan.bundle,
+            _kept(received.description.kind, 32),
+            control_id,
+            sender,
+            _kept(received.source),
+            now,
+            request.day,
+            now if ended else None,
+            len(received.raw),
+            lanes[0] if lanes else NO_LANE,
+            lanes[1] if len(lanes) > 1 else None,
+            onward,
+            ended,
+            onward if ended else "",
+            "delivered" if received.answer is not None else "not owed",
+            received.refusal or received.filtered,
+            received.refusal_code or None,
+            flags,
+            received.parent_id,
+            received.relation,
+            request.raw_id,
+            request.answer_id,
         )
 
     def _lanes(self, received: Received) -> tuple[bytes, ...]:
@@ -315,17 +312,18 @@ class StoreIntake:
         now = real_ms()
         for (channel, sender), control_ids in wanted.items():
             # By the start of the primary key: SQLite does not use an index for a list of rows.
-            names = {"channel": channel, "sender": sender, "control_ids": list(control_ids)}
-            for row in connection.execute(_EARLIER, names).all():
-                key = (channel, sender, row.control_id, row.content_digest)
-                if row.expires_at < now:
+            statement = _EARLIER.format(marks(len(control_ids)))
+            rows = run(connection, statement, [channel, sender, *control_ids]).fetchall()
+            for control_id, digest, message_id, expires_at in rows:
+                key = (channel, sender, control_id, digest)
+                if expires_at < now:
                     if key in asked:
-                        connection.execute(_FORGET, {"c": channel, "s": sender, "i": row.control_id, "d": key[3]})
+                        run(connection, _FORGET, key)
                     continue
-                if row.control_id:
-                    reused.add((channel, sender, row.control_id))
+                if control_id:
+                    reused.add((channel, sender, control_id))
                 if key in asked:
-                    known[key] = Stored(row.message_id, True, self._answer_of(connection, row.message_id))
+                    known[key] = Stored(message_id, True, self._answer_of(connection, message_id))
         return known, reused
 
     def _answer_of(self, connection: Connection, message_id: int) -> bytes | None:

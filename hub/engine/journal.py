@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.errors import HubError
+from hub.store.hot import run
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -204,16 +205,16 @@ def _alone(connection: Connection, job: _Job) -> Any:
 @contextmanager
 def _savepoint(connection: Connection) -> Iterator[None]:
     """What is written within is undone when it raises. As plain SQL: SQLAlchemy would compile each savepoint anew."""
-    connection.exec_driver_sql("SAVEPOINT job")
+    run(connection, "SAVEPOINT job")
     try:
         yield
     except _STORE_FAILED:
         raise
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
-        connection.exec_driver_sql("RELEASE SAVEPOINT job")
+        run(connection, "ROLLBACK TO SAVEPOINT job")
+        run(connection, "RELEASE SAVEPOINT job")
         raise
-    connection.exec_driver_sql("RELEASE SAVEPOINT job")
+    run(connection, "RELEASE SAVEPOINT job")
 
 
 def _fire(jobs: list[_Job], results: list[Any]) -> None:

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, update
 
 from hub.core.clock import real_ms
 from hub.store.counters import Counts, add_counts, add_rate
-from hub.store.tables import delivery, message
+from hub.store.hot import UpdateMany, marks, run
+from hub.store.tables import message
 
 IN_PROGRESS = "in progress"
 HELD = "held"
@@ -32,23 +33,11 @@ _OF_DELIVERY = {
     "refused": ERRORED,
 }
 
-# Built once: making a statement costs more than running it.
-_MESSAGES = select(
-    message.c.sequence,
-    message.c.channel,
-    message.c.received_on,
-    message.c.received_at,
-    message.c.onward,
-    message.c.steps_outcome,
-).where(message.c.sequence.in_(bindparam("sequences", expanding=True)))
-_STATES = select(delivery.c.message_sequence, delivery.c.state).where(
-    delivery.c.message_sequence.in_(bindparam("sequences", expanding=True))
+_STATES = "SELECT message_sequence, state FROM delivery WHERE message_sequence IN ({})"
+_MESSAGES = (
+    "SELECT sequence, channel, received_on, received_at, onward, steps_outcome FROM message WHERE sequence IN ({})"
 )
-_MOVE = (
-    update(message)
-    .where(message.c.sequence == bindparam("of"))
-    .values(onward=bindparam("now"), finished_at=bindparam("finished"), version=message.c.version + 1)
-)
+_MOVE = UpdateMany(message, ["sequence"], ["onward", "finished_at"], also="version = version + 1")
 
 
 def settle(connection: Connection, sequences: Collection[int]) -> None:
@@ -56,28 +45,29 @@ def settle(connection: Connection, sequences: Collection[int]) -> None:
     if not sequences:
         return
     states: dict[int, list[str]] = {sequence: [] for sequence in sequences}
-    named = {"sequences": list(states)}
-    for sequence, state in connection.execute(_STATES, named):
+    among = marks(len(states))
+    for sequence, state in run(connection, _STATES.format(among), list(states)).fetchall():
         states[sequence].append(state)
     counts = Counts()
     done: Counter[str] = Counter()
     latency_ms: Counter[str] = Counter()
-    updates = []
+    moved = []
     at = real_ms()
-    for row in connection.execute(_MESSAGES, named):
-        now = outcome_of(row.steps_outcome, states[row.sequence])
-        if now == row.onward:
+    rows = run(connection, _MESSAGES.format(among), list(states)).fetchall()
+    for sequence, channel, received_on, received_at, onward, steps_outcome in rows:
+        now = outcome_of(steps_outcome, states[sequence])
+        if now == onward:
             continue
         finished = at if now != IN_PROGRESS else None
-        updates.append({"of": row.sequence, "now": now, "finished": finished})
-        counts[row.channel, row.received_on, row.onward] -= 1
-        counts[row.channel, row.received_on, now] += 1
-        if finished is not None and row.onward == IN_PROGRESS:
-            done[row.channel] += 1
-            latency_ms[row.channel] += max(0, finished - row.received_at)
-    if not updates:
+        moved.append((sequence, now, finished))
+        counts[channel, received_on, onward] -= 1
+        counts[channel, received_on, now] += 1
+        if finished is not None and onward == IN_PROGRESS:
+            done[channel] += 1
+            latency_ms[channel] += max(0, finished - received_at)
+    if not moved:
         return
-    connection.execute(_MOVE, updates)
+    _MOVE(connection, moved)
     add_counts(connection, counts)
     for channel, number in done.items():
         add_rate(connection, channel, done=number, latency_ms=latency_ms[channel])

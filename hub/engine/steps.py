@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
@@ -32,11 +32,12 @@ from hub.engine.lanes import Lanes
 from hub.engine.outcomes import DONE, ERRORED, FILTERED, HELD, REJECTED, settle
 from hub.engine.plan import ChannelPlan
 from hub.engine.workers import TaskFailedError, WorkerDiedError, WorkerTimedOutError
-from hub.store.contents import content_rows, read_content
+from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
 from hub.store.counters import Counts, add_counts
 from hub.store.database import reading
+from hub.store.hot import InsertMany, Row, UpdateMany
 from hub.store.numbers import take_numbers
-from hub.store.tables import attempt, content, delivery, message, work_item
+from hub.store.tables import attempt, delivery, message, work_item
 
 BATCH = 32
 BATCHES_IN_HAND = 2
@@ -94,20 +95,15 @@ class _Written:
     parts: tuple[bytes, ...]
 
 
-# Built once: making a statement costs more than running it.
-_MAPPED = (
-    update(message)
-    .where(message.c.sequence == bindparam("of"))
-    .values(
-        mapped=True,
-        steps_outcome=bindparam("outcome"),
-        reason=bindparam("why"),
-        reason_code=bindparam("code"),
-        mapped_id=bindparam("mapped_as"),
-        bundle=bindparam("by"),
-    )
+_MAP = UpdateMany(
+    message, ["sequence"], ["steps_outcome", "reason", "reason_code", "mapped_id", "bundle"], also="mapped = TRUE"
 )
-_NEW_CONTENTS, _NEW_DELIVERIES, _NEW_ATTEMPTS = insert(content), insert(delivery), insert(attempt)
+_INSERT_DELIVERIES = InsertMany(
+    delivery,
+    "sequence", "id", "organisation", "partition", "message_sequence", "message_id", "channel", "destination", "kind",
+    "name", "lane_digest", "state", "attempts", "created_at", "finished_at", "body_id", "intent",
+)  # fmt: skip
+INSERT_ATTEMPTS = InsertMany(attempt, "delivery_id", "number", "started_at", "outcome")
 
 
 class Steps:
@@ -343,32 +339,22 @@ class Steps:
         vault, ids = self._around.vault, self._around.ids
         counts = Counts()
         made = [new for one in written for new in one.deliveries]
-        contents = [row for new in made for row in content_rows(vault, new.body_id, new.body or b"")]
-        mapped = []
+        contents = [row for new in made for row in content_tuples(vault, new.body_id, new.body or b"")]
+        mapped: list[Row] = []
         for one in written:
             mapped_id = None
             if one.result.get("mapped") is not None:
                 mapped_id = ids.next()
-                contents.extend(content_rows(vault, mapped_id, one.parts[one.result["mapped"]]))
+                contents += content_tuples(vault, mapped_id, one.parts[one.result["mapped"]])
             outcome, reason, code = _steps_outcome(one.result)
-            mapped.append(
-                {
-                    "of": one.arrival.sequence,
-                    "outcome": outcome,
-                    "why": reason,
-                    "code": code,
-                    "mapped_as": mapped_id,
-                    "by": self._around.bundle,
-                }
-            )
+            mapped.append((one.arrival.sequence, outcome, reason, code, mapped_id, self._around.bundle))
             items = [self._held_item(one.arrival, held) for held in one.result.get("held", ())]
             for item in {item["item_key"]: item for item in items}.values():  # two lines may be held for one cause
                 connection.execute(insert(work_item), item)
             for name, value in one.result.get("lines", {}).items():
                 counts[one.arrival.channel, one.arrival.received_on, _LINE_COUNTERS[name]] += value
-        connection.execute(_MAPPED, mapped)
-        if contents:
-            connection.execute(_NEW_CONTENTS, contents)
+        _MAP(connection, mapped)
+        INSERT_CONTENTS(connection, contents)
         if made:
             numbers = take_numbers(connection, "delivery", len(made))
             made = [replace(new, sequence=number) for new, number in zip(made, numbers, strict=True)]
@@ -407,39 +393,32 @@ class Steps:
 
     def _insert_deliveries(self, connection: Connection, made: list[NewDelivery]) -> None:
         now = real_ms()
-        connection.execute(
-            _NEW_DELIVERIES,
+        _INSERT_DELIVERIES(
+            connection,
             [
-                {
-                    "sequence": new.sequence,
-                    "id": new.delivery_id,
-                    "organisation": self._around.organisation,
-                    "partition": new.lane[0] % 64 if new.lane else 0,
-                    "fence": 0,
-                    "message_sequence": new.message_sequence,
-                    "message_id": new.message_id,
-                    "channel": new.channel,
-                    "destination": new.destination,
-                    "kind": new.kind[:32],
-                    "name": new.name[:200],
-                    "lane_digest": new.lane,
-                    "state": "shadow" if self._is_shadow(new) else "sending" if new.intent else "queued",
-                    "attempts": new.attempts,
-                    "created_at": now,
-                    "finished_at": now if self._is_shadow(new) else None,
-                    "body_id": new.body_id,
-                    "intent": new.intent,
-                }
+                (
+                    new.sequence,
+                    new.delivery_id,
+                    self._around.organisation,
+                    new.lane[0] % 64 if new.lane else 0,
+                    new.message_sequence,
+                    new.message_id,
+                    new.channel,
+                    new.destination,
+                    new.kind[:32],
+                    new.name[:200],
+                    new.lane,
+                    "shadow" if self._is_shadow(new) else "sending" if new.intent else "queued",
+                    new.attempts,
+                    now,
+                    now if self._is_shadow(new) else None,
+                    new.body_id,
+                    new.intent,
+                )
                 for new in made
             ],
         )
-        attempts = [
-            {"delivery_id": new.delivery_id, "number": 1, "started_at": now, "outcome": "sending"}
-            for new in made
-            if new.intent
-        ]
-        if attempts:
-            connection.execute(_NEW_ATTEMPTS, attempts)
+        INSERT_ATTEMPTS(connection, [(new.delivery_id, 1, now, "sending") for new in made if new.intent])
 
     def _held_item(self, arrival: Arrival, held: dict[str, str]) -> dict[str, Any]:
         cause = hashlib.blake2b(f"{held['path']}/{held['reason']}".encode(), digest_size=16).hexdigest()

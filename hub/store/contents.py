@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hub.core.vault import Vault
+from hub.store.hot import InsertMany
 from hub.store.tables import content
 
 CHUNK = 1 << 20
@@ -21,6 +22,16 @@ def content_rows(vault: Vault, content_id: int, body: bytes) -> list[dict[str, A
         {"id": content_id, "ordinal": i, "key_id": vault.key_id, "body": vault.seal(chunk, _CONTEXT)}
         for i, chunk in enumerate(chunks)
     ]
+
+
+INSERT_CONTENTS = InsertMany(content, "id", "ordinal", "key_id", "body")
+
+
+def content_tuples(vault: Vault, content_id: int, body: bytes) -> list[tuple[int, int, int, bytes]]:
+    """As :func:`content_rows`, for :data:`INSERT_CONTENTS`."""
+    if len(body) <= CHUNK:
+        return [(content_id, 0, vault.key_id, vault.seal(body, _CONTEXT))]
+    return [(row["id"], row["ordinal"], row["key_id"], row["body"]) for row in content_rows(vault, content_id, body)]
 
 
 def read_content(connection: Connection, vault: Vault, content_id: int) -> bytes:

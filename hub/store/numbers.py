@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, insert
 
+from hub.store.hot import run
 from hub.store.tables import sequence
-
-# Built once: making a statement costs more than running it.
-_TAKE = (
-    update(sequence)
-    .where(sequence.c.name == bindparam("of"))
-    .values(value=sequence.c.value + bindparam("count"))
-    .returning(sequence.c.value)
-)
 
 
 def take_numbers(connection: Connection, name: str, count: int) -> range:
@@ -20,8 +13,10 @@ def take_numbers(connection: Connection, name: str, count: int) -> range:
 
     The row is locked until the transaction ends, so that a higher number is never visible before a lower one.
     """
-    value = connection.execute(_TAKE, {"of": name, "count": count}).scalar()
-    if value is None:
+    taken = run(connection, "UPDATE sequence SET value = value + ? WHERE name = ? RETURNING value", (count, name))
+    row = taken.fetchone()
+    if row is None:
         connection.execute(insert(sequence).values(name=name, value=count))
-        value = count
-    return range(value - count + 1, value + 1)
+        return range(1, count + 1)
+    taken.close()
+    return range(row[0] - count + 1, row[0] + 1)

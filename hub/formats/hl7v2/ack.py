@@ -172,6 +172,8 @@ def read_ack(raw: bytes) -> Ack:
         raise HL7ParseError(
             "This answer is not an acknowledgement.", where="MSA-1", expected="AA, AE, AR, CA, CE or CR"
         )
+    if not message.each("ERR") and not message["MSA-6"]:  # as nearly always
+        return Ack(code, message["MSA-2"], message["MSA-3"], "", "", "")
     modern = bool(message["ERR-3"] or message["ERR-2"])
     return Ack(
         code=code,

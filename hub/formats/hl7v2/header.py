@@ -32,6 +32,8 @@ _ISO_8859 = re.compile(r"(?:ISO[ -]?)?8859[-/ ](\d{1,2})")
 _TEXT_CODEC = re.compile(
     r"utf-8|iso8859-\d+|cp125\d|cp437|cp85[08]|cp932|cp949|cp950|koi8-[rtu]|gb18030|gbk|big5|euc_kr|euc_jp|shift_jis|iso2022_jp"
 )
+_REMEMBERED = 65_536
+_LONGEST_NAMES = 1000
 _VERSION = re.compile(r"\s*[vV]?(\d{1,3}(?:\.\d{1,3}){0,3})")
 
 
@@ -66,29 +68,16 @@ class Narrowed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The values of MSH. Texts are decoded and unescaped; ``wire`` gives the bytes as they came."""
+    """The values of MSH. Texts are decoded and unescaped, when asked for; ``wire`` gives the bytes as they came."""
 
     delimiters: Delimiters
     type: str
     """``ADT^A04``, from MSH-9.1 and MSH-9.2; ``ACK`` when there is no event."""
-    structure: str
     control_id: str
-    sending_application: str
-    sending_facility: str
-    receiving_application: str
-    receiving_facility: str
-    sent: str
-    """MSH-7 as it was written."""
-    processing_id: str
-    """MSH-11.1: ``P``, ``T`` or ``D``."""
-    version: str
-    """MSH-12.1 without decoration: ``2.5.1^USA`` and ``2.5.1.`` are both ``2.5.1``."""
-    accept_ack: str
-    application_ack: str
     character_set: str
     """MSH-18: of its repetitions the first that names a character set reliably, else the first."""
-    continues: str
-    """MSH-14: the pointer by which this message goes on with an earlier one."""
+    codec: str = field(repr=False)
+    """The Python codec of these values."""
     fields: tuple[bytes, ...] = field(repr=False)
     wide: str = ""
     """``utf-16-le`` and the like when the message was written in that; ``fields`` are UTF-8 then."""
@@ -100,10 +89,78 @@ class Header:
         """MSH-9.2, the trigger event: ``A04``."""
         return self.type.partition("^")[2]
 
+    @property
+    def structure(self) -> str:
+        """MSH-9.3, such as ``ADT_A01``."""
+        return self.text(9, 3)
+
+    @property
+    def sending_application(self) -> str:
+        """MSH-3.1."""
+        return self.text(3)
+
+    @property
+    def sending_facility(self) -> str:
+        """MSH-4.1."""
+        return self.text(4)
+
+    @property
+    def receiving_application(self) -> str:
+        """MSH-5.1."""
+        return self.text(5)
+
+    @property
+    def receiving_facility(self) -> str:
+        """MSH-6.1."""
+        return self.text(6)
+
+    @property
+    def sent(self) -> str:
+        """MSH-7 as it was written."""
+        return self.text(7)
+
+    @property
+    def processing_id(self) -> str:
+        """MSH-11.1: ``P``, ``T`` or ``D``."""
+        return self.text(11)
+
+    @property
+    def version(self) -> str:
+        """MSH-12.1 without decoration: ``2.5.1^USA`` and ``2.5.1.`` are both ``2.5.1``."""
+        return normal_version(self.text(12))
+
+    @property
+    def accept_ack(self) -> str:
+        """MSH-15: when the sender wants a commit acknowledgement (table 0155)."""
+        return self.text(15).upper()
+
+    @property
+    def application_ack(self) -> str:
+        """MSH-16: when the sender wants an application acknowledgement (table 0155)."""
+        return self.text(16).upper()
+
+    @property
+    def continues(self) -> str:
+        """MSH-14: the pointer by which this message goes on with an earlier one."""
+        return self.text(14)
+
+    def text(self, position: int, component: int = 1) -> str:
+        """Component *component* of MSH-*position* (3 and up); ``""`` when it is absent, empty or null."""
+        return _text(self.wire(position), component, self.delimiters, self.codec)
+
     def wire(self, position: int) -> bytes:
         """MSH-*position* (3 and up) as it stands in the message, ``b""`` when it does not."""
         index = position - 1
         return self.fields[index] if index < len(self.fields) else b""
+
+
+class _Last(NamedTuple):
+    raw: bytes
+    header: Header
+
+
+_last_read: list[_Last] = []
+"""At most one: a listener and its channel ask for the header of the same bytes one after the other."""
 
 
 def read_header(raw: bytes) -> Header:
@@ -113,7 +170,16 @@ def read_header(raw: bytes) -> Header:
     version 2.1, the event is that of an EVN which follows. Raises :class:`HL7ParseError`, and nothing else,
     when MSH is missing, its delimiters cannot work, or it is too short to say what the message is (MSH-9).
     """
-    raw, wide, mark = narrow(raw)
+    for last in _last_read:
+        if last.raw is raw:
+            return last.header
+    header = _read_header(*narrow(raw))
+    if len(raw) <= _REMEMBERED:
+        _last_read[:] = [_Last(raw, header)]
+    return header
+
+
+def _read_header(raw: bytes, wide: str, mark: bytes) -> Header:
     start, end = _msh_span(raw)
     line = raw[start:end].rstrip(_AFTER)
     if BLOCK_MARK.search(line):
@@ -123,18 +189,11 @@ def read_header(raw: bytes) -> Header:
             expected="no 0x0B and no 0x1C",
         )
     delimiters = _delimiters(line, start)
-    fields = tuple(line.split(delimiters.field.encode("ascii")))
-    character_set = _character_set(fields, delimiters)
+    fields = tuple(line.split(line[3:4]))
+    character_set = _character_set(fields[17][:_LONGEST_NAMES], delimiters) if len(fields) > 17 else ""
     codec = "utf-8" if wide else codec_for(character_set) or _guess(line)
-
-    def value(position: int, component: int = 1) -> str:
-        parts = fields[position - 1].split(delimiters.component.encode("ascii")) if position <= len(fields) else []
-        if component > len(parts):
-            return ""
-        text = parts[component - 1].decode(codec, "replace").strip()
-        return "" if text == '""' else unescape(text, delimiters)
-
-    code, event = value(9), value(9, 2)
+    kind = fields[8] if len(fields) > 8 else b""
+    code, event = (_text(kind, component, delimiters, codec) for component in (1, 2))
     if not code:
         raise HL7ParseError(
             "This message does not say what it is.",
@@ -147,23 +206,24 @@ def read_header(raw: bytes) -> Header:
     return Header(
         delimiters=delimiters,
         type=f"{code}^{event}" if event else code,
-        structure=value(9, 3),
-        control_id=value(10),
-        sending_application=value(3),
-        sending_facility=value(4),
-        receiving_application=value(5),
-        receiving_facility=value(6),
-        sent=value(7),
-        processing_id=value(11),
-        version=normal_version(value(12)),
-        accept_ack=value(15).upper(),
-        application_ack=value(16).upper(),
+        control_id=_text(fields[9], 1, delimiters, codec) if len(fields) > 9 else "",
         character_set=character_set,
-        continues=value(14),
+        codec=codec,
         fields=fields,
         wide=wide,
         mark=mark,
     )
+
+
+def _text(wire: bytes, component: int, delimiters: Delimiters, codec: str) -> str:
+    """Component *component* of a field as it stands in the message, decoded; ``""`` when there is none."""
+    if not wire:
+        return ""
+    parts = wire.split(delimiters.component.encode("ascii"), component)
+    if component > len(parts):
+        return ""
+    text = parts[component - 1].decode(codec, "replace").strip()
+    return "" if text == '""' else unescape(text, delimiters)
 
 
 def narrow(raw: bytes) -> Narrowed:
@@ -190,12 +250,13 @@ def content_without_timestamp(raw: bytes) -> bytes:
     raw = narrow(raw).raw
     start, end = _msh_span(raw)
     separator = _delimiters(raw[start:end], start).field.encode("ascii")
-    fields = raw[start:end].split(separator)
+    fields = raw[start:end].split(separator, 7)
     if len(fields) > 6:
         fields[6] = b""
-    body = separator.join(fields) + raw[end:]
-    lines = body.rstrip(_AFTER).replace(b"\n", b"\r").split(b"\r")
-    return b"\r".join(line for line in lines if line)
+    body = (separator.join(fields) + raw[end:]).rstrip(_AFTER)
+    if b"\n" not in body and b"\r\r" not in body:
+        return body
+    return b"\r".join(line for line in body.replace(b"\n", b"\r").split(b"\r") if line)
 
 
 def content(raw: bytes) -> bytes:
@@ -263,6 +324,10 @@ def _guess(raw: bytes) -> str:
 
 def _msh_span(raw: bytes) -> tuple[int, int]:
     """Where the MSH line starts and ends."""
+    if raw.startswith(b"MSH"):
+        end = raw.find(b"\r")
+        newline = raw.find(b"\n", 0, end if end >= 0 else len(raw))
+        return 0, newline if newline >= 0 else end if end >= 0 else len(raw)
     start = 0
     while raw[start : start + 1] and (raw[start] in _BEFORE or raw.startswith(BOM, start)):
         start += 3 if raw[start] == BOM[0] else 1
@@ -290,26 +355,36 @@ def _no_msh(raw: bytes, start: int) -> HL7ParseError:
 def _delimiters(line: bytes, start: int) -> Delimiters:
     separator = line[3:4]
     characters = line[4:].split(separator, 1)[0] if separator else b""
-    every = separator + characters
-    usable = all(33 <= byte <= 126 and not chr(byte).isalnum() for byte in every)
-    if not separator or not usable or len(set(every)) != len(every) or not 2 <= len(characters) <= 5:
+    found = _usable(separator, characters) if len(characters) <= 5 else None
+    if found is None:
         raise HL7ParseError(
             "The delimiters of this message cannot be used.",
             where=f"MSH-2 (byte {start + 4})",
             expected="two to five different punctuation characters, such as ^~\\&",
             found=f"{len(characters)} characters",
         )
+    return found
+
+
+@lru_cache(maxsize=256)
+def _usable(separator: bytes, characters: bytes) -> Delimiters | None:
+    """The delimiters that a message declares so; None when they cannot work."""
+    every = separator + characters
+    usable = all(33 <= byte <= 126 and not chr(byte).isalnum() for byte in every)
+    if not separator or not usable or len(set(every)) != len(every) or len(characters) < 2:
+        return None
     component, repetition, escape, subcomponent, truncation = (*every[1:].decode("ascii"), "", "", "")[:5]
     return Delimiters(separator.decode("ascii"), component, repetition, escape, subcomponent, truncation)
 
 
-def _character_set(fields: tuple[bytes, ...], delimiters: Delimiters) -> str:
+@lru_cache(maxsize=256)
+def _character_set(wire: bytes, delimiters: Delimiters) -> str:
     """Of the repetitions of MSH-18 the first that names a character set reliably, else the first that says something.
 
     The first repetition is the message's own; the others are sets that ISO 2022 sequences may switch to. Behind
     ``ASCII`` they are needed to read the message at all.
     """
-    text = fields[17].decode("ascii", "replace") if len(fields) > 17 else ""
+    text = wire.decode("ascii", "replace")
     repetitions = text.split(delimiters.repetition) if delimiters.repetition else [text]
     values = [value.partition(delimiters.component)[0].strip() for value in repetitions]
     said = [value for value in values if value and value != '""']

@@ -24,6 +24,7 @@ from hub.formats.hl7v2.path import ALL, Match, Path, PathError, parse_path
 State = Literal["absent", "empty", "null", "present"]
 NULL_ON_THE_WIRE = '""'
 _DELIMITER_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})
+_FIRST = (None, 1)
 
 
 class FieldMissing(HubError):  # noqa: N818  (reads as a sentence: field missing at PID-18.1)
@@ -50,10 +51,11 @@ class Segment:
     Paths given to it begin with its own name and mean this very line: ``line["FT1-6"]``.
     """
 
-    __slots__ = ("_fields", "_message", "index", "name", "ordinal", "text")
+    __slots__ = ("_delimiters", "_fields", "_message", "index", "name", "ordinal", "text")
 
     def __init__(self, message: Message, text: str, name: str, ordinal: int, index: int) -> None:
         self._message = message
+        self._delimiters = message.header.delimiters
         self._fields: list[str] | None = None
         self.text = text
         """The segment as decoded text, delimiters and escapes untouched."""
@@ -124,11 +126,11 @@ class Segment:
 
         Empty when the segment ends before it.
         """
-        fields = self._split()
+        fields = self._fields or self._split()
         if field >= len(fields):
             return []
         text = fields[field]
-        separator = self._message.delimiters.repetition
+        separator = self._delimiters.repetition
         if separator not in text or self._is_delimiter_field(field):
             return [text]
         return text.split(separator)
@@ -156,7 +158,7 @@ class Segment:
 
     def _split(self) -> list[str]:
         if self._fields is None:
-            separator = self._message.delimiters.field
+            separator = self._delimiters.field
             self._fields = self.text.split(separator)
             if self.name in _DELIMITER_SEGMENTS:
                 self._fields.insert(1, separator)
@@ -170,7 +172,7 @@ class Segment:
         written = self._written(path)[0]
         if written is None:
             return None
-        return "" if written == NULL_ON_THE_WIRE else unescape(written, self._message.delimiters)
+        return "" if written == NULL_ON_THE_WIRE else unescape(written, self._delimiters)
 
     def _first(self, path: Path) -> Value:
         written, number = self._written(path)
@@ -178,6 +180,13 @@ class Segment:
 
     def _written(self, path: Path) -> tuple[str | None, int]:
         """The first value at *path* as it is written (``None`` when absent) and its repetition."""
+        if path.repetition in _FIRST and self.name not in _DELIMITER_SEGMENTS:
+            # What mappings ask most, without the list that the general case makes.
+            fields = self._fields or self._split()
+            if path.field >= len(fields):
+                return None, 1
+            first = fields[path.field].partition(self._delimiters.repetition)[0]
+            return (first if path.component is None else self._part(first, path.component, path.subcomponent)), 1
         repetitions = self.repetitions(path.field)
         wanted = path.repetition
         number = self._matching(repetitions, wanted) if isinstance(wanted, Match) else wanted or 1
@@ -202,7 +211,7 @@ class Segment:
             return Value("null", "", place)
         if not written:
             return Value("empty", "", place)
-        return Value("present", unescape(written, self._message.delimiters), place)
+        return Value("present", unescape(written, self._delimiters), place)
 
     def _part_of(self, path: Path, repetition: str) -> str | None:
         if path.component and self._is_delimiter_field(path.field):
@@ -213,7 +222,7 @@ class Segment:
         """A component or sub-component of *text* as written; a null field is null in all its parts."""
         if component is None or text == NULL_ON_THE_WIRE:
             return text
-        delimiters = self._message.delimiters
+        delimiters = self._delimiters
         part = _nth(text, delimiters.component, component)
         if subcomponent is None or part is None or part == NULL_ON_THE_WIRE:
             return part
@@ -222,38 +231,51 @@ class Segment:
     def _matching(self, repetitions: list[str], wanted: Match) -> int:
         for number, repetition in enumerate(repetitions, 1):
             part = self._part(repetition, wanted.component, wanted.subcomponent)
-            if part is not None and unescape(part, self._message.delimiters) == wanted.value:
+            if part is not None and unescape(part, self._delimiters) == wanted.value:
                 return number
         return 0
 
     def _identifier(self, path: Path, kind: str, authority: str | None) -> str | None:
-        delimiters = self._message.delimiters
+        delimiters = self._delimiters
         for repetition in self.repetitions(path.field):
-            number, of_type, by = (self._part(repetition, component, None) or "" for component in (1, 5, 4))
+            number, _, _, by, of_type = (*repetition.split(delimiters.component, 5)[:5], "", "", "", "")[:5]
+            if number in {"", NULL_ON_THE_WIRE} or unescape(of_type, delimiters) != kind:
+                continue
             parts = by.split(delimiters.subcomponent) if delimiters.subcomponent else []
-            given = {unescape(name, delimiters) for name in (by, *parts)}
-            wanted = unescape(of_type, delimiters) == kind and (authority is None or authority in given)
-            if wanted and number not in {"", NULL_ON_THE_WIRE}:
+            if authority is None or authority in {unescape(name, delimiters) for name in (by, *parts)}:
                 return unescape(number, delimiters)
         return None
 
     def _field(self, spec: str) -> object:
         path, converters = _compiled(spec)
         own = self._own(path)
-        if own.is_list:
-            return [self._converted(value, converters) for value in self._every(own) if value.state == "present"]
-        value = self._first(own)
-        if value.state != "present":
-            return converters[-1].blank if converters else ""
-        return self._converted(value, converters)
+        return self._converted_all(own, converters) if own.is_list else self._converted(own, converters)
 
-    def _converted(self, value: Value, converters: tuple[Converter, ...]) -> object:
-        result: object = value.text
+    def _converted(self, path: Path, converters: tuple[Converter, ...]) -> object:
+        """The first value at *path*, converted; the blank of its kind when none is present."""
+        written, number = self._written(path)
+        if not written or written == NULL_ON_THE_WIRE:
+            return converters[-1].blank if converters else ""
+        text = unescape(written, self._delimiters)
+        return self._convert(text, path, number, converters) if converters else text
+
+    def _converted_all(self, path: Path, converters: tuple[Converter, ...]) -> list[object]:
+        """What is present at *path*, converted; of every repetition where it says ``*``."""
+        if path.repetition == ALL:
+            found = [(value.text, number) for number, value in enumerate(self._every(path), 1) if value.text]
+        else:
+            written, number = self._written(path)
+            present = written and written != NULL_ON_THE_WIRE
+            found = [(unescape(written, self._delimiters), number)] if written and present else []
+        return [self._convert(text, path, number, converters) for text, number in found]
+
+    def _convert(self, text: str, path: Path, number: int, converters: tuple[Converter, ...]) -> object:
+        result: object = text
         for converter in converters:
             try:
                 result = converter.convert(str(result), self._message.zone)
             except ConversionError as error:
-                error.where = value.path
+                error.where = path.at(self.ordinal, number)
                 raise
         return result
 
@@ -396,16 +418,10 @@ class Message:
         parsed = parse_path(path)
         segments = self._named(parsed, every=False)
         if parsed.is_list:
-            return [
-                segment._converted(value, converters)
-                for segment in segments
-                for value in (segment._every(parsed) if parsed.repetition == ALL else [segment._first(parsed)])
-                if value.state == "present"
-            ]
-        value = segments[0]._first(parsed) if segments else None
-        if value is None or value.state != "present":
+            return [value for segment in segments for value in segment._converted_all(parsed, converters)]
+        if not segments:
             return converters[-1].blank if converters else ""
-        return segments[0]._converted(value, converters)
+        return segments[0]._converted(parsed, converters)
 
     def _named(self, path: Path, *, every: bool) -> list[Segment]:
         """The segments that *path* means.
@@ -427,7 +443,7 @@ class Message:
         raw, wide, _ = narrow(self.raw)
         text = decode(content(raw), self.header.character_set, "utf-8" if wide else self.encoding)
         found: list[Segment] = []
-        for line in _lines(text, self.delimiters.field):
+        for line in _lines(text, self.header.delimiters.field):
             name = line[:3].upper()
             same = self._by_name.setdefault(name, [])
             segment = Segment(self, line, name, len(same) + 1, len(found))
@@ -443,21 +459,23 @@ def _lines(text: str, separator: str) -> list[str]:
     inside the segment before it, which some senders leave unescaped; it stays part of that segment. So does what
     an ADD segment holds, without a break: it continues the segment before it (HL7 v2.5.1, section 2.10.2).
     """
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
     lines: list[list[str]] = []
-    addition = f"ADD{separator}"
-    for line in text.replace("\r\n", "\r").replace("\n", "\r").split("\r"):
-        if lines and (line == "ADD" or line.startswith(addition)):
-            lines[-1][-1] += line[4:]
-        elif line[3:4] in {separator, ""} and len(line) >= 3 and line[:3].isalnum() and line[0].isalpha():
-            lines.append([line])
-        elif line.strip() and lines:
-            lines[-1].append(line)
-    return ["\n".join(parts) for parts in lines]
+    for line in text.split("\r"):
+        if line[3:4] in {separator, ""} and len(line) >= 3 and line[:3].isalnum() and line[0].isalpha():
+            if lines and line[:3] == "ADD":
+                lines[-1].append(line[4:])
+            else:
+                lines.append([line])
+        elif lines and line.strip():
+            lines[-1] += ("\n", line)
+    return ["".join(parts) for parts in lines]
 
 
 def _nth(text: str, separator: str, number: int) -> str | None:
     """Part *number* of *text*; ``None`` when there are fewer."""
-    if not separator or separator not in text:
+    if not separator:
         return text if number == 1 else None
     parts = text.split(separator, number)
     return parts[number - 1] if number <= len(parts) else None
