@@ -8,7 +8,6 @@ another column. Source: NIST SP 800-38D.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import os
@@ -29,6 +28,8 @@ from hub.core.files import replace_privately
 _COMPRESSED = 1
 _HEADER = 3
 _NONCE = 12
+_WORTH_COMPRESSING = 1024
+"""Bytes. Below, compressing costs far more time than the few bytes it saves are worth."""
 
 
 class VaultError(HubError):
@@ -76,7 +77,7 @@ class Vault:
     def seal(self, plain: bytes, context: str) -> bytes:
         """*plain*, compressed where that helps, encrypted for *context*."""
         flags, body = 0, plain
-        if len(plain) > 128:
+        if len(plain) >= _WORTH_COMPRESSING:
             squeezed = zlib.compress(plain, 1)
             if len(squeezed) < len(plain):
                 flags, body = _COMPRESSED, squeezed
@@ -120,7 +121,7 @@ class Vault:
         surrounding space is dropped, so that a search finds what a person types.
         """
         text = f"{kind}\0{value.strip().casefold()}".encode()
-        return hmac.new(self._index_key, text, hashlib.sha256).digest()[:16]
+        return hmac.digest(self._index_key, text, "sha256")[:16]
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:
         """The site's key for signing *purpose*: derived, so it needs no file of its own and never changes."""

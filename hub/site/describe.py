@@ -7,7 +7,7 @@ is looked at.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hub.engine.contracts import Description
 from hub.formats.hl7v2.header import content_without_timestamp
@@ -30,32 +30,35 @@ def describer(message_format: str, lane: str, encoding: str | None = None) -> Ca
 
 def _hl7v2(raw: bytes, lane: str, encoding: str | None) -> Description:
     message = Message(raw, encoding=encoding)
-    identifiers = [
-        ("mrn", _identifier(message, "PID-3", "MR")),
-        ("mrn", _identifier(message, "MRG-1", "MR")),
+    header = message.header
+    mrn, family = _identifier(message, "PID-3"), message["PID-5.1"]
+    merged = _identifier(message, "MRG-1") if message.each("MRG") else ""
+    identifiers = (
+        ("mrn", mrn),
+        ("mrn", merged),
         ("account", message["PID-18.1"]),
         ("visit", message["PV1-19.1"]),
         ("appointment", message["SCH-2.1"]),
-        ("name", message["PID-5.1"]),
-        ("name", f"{message['PID-5.1']} {message['PID-5.2']}".strip()),
-    ]
+        ("name", family),
+        ("name", f"{family} {message['PID-5.2']}".strip()),
+    )
     return Description(
-        kind=message.type,
-        control_id=message.control_id,
-        sender=f"{message.sending_application}|{message.sending_facility}",
-        lane=_hl7v2_lane(message, lane),
-        other_lane=_patient_lane(message, "MRG-1") or None if lane == "patient" else None,
+        kind=header.type,
+        control_id=header.control_id,
+        sender=f"{header.sending_application}|{header.sending_facility}",
+        lane=_hl7v2_lane(message, lane, mrn),
+        other_lane=_patient_lane(message, "MRG-1", merged) or None if lane == "patient" else None,
         duplicate_basis=content_without_timestamp(raw),
         identifiers=_distinct(identifiers),
     )
 
 
-def _hl7v2_lane(message: Message, lane: str) -> str:
+def _hl7v2_lane(message: Message, lane: str, mrn: str) -> str:
     match lane:
         case "patient":
-            return _patient_lane(message, "PID-3") or _account_lane(message)
+            return _patient_lane(message, "PID-3", mrn) or _account_lane(message)
         case "account":
-            return _account_lane(message) or _patient_lane(message, "PID-3")
+            return _account_lane(message) or _patient_lane(message, "PID-3", mrn)
         case "strict":
             return "strict"
         case "any":
@@ -69,14 +72,16 @@ def _account_lane(message: Message) -> str:
     return f"account|{message['PID-18.4.1']}|{account}" if account else ""
 
 
-def _patient_lane(message: Message, path: str) -> str:
-    mrn = _identifier(message, path, "MR")
-    authority = message[f"{path}[MR].4.1"] or message[f"{path}.4.1"]
-    return f"patient|{authority}|{mrn}" if mrn else ""
+def _patient_lane(message: Message, field: str, mrn: str) -> str:
+    if not mrn:
+        return ""
+    authority = message[f"{field}[MR].4.1"] or message[f"{field}.4.1"]
+    return f"patient|{authority}|{mrn}"
 
 
-def _identifier(message: Message, path: str, kind: str) -> str:
-    return message.identifier(path, type=kind) or message[f"{path}.1"]
+def _identifier(message: Message, field: str) -> str:
+    """The medical record number in *field*; the first identifier where none is marked so."""
+    return message.identifier(field, type="MR") or message[f"{field}.1"]
 
 
 def _x12(raw: bytes, lane: str) -> Description:
@@ -135,5 +140,5 @@ def _unique(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _distinct(identifiers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _distinct(identifiers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys((kind, text) for kind, text in identifiers if text))

@@ -37,7 +37,7 @@ def test_any_number_of_rows_is_inserted_and_changed_whole(store: Engine) -> None
         found = end(connection, [(number, 1, number + 6, None) for number in range(1, many + 1)])
 
     assert found == many - 1
-    expected = [(number, 1, 5, number + 5, "delivered", None, "hub", None) for number in range(1, many)]
+    expected = [(number, 1, 5, number + 6, "delivered", None, "hub", None) for number in range(1, many)]
     assert rows_of(store, attempt) == [(0, 1, 5, None, "sending", None, "hub", None), *expected]
 
 

@@ -97,7 +97,8 @@ def _to_unescape(delimiters: Delimiters) -> tuple[re.Pattern[str], dict[str, str
     mark = re.escape(delimiters.escape)
     # Only well-formed sequences match, so that a stray escape character ("C:\temp") does not swallow what
     # follows it.
-    body = rf"[FSRTEPHN]|[Xx](?:[0-9A-Fa-f]{{2}})+|\.[A-Za-z]{{2}}[+-]?\d*|Z[^{mark}]*|[CM][0-9A-Fa-f]{{4,6}}"
+    sign = "".join(re.escape(character) for character in "+-" if character != delimiters.escape)
+    body = rf"[FSRTEPHN]|[Xx](?:[0-9A-Fa-f]{{2}})+|\.[A-Za-z]{{2}}[{sign}]?\d*|Z[^{mark}]*|[CM][0-9A-Fa-f]{{4,6}}"
     meanings = _letters(delimiters) | {"H": "", "N": "", ".br": "\n"}
     return re.compile(f"{mark}({body}){mark}"), meanings
 

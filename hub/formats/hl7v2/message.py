@@ -9,6 +9,7 @@ An empty value and HL7's null (``""`` on the wire, which means "delete what you 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ State = Literal["absent", "empty", "null", "present"]
 NULL_ON_THE_WIRE = '""'
 _DELIMITER_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})
 _FIRST = (None, 1)
+_NO_SEGMENT = re.compile(r"\r(?![A-Z][A-Z0-9]{2}\|)")
+"""A line that does not begin as nearly all do."""
 
 
 class FieldMissing(HubError):  # noqa: N818  (reads as a sentence: field missing at PID-18.1)
@@ -289,15 +292,19 @@ class Message:
     fail.
     """
 
-    __slots__ = ("_by_name", "_segments", "encoding", "header", "raw", "zone")
+    __slots__ = ("_by_name", "_lines", "_places", "_segments", "encoding", "header", "raw", "zone")
 
     def __init__(self, raw: bytes, encoding: str | None = None, zone: ZoneInfo | None = None) -> None:
         self.raw = raw
         self.header: Header = read_header(raw)
         self.encoding = encoding
         self.zone = zone
-        self._segments: list[Segment] | None = None
+        self._lines: list[str] | None = None
+        self._places: dict[str, list[int]] = {}
+        """Where the lines of each name stand."""
         self._by_name: dict[str, list[Segment]] = {}
+        """The segments that were asked for: most mappings look at few."""
+        self._segments: list[Segment] | None = None
 
     def __repr__(self) -> str:
         return f"<Message {self.type} {self.version}, {len(self.raw)} bytes>"
@@ -360,7 +367,9 @@ class Message:
     def segments(self) -> list[Segment]:
         """Every segment in order."""
         if self._segments is None:
-            self._segments = self._read_segments()
+            lines = self._read_lines()
+            called = {name: iter(self._called(name)) for name in self._places}
+            self._segments = [next(called[line[:3].upper()]) for line in lines]
         return self._segments
 
     def each(self, name: str) -> list[Segment]:
@@ -435,21 +444,22 @@ class Message:
         return segments[number - 1 : number]
 
     def _called(self, name: str) -> list[Segment]:
-        if self._segments is None:
-            self._segments = self._read_segments()
-        return self._by_name.get(name, [])
-
-    def _read_segments(self) -> list[Segment]:
-        raw, wide, _ = narrow(self.raw)
-        text = decode(content(raw), self.header.character_set, "utf-8" if wide else self.encoding)
-        found: list[Segment] = []
-        for line in _lines(text, self.header.delimiters.field):
-            name = line[:3].upper()
-            same = self._by_name.setdefault(name, [])
-            segment = Segment(self, line, name, len(same) + 1, len(found))
-            same.append(segment)
-            found.append(segment)
+        found = self._by_name.get(name)
+        if found is None:
+            lines = self._lines or self._read_lines()
+            places = self._places.get(name, ())
+            found = [Segment(self, lines[index], name, number, index) for number, index in enumerate(places, 1)]
+            self._by_name[name] = found
         return found
+
+    def _read_lines(self) -> list[str]:
+        if self._lines is None:
+            raw, wide, _ = narrow(self.raw)
+            text = decode(content(raw), self.header.character_set, "utf-8" if wide else self.encoding)
+            self._lines = _lines(text, self.header.delimiters.field)
+            for index, line in enumerate(self._lines):
+                self._places.setdefault(line[:3].upper(), []).append(index)
+        return self._lines
 
 
 def _lines(text: str, separator: str) -> list[str]:
@@ -459,6 +469,8 @@ def _lines(text: str, separator: str) -> list[str]:
     inside the segment before it, which some senders leave unescaped; it stays part of that segment. So does what
     an ADD segment holds, without a break: it continues the segment before it (HL7 v2.5.1, section 2.10.2).
     """
+    if separator == "|" and "\n" not in text and not _NO_SEGMENT.search(text) and "\rADD|" not in text:
+        return text.split("\r")
     if "\n" in text:
         text = text.replace("\r\n", "\r").replace("\n", "\r")
     lines: list[list[str]] = []
