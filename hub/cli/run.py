@@ -307,7 +307,7 @@ def _event(line: bytes) -> dict[str, Any]:
 
 def _refusal(event: dict[str, Any]) -> str:
     """Why the engine refused, in its own words."""
-    where = f"; at {event['where']}" if event.get("where") else ""
+    where = f" (at {event['where']})" if event.get("where") else ""
     return f"{event.get('code', '')} {event.get('what') or event.get('error', '')}{where}".strip()
 
 

@@ -28,15 +28,10 @@ class HubError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        parts = [f"{self.code} {self.what}"]
-        if self.where:
-            parts.append(f"at {self.where}")
-        if self.expected:
-            parts.append(f"expected {self.expected}")
-        if self.found:
-            parts.append(f"found {self.found}")
-        text = "; ".join(parts)
-        return f"{text}. {self.fix}" if self.fix else text
+        known = {"at": self.where, "expected": self.expected, "found": self.found}
+        details = "; ".join(f"{name} {value}" for name, value in known.items() if value)
+        text = f"{self.what.removesuffix('.')} ({details})." if details else self.what
+        return " ".join(part for part in (self.code, text, self.fix) if part)
 
 
 def masked(value: str) -> str:

@@ -10,7 +10,7 @@ from hub.core.errors import HubError, masked
 
 def test_an_error_reads_as_one_line_with_everything_a_person_needs() -> None:
     error = HubError("A date is wrong.", where="PID-7.1", expected="YYYYMMDD", found="99/99", fix="Ask the sender.")
-    assert str(error) == "H000 A date is wrong.; at PID-7.1; expected YYYYMMDD; found 99/99. Ask the sender."
+    assert str(error) == "H000 A date is wrong (at PID-7.1; expected YYYYMMDD; found 99/99). Ask the sender."
 
 
 def test_an_error_says_nothing_of_what_it_does_not_know() -> None:
