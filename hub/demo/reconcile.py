@@ -27,6 +27,7 @@ from hub.store.tables import (
     claim,
     claim_line,
     counter,
+    ledger_entry,
     ledger_posting,
     message,
     remittance,
@@ -339,29 +340,38 @@ def _counting(payer: list[Entry]) -> Iterator[Entry]:
 
 def _claim_payments(connection: Connection, payer: list[Entry]) -> _ClaimPayments:
     """What each payer says it paid on each claim, net of reversals, is what the ledger holds as paid on it."""
-    theirs: Counter[str] = Counter()
-    foreign: set[str] = set()
+    # A claim that one payer passed on is answered under the first one's number: payments meet by chain and payer.
+    first = claim.alias("first")
+    chains = select(claim.c.control_number, first.c.control_number).join(first, first.c.id == claim.c.chain_id)
+    first_number = dict(connection.execute(chains).tuples().all())
+    theirs: Counter[tuple[str, str]] = Counter()
+    foreign: set[tuple[str, str]] = set()
     for entry in _counting(payer):
         for each in entry["claims"]:
-            theirs[each["pcn"]] += each["paid_cents"]
+            key = (first_number.get(each["pcn"], each["pcn"]), entry["payer"])
+            theirs[key] += each["paid_cents"]
             if entry["foreign"]:
-                foreign.add(each["pcn"])
-    ours: Counter[str] = Counter()
-    for number, cents in connection.execute(
-        select(claim.c.control_number, func.sum(ledger_posting.c.amount_cents))
+                foreign.add(key)
+    ours: Counter[tuple[str, str]] = Counter()
+    for number, payer_id, cents in connection.execute(
+        select(first.c.control_number, remittance.c.payer_id, func.sum(ledger_posting.c.amount_cents))
         .join(claim, claim.c.id == ledger_posting.c.claim_id)
+        .join(first, first.c.id == claim.c.chain_id)
+        .join(ledger_entry, ledger_entry.c.id == ledger_posting.c.entry_id)
+        .join(remittance, remittance.c.id == ledger_entry.c.remittance_id)
         .where(ledger_posting.c.account == ledger.CLEARING)
-        .group_by(claim.c.control_number)
+        .group_by(first.c.control_number, remittance.c.payer_id)
     ):
-        ours[number] += int(cents)
+        ours[number, payer_id] += int(cents)
     compared = (set(theirs) | set(ours)) - foreign
     differences = [
-        f"claim {number}: paid is {shown(from_cents(theirs[number]))}, posted is {shown(from_cents(ours[number]))}"
-        for number in sorted(compared)
-        if theirs[number] != ours[number]
+        f"claim {number}, payer {payer_id}: paid is {shown(from_cents(theirs[number, payer_id]))}, "
+        f"posted is {shown(from_cents(ours[number, payer_id]))}"
+        for number, payer_id in sorted(compared)
+        if theirs[number, payer_id] != ours[number, payer_id]
     ]
-    total = sum(theirs[number] for number in compared)
-    posted = sum(ours[number] for number in compared)
+    total = sum(theirs[key] for key in compared)
+    posted = sum(ours[key] for key in compared)
     check = Check(
         "What the payers paid on each claim is posted on it, to the cent",
         shown(from_cents(total)),

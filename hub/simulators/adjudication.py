@@ -107,6 +107,12 @@ class Decision:
         }
 
 
+def crossed_over(decision: Decision, payer_id: str) -> Claim837:
+    """The claim as the next payer gets it: the same number, and what the first one paid and left to the patient."""
+    lines = [replace(each.line, paid_before=each.paid, patient_before=each.patient) for each in decision.lines]
+    return replace(decision.claim, sequence="S", payer_id=payer_id, lines=lines)
+
+
 @dataclass(slots=True)
 class Adjudicator:
     """One payer's judgement, with the deductibles it has already taken from each member."""
@@ -138,7 +144,9 @@ class Adjudicator:
         return replace(decision, status=self._status(decision.claim), lines=tuple(lines), interest=0)
 
     def _status(self, claim: Claim837) -> str:
-        """19 when this payer itself sends the claim on to the supplement's payer, 1 otherwise."""
+        """2 for a claim that another payer decided before, 19 when this payer sends it on by itself, 1 otherwise."""
+        if claim.sequence == "S":
+            return "2"
         crosses = claim.member_id.startswith("MBS") and int(claim.member_id[-1]) % 3 == 0
         return "19" if self.payer.filing == "MB" and crosses else "1"
 

@@ -65,6 +65,9 @@ The payer writes
 ``received``
     a claim handed to the payer: ``pcn``, ``payer``, ``charge_cents``, ``frequency``, ``icn`` (its claim
     control number), ``accepted``, ``reason``.
+``crossover``
+    a claim that one payer passed on to another, which pays it under the same number: ``pcn``, ``payer`` (the other),
+    ``charge_cents``, ``icn``.
 ``remittance``
     an 835 it wrote: ``payer``, ``trace``, ``amount_cents`` (BPR02), ``file``, ``balanced``, ``counts``
     (false for one that does not balance: the good one with the same trace follows), ``foreign`` (for a
@@ -77,7 +80,7 @@ The payer writes
 ``position``
     the payer's running totals for a claim after that: ``pcn``, ``payer``, ``charge_cents``,
     ``paid_cents``, ``patient_cents``, ``adjustments`` (``{"CO-45": cents}``). The last one of a claim
-    holds.
+    and payer holds.
 """
 
 from __future__ import annotations

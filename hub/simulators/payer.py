@@ -20,7 +20,7 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 
 from hub.simulators.acknowledgements import Source, Verdict, claim_acknowledgement
-from hub.simulators.adjudication import Adjudicator, Adjustment, Decision, PaidLine
+from hub.simulators.adjudication import Adjudicator, Adjustment, Decision, PaidLine, crossed_over
 from hub.simulators.books import Books, write_atomically
 from hub.simulators.clock import BusinessClock
 from hub.simulators.desk import Desk, Outbox
@@ -39,6 +39,7 @@ REJECTIONS = (("A3:33", "SUBSCRIBER NOT FOUND"), ("A7:164:IL", "MEMBER ID DOES N
 REVERSE_PERCENT = 4
 INTEREST_PERCENT = 5
 DAMAGE_PERCENT = 6
+SUPPLEMENT = "90003"  # whom Medicare passes claims on to
 # The payers' files travel in the clearinghouse's envelopes and must not use its numbers.
 FIRST_CONTROL = 500_000_000
 
@@ -102,7 +103,7 @@ class PayerHouse:
         self._control = FIRST_CONTROL
         self._claims = self._unsent = 0
         self._counts: Counter[str] = Counter()
-        self._positions: dict[str, dict[str, Any]] = {}
+        self._positions: dict[tuple[str, str], dict[str, Any]] = {}
         self._spoiled = self._foreign = False
 
     def start(self) -> dict[str, Any]:
@@ -242,9 +243,20 @@ class PayerHouse:
         if decision.paid > 0 and rng.random() * 100 < INTEREST_PERCENT:
             decision = replace(decision, interest=max(1, decision.paid // 100))
         desk.decided[due.icn] = decision
+        if decision.status == "19":
+            self._pass_on(decision, when)
         if rng.random() * 100 < REVERSE_PERCENT:
             self._think_again(desk, decision, when, rng)
         return [*found, decision]
+
+    def _pass_on(self, decision: Decision, when: datetime) -> None:
+        """Hand a claim to the supplement's payer, which pays it under the number that the provider gave it."""
+        self._claims += 1
+        icn = f"ICN{self._clock.now():%Y%m%d}{self._claims:05d}"
+        claim = crossed_over(decision, SUPPLEMENT)
+        days = timedelta(days=self._rng("pass on", claim).uniform(*self._pay_days))
+        self._desks[SUPPLEMENT].waiting.append(Due(when + days, claim, icn))
+        self._books.record("crossover", pcn=claim.pcn, payer=SUPPLEMENT, charge_cents=claim.charge, icn=icn)
 
     def _think_again(self, desk: Desktop, decision: Decision, when: datetime, rng: random.Random) -> None:
         """Plan a reversal and a correction, in one file or in two."""
@@ -331,7 +343,7 @@ class PayerHouse:
         self._counts["reversals"] += decision.status == "22"
         pcn = decision.claim.pcn
         position = self._positions.setdefault(
-            pcn,
+            (pcn, payer.payer_id),
             {"pcn": pcn, "payer": payer.payer_id, "charge_cents": 0, "paid_cents": 0, "patient_cents": 0},
         )
         position["charge_cents"] += decision.charge
