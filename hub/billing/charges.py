@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hub.billing import claims, patients
+from hub.billing import claims, patients, replacements
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, open_claim
 from hub.billing.grouping import Billable, group
@@ -28,6 +28,7 @@ SENTENCES = {
     "place": "A charge does not say in which known department the service was done.",
     "duplicate": "The same service by the same provider on the same day was charged before; this may be a duplicate.",
     "payer": "The patient is insured by a payer that the practice's payer files do not know.",
+    "replacement": "The charge came after its visit's claim was sent; a replacement claim with it waits for approval.",
 }
 _QUEUES = {"payer": "claim edits"}
 
@@ -73,7 +74,7 @@ def _enter(decision: Decision, said: Charge) -> None:
 
 
 def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
-    known = charge.said
+    known = replacements.pending(charge) or charge.said
     if replace(said, source_path="") == replace(known, source_path=""):
         decision.count("duplicate charges")
     elif charge.row["state"] == "void":
@@ -83,13 +84,14 @@ def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
         _review(
             decision, charge, "moved to another visit", "A charge came again for another visit. Nothing was changed."
         )
-    elif not _recall(decision, charge, "The charge changed before the claim was sent."):
-        sentence = "A charge changed after its claim was sent; a replacement claim may be needed."
-        _review(decision, charge, "changed after billing", sentence)
-    else:
+    elif _recall(decision, charge, "The charge changed before the claim was sent."):
         charge.restate(said)
         decision.count("corrected charges")
         settle(decision, charge)
+        replacements.redraft(decision, charge)
+    elif not replacements.change(decision, charge, said):
+        sentence = "A charge changed after its claim was sent; a replacement claim may be needed."
+        _review(decision, charge, "changed after billing", sentence)
 
 
 def _recall(decision: Decision, charge: OpenCharge, reason: str) -> bool:
@@ -107,13 +109,15 @@ def _credit(decision: Decision, said: Charge) -> None:
     if charge is None:
         _credit_item(decision, said, "credit without charge", "A credit takes back a charge that is not known.")
         return
-    if charge.row["state"] == "void":
+    if charge.row["state"] == "void" or replacements.pending(charge) is None:
         decision.count("duplicate credits")
         return
     if charge.row["amount_cents"] != to_cents(said.amount):
         _credit_item(decision, said, "partial credit", "A credit takes back another amount than was charged.", charge)
         return
     if not _recall(decision, charge, "The charge was taken back before the claim was sent."):
+        if replacements.take_back(decision, charge):
+            return
         _credit_item(
             decision,
             said,
@@ -124,6 +128,7 @@ def _credit(decision: Decision, said: Charge) -> None:
         return
     decision.close_items("taken back by the EHR", item_key=f"charge/{charge.id}/{charge.held_for}")
     charge.void()
+    replacements.redraft(decision, charge)
     decision.count("credited charges")
 
 
@@ -181,6 +186,8 @@ def _review(decision: Decision, charge: OpenCharge, kind: str, sentence: str) ->
 
 def settle(decision: Decision, charge: OpenCharge) -> str:
     """Let a charge go on if nothing stands in its way, else hold it. Returns what does, or an empty text."""
+    if charge.body.get("joins"):
+        return replacements.HELD_FOR
     visit = decision.row("visit", id=charge.row["visit_id"])
     assert visit is not None
     before, obstacle = charge.held_for, _obstacle(decision, charge, visit)
@@ -307,6 +314,9 @@ def bill(decision: Decision, due: Row) -> None:
         for charge in open_charges.values()
     )
     for together in group(billables):
+        members = [open_charges[member.charge_id] for member in together.members]
+        if _joins_a_filed_claim(decision, members):
+            continue
         claims.create(
             decision,
             visit=visit,
@@ -314,8 +324,16 @@ def bill(decision: Decision, due: Row) -> None:
             coverage=coverage,
             payer=payer,
             group=together,
-            charges=[open_charges[member.charge_id] for member in together.members],
+            charges=members,
         )
+
+
+def _joins_a_filed_claim(decision: Decision, late: list[OpenCharge]) -> bool:
+    """Whether the charges go onto a replacement of the claim that was sent for their visit before they came."""
+    if decision.config.policy.late_charges != "replacement" or any(charge.body.get("alone") for charge in late):
+        return False
+    base = replacements.filed_claim(decision, late[0])
+    return base is not None and replacements.join(decision, base, late)
 
 
 def give_up_waiting(decision: Decision, due: Row) -> None:

@@ -98,7 +98,7 @@ def create(
         key=f"claim/{claim_id}",
         kind="claim",
         claim_id=claim_id,
-        postings=[posting for charge in charges for posting in _billed(row, charge)],
+        postings=[posting for charge in charges for posting in billed(row, charge)],
     )
     claim = OpenClaim(decision, row)
     claim.record("created", "created", lines=len(charges), total=shown(said.charge))
@@ -132,6 +132,8 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
 
     What they say is recorded under *key*, one event for each time that a claim is examined.
     """
+    from hub.billing import replacements
+
     found = examined(decision, claim, kept, payer)
     kept = replace(kept, claim=found.claim)
     place = found.claim.place_of_service[:2]
@@ -140,6 +142,8 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
     policy = decision.config.policy
     by_policy = policy.approval == "person" or payer.payer_id in policy.approval_payers
     by_policy = by_policy or (policy.next_payer == "person" and claim.row["sequence"] != "P")
+    by_policy = by_policy or claim.row["rendering_npi"] in policy.approval_providers
+    by_policy = by_policy or replacements.is_draft(decision, claim)
     claim.record(
         "edit_result",
         key,
@@ -247,23 +251,29 @@ def _keep_lines(decision: Decision, claim: OpenClaim, said: Claim) -> None:
 
 def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
     """Take back a claim that no payer has on file, and have its charges billed anew with what is known now."""
+    from hub.billing import replacements
+
     claim = open_claim(decision, claim_id)
     if claim.row["previous_id"] is not None:
         _withdraw_next(decision, claim, reason)
         return
+    if replacements.is_draft(decision, claim):
+        return  # it says what the sent claim and the changed charges say, and goes or is discarded by a person
+    replacements.dissolve(decision, claim.row)
     charges = charges_of(decision, claim_id)
     ledger.post(
         decision,
         key=f"claim/{claim_id}/withdrawn",
         kind="claim",
         claim_id=claim_id,
-        postings=ledger.mirrored([posting for charge in charges for posting in _billed(claim.row, charge)]),
+        postings=ledger.mirrored([posting for charge in charges for posting in billed(claim.row, charge)]),
         memo=reason,
     )
     claim.record("void_request", "withdrawn", reason=reason)
     decision.close_items("billed anew", claim_id=claim_id, queue=("claim edits", "approval", "rejections"))
     for charge in charges:
         charge.change(state="open", claim_id=None)
+        replacements.apply_pending(charge)
         arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)
 
 
@@ -302,7 +312,8 @@ def charges_of(decision: Decision, claim_id: int) -> list[OpenCharge]:
     return [opened(decision, row) for row in rows]
 
 
-def _billed(claim: Row, charge: OpenCharge) -> tuple[Posting, Posting]:
+def billed(claim: Row, charge: OpenCharge) -> tuple[Posting, Posting]:
+    """The postings by which a payer owes a charge that nobody was asked for before."""
     amount = charge.row["amount_cents"]
     about = {"patient_id": charge.row["patient_id"], "charge_id": charge.id, "claim_id": claim["id"]}
     return (

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from hub.billing import claims, ledger, money_commands, submission_commands
+from hub.billing import claims, ledger, money_commands, replacements, submission_commands
 from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
 from hub.billing.charges import SENTENCES, settle
 from hub.billing.claim_body import ClaimBody
@@ -44,8 +44,12 @@ def run(decision: Decision, name: str, args: Args) -> Answer:
 def approve_claim(decision: Decision, args: Args) -> Answer:
     """``claim_id``, ``version``: let a held claim go with the next batch."""
     claim = _claim(decision, args)
-    if claim.state != "held":
+    replaces = replacements.is_draft(decision, claim) and claim.state in {"held", "needs fix"}
+    if claim.state != "held" and not replaces:
         raise CommandError(f"Only a held claim can be approved; this one is {claim.state}.")
+    if replaces:
+        replacements.release(decision, claim)
+        claim.record("hold", f"hold/{args['version']}")
     claim.record("approved", f"approved/{args['version']}")
     decision.update("claim", claim.row, approved_by=decision.actor)
     decision.close_items("approved", claim_id=claim.row["id"], queue="approval")
@@ -71,9 +75,23 @@ def hold_claim(decision: Decision, args: Args) -> Answer:
     return {"state": claim.state}
 
 
+def discard_replacement(decision: Decision, args: Args) -> Answer:
+    """``claim_id``, ``version``, ``reason``: drop a replacement or void that waits for approval.
+
+    The sent claim stays as it is; charges that came late are billed on a claim of their own.
+    """
+    claim, reason = _claim(decision, args), the_text(args, "reason")
+    if claim.state not in UNSENT or not replacements.is_draft(decision, claim):
+        raise CommandError("This is no replacement that waits for approval.", found=claim.state)
+    replacements.discard(decision, claim, reason)
+    return {"state": claim.state}
+
+
 def rebill_claim(decision: Decision, args: Args) -> Answer:
     """``claim_id``, ``version``, ``reason``: void a claim that no payer has on file, and bill its charges anew."""
     claim, reason = _claim(decision, args), the_text(args, "reason")
+    if replacements.is_draft(decision, claim):
+        raise CommandError("This replacement was not released yet.", fix="Approve it, or discard it.")
     if claim.state not in {*UNSENT, "rejected"} and not _stays_here(decision, claim):
         raise CommandError(
             f"This claim is {claim.state}: the payer may have it.",
@@ -166,7 +184,7 @@ def release_charge(decision: Decision, args: Args) -> Answer:
 def void_charge(decision: Decision, args: Args) -> Answer:
     """``charge_id``, ``version``, ``reason``: take back a charge that should not have been made and is on no claim."""
     charge, reason = opened(decision, the_row(decision, "charge", args)), the_text(args, "reason")
-    if charge.row["state"] not in {"held", "open"}:
+    if charge.row["state"] not in {"held", "open"} or charge.held_for == replacements.HELD_FOR:
         raise CommandError(f"This charge is {charge.row['state']} and cannot be taken back here.")
     decision.close_items(reason, charge_id=charge.id, queue="charge review")
     charge.body["void_reason"] = reason
@@ -293,6 +311,7 @@ _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
     for command in (
         approve_claim,
         hold_claim,
+        discard_replacement,
         rebill_claim,
         accept_proposal,
         undo_repair,

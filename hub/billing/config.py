@@ -143,6 +143,14 @@ class BillingPolicy(_File):
     approval_payers: tuple[str, ...] = Field(
         default=(), description="Payers whose claims a person approves in any case."
     )
+    approval_providers: tuple[Npi, ...] = Field(
+        default=(), description="Rendering providers (NPI) whose claims a person approves in any case."
+    )
+    late_charges: Literal["replacement", "new claim"] = Field(
+        default="replacement",
+        description="What becomes of a charge whose visit's claim was sent before it: a replacement that a person "
+        "releases, or a claim of its own.",
+    )
     orphan_wait: Duration = Field(default=3 * 86_400.0, description="How long a charge waits for its visit.")
     contractual: tuple[str, ...] = Field(
         default=("CO-45", "CO-253", "CO-59"),

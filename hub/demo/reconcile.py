@@ -265,7 +265,8 @@ def _our_charges(connection: Connection, vault: Vault) -> dict[str, list[Any]]:
             connection.execute(
                 select(claim_line.c.charge_id, func.count())
                 .join(claim, claim.c.id == claim_line.c.claim_id)
-                .where(claim.c.state != "void", claim.c.previous_id.is_(None))
+                # a replacement, or a claim to a further payer, is the same debt
+                .where(claim.c.state != "void", claim.c.frequency == "1", claim.c.previous_id.is_(None))
                 .group_by(claim_line.c.charge_id)
             )
             .tuples()

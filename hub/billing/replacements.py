@@ -1,0 +1,418 @@
+"""What changes about services after their claim was sent becomes one replacement of it, for a person to release.
+
+A late charge, a charge that came again with other content and a credit wait on their charge (``pending``) until the
+replacement that they are drafted into is released: a claim with all lines as they are now (frequency 7), or, when no
+line is left, the void of the claim (frequency 8). It names the payer's latest number of the claim (REF*F8), so it
+cannot leave before the payer gave one. Money moves with the release, never before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hub.billing import canonical, claims, ledger, patients
+from hub.billing.asked import CommandError
+from hub.billing.claim_body import ClaimBody
+from hub.billing.control_numbers import control_number, line_control_number
+from hub.billing.decision import Decision
+from hub.billing.events import ADJUDICATED, SENT, UNSENT, OpenClaim
+from hub.billing.grouping import MOST_DIAGNOSES, MOST_LINES, Billable, group
+from hub.billing.open_charge import OpenCharge, arm_bill, opened
+from hub.billing.values import Charge
+from hub.core.codec import from_plain, to_plain
+from hub.core.money import shown, to_cents
+from hub.formats.x12.claim import Claim, ClaimLine
+from hub.store.changes import Row
+
+REPLACE, VOID = "7", "8"
+HELD_FOR = "replacement"
+_FILED = (*SENT, *ADJUDICATED, "batched", "reversed", "closed")
+
+
+def filed_claim(decision: Decision, charge: OpenCharge) -> OpenClaim | None:
+    """The claim that was sent for the visit's services of the same day, provider and place, to join a late *charge* to.
+
+    None where there is no such claim, or its payer takes no replacements.
+    """
+    row = charge.row
+    found = [
+        claim
+        for claim in decision.rows("claim", visit_id=row["visit_id"], service_on=row["service_on"], state=_FILED)
+        if claim["rendering_npi"] == row["performing_npi"]
+        and claim["place_of_service"] == row["place_of_service"]
+        and _takes_replacements(decision, claim)
+        and decision.rows("charge", claim_id=claim["id"])
+    ]
+    return OpenClaim(decision, max(found, key=lambda claim: claim["id"])) if found else None
+
+
+def change(decision: Decision, charge: OpenCharge, said: Charge) -> bool:
+    """A charge of a sent claim came again as *said*. False when a replacement of its claim cannot say that."""
+    known = charge.said
+    about_the_claim = ("service_date", "performing_npi", "department", "place_of_service", "mrn")
+    if any(getattr(said, name) != getattr(known, name) for name in about_the_claim):
+        return False
+    return _keep(decision, charge, {} if _same(said, charge.said) else {"said": to_plain(said)})
+
+
+def take_back(decision: Decision, charge: OpenCharge) -> bool:
+    """A charge of a sent claim was credited. False when its claim cannot be replaced."""
+    return _keep(decision, charge, {"gone": True})
+
+
+def pending(charge: OpenCharge) -> Charge | None:
+    """What *charge* will say once the replacement is released; None when it will be taken back."""
+    waiting = charge.body.get("pending") or {}
+    if waiting.get("gone"):
+        return None
+    return from_plain(Charge, waiting["said"]) if "said" in waiting else charge.said
+
+
+def _keep(decision: Decision, charge: OpenCharge, waiting: dict[str, Any]) -> bool:
+    base = decision.row("claim", id=charge.row["claim_id"])
+    if base is None or base["state"] not in _FILED or not _takes_replacements(decision, base):
+        return False
+    before = charge.body.get("pending")
+    charge.body["pending"] = waiting
+    charge.change()
+    if draft(decision, OpenClaim(decision, base), charge) or not waiting:
+        return True
+    charge.body["pending"] = before
+    charge.change()
+    return False
+
+
+def join(decision: Decision, base: OpenClaim, late: Sequence[OpenCharge]) -> bool:
+    """Charges came after their claim was sent: draft the replacement that has them, too. False when it cannot be."""
+    for charge in late:
+        charge.body["joins"] = base.row["id"]
+        charge.change(state="held", held_for=HELD_FOR)
+    if draft(decision, base, late[0]):
+        return True
+    for charge in late:
+        charge.body.pop("joins")
+        charge.change(state="open")
+    return False
+
+
+def redraft(decision: Decision, charge: OpenCharge) -> None:
+    """A late *charge* changed or went while its replacement waits."""
+    base = decision.row("claim", id=charge.body.get("joins") or 0)
+    if base is not None:
+        draft(decision, OpenClaim(decision, base), charge)
+
+
+# ---------------------------------------------------------------- the draft
+
+
+def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
+    """Make the replacement of *base* anew from everything that waits for it, and hold it for a person.
+
+    An earlier draft is withdrawn. Nothing is made when nothing waits any more. False when one claim cannot say it all.
+    """
+    said = _said(decision, base)
+    if said is None:
+        return False
+    for earlier in _drafts(decision, base.row["chain_id"]):
+        _withdraw(decision, earlier, "More has changed since it was drafted.")
+    content, charges = said
+    if not charges and content.frequency == REPLACE:
+        return True
+    claim_id = decision.ids.next()
+    number = control_number(decision.vault, claim_id)
+    content = _numbered(content, number)
+    row = _insert(decision, base.row, claim_id, content)
+    _insert_lines(decision, claim_id, content, charges)
+    claim = OpenClaim(decision, row)
+    claim.record("created", "created", lines=len(content.lines), total=shown(content.charge), replaces=base.row["id"])
+    claim.record("hold", "hold/replacement")
+    what = "takes back all of" if content.frequency == VOID else "replaces"
+    decision.open_item(
+        queue="approval",
+        key=f"claim/{claim_id}/replacement",
+        kind="void claim" if content.frequency == VOID else "replacement claim",
+        sentence=(
+            f"Charges changed after their claim was sent. This one {what} claim {base.row['control_number']}"
+            f" ({shown(content.charge)}); it goes when somebody approves it."
+        ),
+        money_cents=abs(row["total_cents"] - base.row["total_cents"]) or row["total_cents"],
+        claim_id=claim_id,
+        charge_id=cause.id,
+        patient_id=row["patient_id"],
+        evidence={"replaces": base.row["control_number"]},
+    )
+    decision.count("replacements drafted")
+    return True
+
+
+def is_draft(decision: Decision, claim: OpenClaim) -> bool:
+    """Whether *claim* is a replacement whose charges are still on the claim that it replaces."""
+    return claim.row["frequency"] in {REPLACE, VOID} and not decision.rows("charge", claim_id=claim.row["id"])
+
+
+def release(decision: Decision, claim: OpenClaim) -> None:
+    """A person releases the draft *claim*: it names the payer's number, and the charges and their money are on it.
+
+    Raises :class:`CommandError` when the payer has no number for it yet, or an edit stands against it.
+    """
+    base = _base(decision, claim)
+    number = _payer_number(decision, base)
+    if base.state == "rejected":
+        raise CommandError("The claim that this one replaces was rejected: there is nothing to replace.", fix=_ANEW)
+    if not number:
+        raise CommandError(
+            "The payer has not given its number of the claim yet, and a replacement must name it.",
+            fix="Wait for the 277CA or the remittance.",
+        )
+    content = replace(claims.content(decision, claim), payer_claim_control_number=number)
+    kept = ClaimBody.new(content)
+    payer = decision.config.payers[claim.row["payer_id"]]
+    stops = claims.examined(decision, claim, kept, payer).stops
+    if stops:
+        raise CommandError(" ".join(dict.fromkeys(finding.sentence for finding in stops)))
+    decision.update("claim", claim.row, body=decision.seal("claim", kept.plain()))
+    _move_money(decision, base, claim, content.frequency)
+    base.record("note", f"replaced/{claim.row['id']}", sentence=f"Claim {claim.row['control_number']} replaces it.")
+
+
+_ANEW = "Discard it and bill the rejected claim anew; what changed is then on the new one."
+
+
+def discard(decision: Decision, claim: OpenClaim, reason: str) -> None:
+    """A person does not want the draft *claim*: what waited for it is forgotten, late charges are billed on their own.
+
+    The charges stay on the claim that was sent, as they are there.
+    """
+    base = _base(decision, claim)
+    _withdraw(decision, claim, reason)
+    for charge in claims.charges_of(decision, base.row["id"]):
+        if charge.body.pop("pending", None):
+            charge.change()
+    for charge in _late(decision, base):
+        charge.body.pop("joins")
+        charge.body["alone"] = True
+        charge.change(state="open")
+        arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)
+
+
+def dissolve(decision: Decision, base: Row) -> None:
+    """The claim *base* is withdrawn: what waited to replace it is on its charges now."""
+    for earlier in _drafts(decision, base["chain_id"]):
+        _withdraw(decision, earlier, "The claim that it was to replace is billed anew.")
+    for charge in _late(decision, OpenClaim(decision, base)):
+        charge.body.pop("joins")
+        charge.change(state="open")
+
+
+def apply_pending(charge: OpenCharge) -> None:
+    """Have an open *charge* say what waited on it."""
+    waiting = charge.body.get("pending")
+    if waiting is None:
+        return
+    said = pending(charge)
+    charge.body.pop("pending")
+    if said is None:
+        charge.void()
+    elif "said" in waiting:
+        charge.restate(said)
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def _takes_replacements(decision: Decision, claim: Row) -> bool:
+    payer = decision.config.payers.get(claim["payer_id"])
+    return payer is not None and payer.accepts_replacement
+
+
+def _same(one: Charge, other: Charge) -> bool:
+    return replace(one, source_path="") == replace(other, source_path="")
+
+
+def _drafts(decision: Decision, chain_id: int) -> list[OpenClaim]:
+    rows = decision.rows("claim", chain_id=chain_id, frequency=(REPLACE, VOID), state=UNSENT, order_by="id")
+    return [claim for claim in (OpenClaim(decision, row) for row in rows) if is_draft(decision, claim)]
+
+
+def _withdraw(decision: Decision, claim: OpenClaim, reason: str) -> None:
+    claim.record("void_request", "withdrawn", reason=reason)
+    decision.close_items("withdrawn", claim_id=claim.row["id"])
+
+
+def _base(decision: Decision, claim: OpenClaim) -> OpenClaim:
+    """The claim that the draft replaces: the one of its chain and payer that has the charges."""
+    rows = decision.rows("claim", chain_id=claim.row["chain_id"], payer_id=claim.row["payer_id"], order_by="id")
+    older = [row for row in rows if row["id"] < claim.row["id"] and decision.rows("charge", claim_id=row["id"])]
+    if not older:
+        raise CommandError("No claim with charges is left that this one could replace.")
+    return OpenClaim(decision, older[-1])
+
+
+def _payer_number(decision: Decision, base: OpenClaim) -> str:
+    """The latest number that the payer gave to the claim or to one that it replaced."""
+    row = base.row
+    rows = decision.rows("claim", chain_id=row["chain_id"], payer_id=row["payer_id"], order_by="id")
+    return next((str(each["payer_claim_number"]) for each in reversed(rows) if each["payer_claim_number"]), "")
+
+
+def _late(decision: Decision, base: OpenClaim) -> list[OpenCharge]:
+    rows = decision.rows("charge", visit_id=base.row["visit_id"], state="held", order_by="id")
+    charges = [opened(decision, row) for row in rows]
+    return [charge for charge in charges if charge.body.get("joins") == base.row["id"]]
+
+
+def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]] | None:
+    """What the replacement says, and the charges of its lines; None when it cannot be one claim.
+
+    Without charges nothing has changed, or (frequency 8) nothing is left.
+    """
+    old = claims.content(decision, base)
+    kept = claims.charges_of(decision, base.row["id"])
+    late = _late(decision, base)
+    if not late and not any(charge.body.get("pending") for charge in kept):
+        return replace(old, frequency=REPLACE), []
+    lines = list(_lines(decision, base, old, kept, late))
+    if not lines:
+        ordinals = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=base.row["id"])}
+        return _as(decision, base, old, VOID), sorted(kept, key=lambda charge: ordinals.get(charge.id, 0))
+    diagnoses = tuple(dict.fromkeys((*(code for _, _, codes in lines for code in codes), *old.diagnoses)))
+    pointed = {code for _, _, codes in lines for code in codes}
+    if len(lines) > MOST_LINES or len(pointed) > MOST_DIAGNOSES:
+        return None
+    diagnoses = diagnoses[:MOST_DIAGNOSES]
+    made = tuple(replace(line, pointers=tuple(diagnoses.index(code) + 1 for code in codes)) for line, _, codes in lines)
+    content = replace(_as(decision, base, old, REPLACE), lines=made, diagnoses=diagnoses)
+    return content, [charge for _, charge, _ in lines]
+
+
+def _as(decision: Decision, base: OpenClaim, old: Claim, frequency: str) -> Claim:
+    number = _payer_number(decision, base)
+    return replace(old, frequency=frequency, payer_claim_control_number=number)
+
+
+def _lines(
+    decision: Decision, base: OpenClaim, old: Claim, kept: Sequence[OpenCharge], late: Sequence[OpenCharge]
+) -> Iterator[tuple[ClaimLine, OpenCharge, tuple[str, ...]]]:
+    """Yield each line with its charge and the diagnoses that it points to.
+
+    What did not change stands as on the sent claim, with what people accepted there.
+    """
+    known = {
+        row["charge_id"]: line
+        for row, line in zip(
+            decision.rows("claim_line", claim_id=base.row["id"], order_by="ordinal"), old.lines, strict=True
+        )
+    }
+    for charge in (*kept, *late):
+        said = pending(charge)
+        if said is None:
+            continue
+        line = known.get(charge.id)
+        if line is None or "said" in (charge.body.get("pending") or {}):
+            line = _built(decision, base, charge, said)
+            codes = tuple(dict.fromkeys(said.diagnoses))[:4]
+        else:
+            codes = tuple(old.diagnoses[place - 1] for place in line.pointers)
+        yield line, charge, codes
+
+
+def _built(decision: Decision, base: OpenClaim, charge: OpenCharge, said: Charge) -> ClaimLine:
+    """The line that a claim of its own would have for *said*."""
+    patient = patients.surviving(decision, base.row["patient_id"])
+    coverage = patients.primary(decision, patient, said.service_date.isoformat())
+    if coverage is None:
+        raise CommandError("The patient is not insured on the day of service any more.")
+    billable = Billable(
+        charge_id=charge.id,
+        rendering_npi=said.performing_npi,
+        place_of_service=base.row["place_of_service"],
+        diagnoses=said.diagnoses,
+    )
+    built = canonical.build(
+        decision.config,
+        control_number=base.row["control_number"],
+        payer=decision.config.payers[base.row["payer_id"]],
+        patient=patients.person(decision, patient),
+        coverage=coverage,
+        group=group([billable])[0],
+        charges=[said],
+    )
+    return built.lines[0]
+
+
+def _numbered(content: Claim, number: str) -> Claim:
+    lines = tuple(
+        replace(line, control_number=line_control_number(number, ordinal))
+        for ordinal, line in enumerate(content.lines, start=1)
+    )
+    return replace(content, control_number=number, lines=lines)
+
+
+def _insert(decision: Decision, base: Row, claim_id: int, content: Claim) -> Row:
+    kept = {
+        name: value
+        for name, value in base.items()
+        if name not in {"id", "control_number", "payer_claim_number", "batch_id", "approved_by", "version"}
+    }
+    return decision.insert(
+        "claim",
+        **{
+            **kept,
+            "id": claim_id,
+            "control_number": content.control_number,
+            "frequency": content.frequency,
+            "total_cents": to_cents(content.charge),
+            "state": "draft",
+            "state_business_at": decision.now_ms,
+            "created_business_at": decision.now_ms,
+            "hold_until_business_at": 0,
+            "body": decision.seal("claim", content.to_dict()),
+        },
+    )
+
+
+def _insert_lines(decision: Decision, claim_id: int, content: Claim, charges: Sequence[OpenCharge]) -> None:
+    for ordinal, (line, charge) in enumerate(zip(content.lines, charges, strict=True), start=1):
+        decision.insert(
+            "claim_line",
+            claim_id=claim_id,
+            ordinal=ordinal,
+            control_number=line.control_number,
+            charge_id=charge.id,
+            code=line.code,
+            modifiers=" ".join(line.modifiers),
+            units_milli=int(line.units * 1000),
+            charge_cents=to_cents(line.charge),
+            service_on=line.service_date.isoformat(),
+        )
+
+
+def _move_money(decision: Decision, base: OpenClaim, claim: OpenClaim, frequency: str) -> None:
+    """Take the charges off the claim that is replaced, have them say what waited, and bill them on the new one."""
+    kept, late = claims.charges_of(decision, base.row["id"]), _late(decision, base)
+    ledger.post(
+        decision,
+        key=f"claim/{base.row['id']}/replaced/{claim.row['id']}",
+        kind="claim",
+        claim_id=base.row["id"],
+        postings=ledger.mirrored([posting for charge in kept for posting in claims.billed(base.row, charge)]),
+        memo=f"Replaced by {claim.row['control_number']}.",
+    )
+    billed = []
+    for charge in (*kept, *late):
+        charge.body.pop("joins", None)
+        charge.change(state="open", claim_id=None)
+        apply_pending(charge)
+        if charge.row["state"] != "void":
+            charge.change(state="claimed", claim_id=claim.row["id"])
+            billed.append(charge)
+    if frequency == REPLACE:
+        ledger.post(
+            decision,
+            key=f"claim/{claim.row['id']}",
+            kind="claim",
+            claim_id=claim.row["id"],
+            postings=[posting for charge in billed for posting in claims.billed(claim.row, charge)],
+        )
