@@ -95,9 +95,10 @@ def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
 
 
 def _recall(decision: Decision, charge: OpenCharge, reason: str) -> bool:
-    """Take the charge off a claim that was not sent yet. False when it was."""
+    """Take the charge off a claim that was not sent yet. False when it, or one that it corrects, was."""
     if charge.row["state"] == "claimed":
-        if open_claim(decision, charge.row["claim_id"]).state not in UNSENT:
+        claim = open_claim(decision, charge.row["claim_id"])
+        if claim.state not in UNSENT or claim.row["replaces_id"] is not None:
             return False
         claims.withdraw(decision, charge.row["claim_id"], reason)
         charge.body = opened(decision, charge.row).body

@@ -144,6 +144,8 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
     by_policy = by_policy or (policy.next_payer == "person" and claim.row["sequence"] != "P")
     by_policy = by_policy or claim.row["rendering_npi"] in policy.approval_providers
     by_policy = by_policy or replacements.is_draft(decision, claim)
+    corrects = claim.row["replaces_id"] is not None
+    by_policy |= corrects and (decision.actor != "hub" or policy.denials.corrections == "person")
     claim.record(
         "edit_result",
         key,
@@ -186,7 +188,7 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
             queue="approval",
             key=f"claim/{row['id']}/approval",
             kind="approval",
-            sentence=f"A claim to {payer.name} waits for somebody to approve it.",
+            sentence=f"A {'corrected ' if corrects else ''}claim to {payer.name} waits for somebody to approve it.",
             **about,
         )
 
@@ -256,6 +258,11 @@ def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
     claim = open_claim(decision, claim_id)
     if claim.row["previous_id"] is not None:
         _withdraw_next(decision, claim, reason)
+        return
+    if claim.row["replaces_id"] is not None:
+        from hub.billing.denials import corrections
+
+        corrections.withdraw(decision, claim, reason)
         return
     if replacements.is_draft(decision, claim):
         return  # it says what the sent claim and the changed charges say, and goes or is discarded by a person

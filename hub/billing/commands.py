@@ -10,14 +10,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import func, select
-
 from hub.billing import claims, ledger, money_commands, replacements, submission_commands
 from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
 from hub.billing.charges import SENTENCES, settle
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.decision import Decision
+from hub.billing.denials.commands import COMMANDS as OF_DENIALS
 from hub.billing.events import UNSENT, OpenClaim
 from hub.billing.ledger import PATIENT, PAYER, WRITE_OFF, Posting
 from hub.billing.open_charge import arm_bill, opened
@@ -25,13 +24,12 @@ from hub.billing.rules.fields import field_of, read
 from hub.core.errors import HubError, masked
 from hub.core.money import from_cents, money, shown, to_cents
 from hub.store.changes import Changes, Row
-from hub.store.tables import ledger_posting
 
 
 def run(decision: Decision, name: str, args: Args) -> Answer:
     """Do the command *name*; answers ``{"ok": True, ...}``, or ``{"ok": False, "error": {...}}`` without any change."""
     try:
-        command = _COMMANDS.get(name) or money_commands.COMMANDS.get(name) or submission_commands.COMMANDS.get(name)
+        command = _COMMANDS.get(name) or next((each[name] for each in _OTHERS if name in each), None)
         if command is None:
             raise CommandError("Billing knows no such command.", found=name)
         return {"ok": True, **command(decision, args)}
@@ -88,7 +86,10 @@ def discard_replacement(decision: Decision, args: Args) -> Answer:
 
 
 def rebill_claim(decision: Decision, args: Args) -> Answer:
-    """``claim_id``, ``version``, ``reason``: void a claim that no payer has on file, and bill its charges anew."""
+    """``claim_id``, ``version``, ``reason``: void a claim that no payer has on file, and bill its charges anew.
+
+    The charges of a corrected claim go back to the claim that it corrects, whose denial is open again.
+    """
     claim, reason = _claim(decision, args), the_text(args, "reason")
     if replacements.is_draft(decision, claim):
         raise CommandError("This replacement was not released yet.", fix="Approve it, or discard it.")
@@ -205,7 +206,7 @@ def write_off(decision: Decision, args: Args) -> Answer:
     subject = "charge" if "charge_id" in args else "claim"
     row = the_row(decision, subject, args)
     charges = [row["id"]] if subject == "charge" else [c.id for c in claims.charges_of(decision, row["id"])]
-    balances = _balances(decision, account, charges)
+    balances = ledger.balances(decision, account, charges)
     if args.get("amount"):
         wanted = to_cents(money(str(args["amount"])))
         if len(charges) != 1 or not 0 < wanted <= balances.get(charges[0], 0):
@@ -306,6 +307,7 @@ def assign_item(decision: Decision, args: Args) -> Answer:
     return {"assignee": assignee}
 
 
+_OTHERS = (money_commands.COMMANDS, submission_commands.COMMANDS, OF_DENIALS)
 _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
     command.__name__: command
     for command in (
@@ -336,13 +338,3 @@ def _stays_here(decision: Decision, claim: OpenClaim) -> bool:
     events = decision.rows("claim_event", claim_id=claim.row["id"], kind="undelivered")
     outcomes = {json.loads(event["detail"])["outcome"] for event in events}
     return claim.state == "batched" and bool(outcomes & {"refused", "closed"})
-
-
-def _balances(decision: Decision, account: str, charges: list[int]) -> dict[int, int]:
-    """What is still owed on *account* for each of *charges* (cents), as far as it is anything."""
-    found = decision.connection.execute(
-        select(ledger_posting.c.charge_id, func.sum(ledger_posting.c.amount_cents))
-        .where(ledger_posting.c.charge_id.in_(charges), ledger_posting.c.account == account)
-        .group_by(ledger_posting.c.charge_id)
-    )
-    return {int(charge_id): int(cents) for charge_id, cents in found if cents > 0}

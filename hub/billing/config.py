@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hub.billing.denials.table import DenialTable, shipped
 from hub.billing.rules.model import Rule
 from hub.core.units import Duration
 
@@ -111,6 +112,12 @@ class Payer(_File):
     accepts_replacement: bool = True
     timely_filing_days: int = 90
     decides_within: int = Field(default=45, ge=1, description="Days until a claim without remittance is missed.")
+    corrected_days: int | None = Field(
+        default=None, ge=1, description="Days from a decision in which a corrected claim is taken; unset: the policy's."
+    )
+    appeal_days: tuple[int, ...] = Field(
+        default=(), examples=[[120, 180]], description="Days for each level of appeal; empty: the policy's."
+    )
     timely_filing_warning: int = Field(default=14, description="How many days before the limit a claim is warned of.")
     patient_share: Literal["patient", "never"] = Field(
         default="patient", description="Who owes what this payer leaves to the patient; never: nobody may be asked."
@@ -132,6 +139,23 @@ class Payer(_File):
     telehealth_modifiers: tuple[str, ...] | None = Field(default=None, examples=[["95", "93"]])
     may_span_years: bool = Field(default=False, description="Takes a claim whose services lie in two years.")
     rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
+
+
+class DenialPolicy(_File):
+    """``[denials]`` of ``config/billing.toml``: what the machine may do about denials, and how fast it stops itself."""
+
+    corrections: Literal["automatic", "person"] = Field(
+        default="person", description="Whether a correction of form goes by itself, or a person releases it."
+    )
+    most_corrections: int = Field(default=2, ge=0, description="Corrected claims of one claim; then a person decides.")
+    most_amount: Decimal = Field(
+        default=Decimal("500.00"), ge=0, description="Denied amount up to which the machine corrects."
+    )
+    most_in_a_day: int = Field(default=50, ge=0, description="Automatic corrections of one rule in a day.")
+    win_rate: int = Field(default=50, ge=0, le=100, description="Below it, of a hundred, a rule suspends itself.")
+    win_window: int = Field(default=20, ge=1, description="Over how many decided corrections that is counted.")
+    corrected_days: int = Field(default=90, ge=1, description="Where a payer's file says nothing.")
+    appeal_days: int = Field(default=90, ge=1, description="Where a payer's file says nothing.")
 
 
 class BillingPolicy(_File):
@@ -180,6 +204,8 @@ class BillingPolicy(_File):
         default=Decimal("1.00"), ge=0, description="How much less than its contract a payer may allow unremarked."
     )
 
+    denials: DenialPolicy = DenialPolicy()
+
 
 @dataclass(frozen=True, slots=True)
 class BillingConfig:
@@ -195,6 +221,8 @@ class BillingConfig:
     checks: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)  # what rules call, by "module:function"
     bundle: str = ""  # the version of the site's files
     contracts: dict[tuple[str, str], Decimal] = field(default_factory=dict)  # by payer and code, for one unit
+    denials: DenialTable = field(default_factory=shipped)  # with the rows of config/denials.csv
+    appeals: Mapping[str, str] = field(default_factory=dict)  # letters of config/appeals/*.txt, by name
 
     def provider(self, npi: str) -> Provider | None:
         """The practice's provider of that NPI."""

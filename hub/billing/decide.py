@@ -22,6 +22,7 @@ from hub.billing import (
 )
 from hub.billing.config import BillingConfig
 from hub.billing.decision import Decision
+from hub.billing.denials import automatic, triage
 from hub.billing.values import BY_NAME, Appointment, Charge, Merge, PartnerFile, Visit
 from hub.core.clock import real_ms
 from hub.core.codec import from_plain
@@ -48,6 +49,8 @@ _DUE: dict[str, Callable[[Decision, Row], None]] = {
     "bank": bank.look_again,
     "silence": silence.look,
     "missed": silence.still_missed,
+    "denial": triage.follow_up,
+    "correct denial": automatic.correct,
 }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from hub.billing.decision import Decision
 from hub.core.errors import HubError
@@ -96,6 +96,16 @@ def postings_of(connection: Connection, entry_id: int) -> list[Posting]:
         )
         for row in rows
     ]
+
+
+def balances(decision: Decision, account: str, charges: Sequence[int]) -> dict[int, int]:
+    """What is still owed on *account* for each of *charges* (cents), as far as it is anything."""
+    found = decision.connection.execute(
+        select(ledger_posting.c.charge_id, func.sum(ledger_posting.c.amount_cents))
+        .where(ledger_posting.c.charge_id.in_(charges), ledger_posting.c.account == account)
+        .group_by(ledger_posting.c.charge_id)
+    )
+    return {int(charge_id): int(cents) for charge_id, cents in found if cents > 0}
 
 
 def post(

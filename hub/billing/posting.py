@@ -21,6 +21,7 @@ from sqlalchemy import bindparam, exists, func, select
 from hub.billing import events, ledger, next_payer, number_rules, results, variance
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
+from hub.billing.denials.triage import triage, withdraw
 from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim, find_claim
 from hub.billing.shares import LineShare, Refusal, account_of, is_spared, line_shares, refusals
 from hub.billing.standing import REVERSAL, SECONDARY, standing
@@ -28,7 +29,6 @@ from hub.core.errors import HubError
 from hub.core.money import from_cents, shown
 from hub.formats.x12 import records
 from hub.formats.x12.remittance import RemittanceClaim
-from hub.formats.x12.vocabulary import adjustment_reason
 from hub.store.tables import (
     claim,
     ledger_entry,
@@ -130,6 +130,7 @@ def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
             rule="match undone",
             memo=reason,
         )
+    withdraw(decision, ours.id, remitted.id)
     decision.close_items("the match was undone", claim_id=ours.id, remittance_claim_id=remitted.id)
     next_payer.first_payer_took_back(decision, ours)
     store_outcome(decision, remitted, Outcome(state="unmatched", reason="A person undid its match."))
@@ -221,9 +222,8 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     to_patient = sum(each.amount_cents for each in postings if each.account == ledger.PATIENT)
     goes_on = _goes_on(decision, remitted, ours, shares, to_patient, spared)
     if ours.sequence == "P":
-        _report_refusals(
-            decision, remitted, ours, refusals(said, ours.lines, policy, spared=spared and not goes_on), spared
-        )
+        refused = refusals(said, ours.lines, policy, spared=spared and not goes_on)
+        triage(decision, remitted, ours, refused, spared=spared)
     elif left > 0:
         _report_rest(decision, remitted, ours, left, goes_on, spared)
     if rule == "policy":
@@ -340,41 +340,6 @@ def _receivable(decision: Decision, ours: BilledClaim) -> int:
     return int(decision.connection.execute(_RECEIVABLE, {"claim": ours.id}).scalar_one())
 
 
-def _report_refusals(
-    decision: Decision, remitted: Remitted, ours: BilledClaim, refused: Iterable[Refusal], spared: bool
-) -> None:
-    for each in refused:
-        why = " ".join(f"{adjustment_reason(code.partition('-')[2]).rstrip('.')} ({code})." for code in each.codes)
-        who = remitted.payer_name or "The payer"
-        if spared and any(code.startswith("PR-") for code in each.codes):
-            why += " The patient may not be asked for it."
-        if each.kind == "bundled line":
-            why += " It is paid with another line of the claim."
-        decision.open_item(
-            queue="denials",
-            key=f"denial:{remitted.key}:{each.ordinal}",
-            kind=each.kind,
-            sentence=f"{who} does not pay {shown(from_cents(each.cents))} of {each.where}: {why}",
-            money_cents=each.cents,
-            rule=each.codes[0],
-            evidence={
-                "codes": list(each.codes),
-                "remark_codes": _remarks(remitted.claim, each.ordinal),
-                "trace": remitted.trace,
-                "payer_claim_number": remitted.claim.payer_claim_control_number,
-            },
-            claim_id=ours.id,
-            charge_id=each.charge_id,
-            patient_id=ours.patient_id,
-            remittance_id=remitted.remittance_id,
-            remittance_claim_id=remitted.id,
-        )
-
-
-def _remarks(said: RemittanceClaim, ordinal: int) -> list[str]:
-    return list(said.remark_codes if ordinal == 0 else said.lines[ordinal - 1].remark_codes)
-
-
 def _report_overpayment(decision: Decision, remitted: Remitted, ours: BilledClaim, cents: int) -> None:
     decision.open_item(
         queue="credits",
@@ -401,7 +366,7 @@ def _report_rest(
         if part := min(each.cents, cents):
             listed.append(replace(each, cents=part))
             cents -= part
-    _report_refusals(decision, remitted, ours, listed, spared)
+    triage(decision, remitted, ours, listed, spared=spared)
     if cents and not goes_on:
         decision.open_item(
             queue=next_payer.QUEUE,
@@ -446,6 +411,7 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
             reverses_id=entry,
             rule="mirror",
         )
+    withdraw(decision, ours.id, original)
     decision.close_items("the payer took the payment back", claim_id=ours.id, remittance_claim_id=original)
     next_payer.first_payer_took_back(decision, ours)
     events.open_claim(decision, ours.id).record(

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-_PARTS = (("config", "*.toml"), ("config", "*.csv"), ("channels", "*.toml"), ("transforms", "*"))
+_PARTS = (("config", "*.toml"), ("config", "*.csv"), ("config", "*.txt"), ("channels", "*.toml"), ("transforms", "*"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hub.billing.config import BillingConfig, BillingPolicy, Partner, Payer, Pra
 from hub.billing.rules.model import Rule, SiteRules
 from hub.core.errors import HubError
 from hub.core.money import MoneyError, money
+from hub.site.denial_files import appeal_letters, denial_table
 from hub.site.files import TomlFile, read_toml
 from hub.site.findings import Finding, did_you_mean
 from hub.site.models import check_model
@@ -65,6 +66,10 @@ def read_billing(
     findings += found
     contracts, found = _contracts(folder)
     findings += found
+    denials, found = denial_table(folder)
+    findings += found
+    appeals, found = appeal_letters(folder)
+    findings += found
     rules: tuple[Rule, ...] = ()
     for name in _names(folder, "config/rules"):
         _, of_site, found = _read(folder, name, SiteRules, overlay, ("rules", Path(name).stem))
@@ -81,6 +86,8 @@ def read_billing(
         fees,
         site_rules=rules,
         contracts=contracts,
+        denials=denials,
+        appeals=appeals,
     )
     return config, findings
 

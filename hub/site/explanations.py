@@ -297,6 +297,13 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H703": _E("The benchmark could not be run to its end.", "The sentence beside it says what it waited for."),
     # people and pages
     "H620": _E("A payment cannot be posted as asked.", "The sentence beside it says why; no money has moved."),
+    "H630": _E(
+        "A row of the denial table cannot be used.",
+        "docs/denials.md lists the columns of config/denials.csv and config/denial_remarks.csv, and what they may say.",
+    ),
+    "H631": _E("A letter cannot be written from its template.", "docs/denials.md lists the facts of a letter."),
+    "H632": _E("A claim cannot be corrected as asked.", "The sentence beside it says why; nothing was sent."),
+    "H633": _E("An appeal cannot be written, sent or decided as asked.", "The sentence beside it says why."),
     "H621": _E(
         "A rule about a payer's numbers cannot be released or withdrawn.",
         "Load the page again: somebody may have decided it already.",

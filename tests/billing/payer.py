@@ -30,6 +30,7 @@ class Line:
     modifiers: tuple[str, ...] = ()
     original: str = ""
     day: str = "20261110"
+    remarks: tuple[str, ...] = ()
 
     def segments(self) -> list[str]:
         procedure = ":".join(("HC", self.code, *self.modifiers))
@@ -37,7 +38,8 @@ class Line:
         if self.original:
             svc += f"***HC:{self.original}"
         made = [svc, f"DTM*472*{self.day}", *_cas(self.cas)]
-        return [*made, f"REF*6R*{self.control}"] if self.control else made
+        made += [f"REF*6R*{self.control}"] if self.control else []
+        return [*made, *(f"LQ*HE*{remark}" for remark in self.remarks)]
 
     def reversed(self) -> Line:
         return replace(self, charge=_negative(self.charge), paid=_negative(self.paid), cas=_negatives(self.cas))

@@ -1,0 +1,1 @@
+"""Denials: what a payer refuses, what is done about it, by when, and what came of it."""

@@ -1,0 +1,86 @@
+"""What the hub does about a denial by itself: it waits where waiting is all there is, and corrects form, within guards.
+
+Codes, modifiers, units, amounts, diagnoses, dates and identities are never among it. A corrected claim waits for a
+person's release unless ``corrections = "automatic"`` stands in ``config/billing.toml``.
+"""
+
+from __future__ import annotations
+
+from hub.billing.decision import Decision
+from hub.billing.denials import breaker, corrections
+from hub.billing.denials.corrections import CorrectionError
+from hub.billing.denials.table import Verdict
+from hub.core.clock import DAY_MS
+from hub.core.money import to_cents
+from hub.store.changes import Row
+
+_FORM = frozenset({"claim number"})
+"""What of a claim a correction may repair by itself: where it stands in the payer's files, and nothing of the claim."""
+_SERIOUS = frozenset({"audit", "do not send", "passed on", "not final"})
+
+
+def act(decision: Decision, row: Row, verdict: Verdict) -> None:
+    """Do what the table lets the hub do about the new denial *row*; a correction in a decision of its own."""
+    if verdict.auto != "yes":
+        return
+    if verdict.action == "wait":
+        wait(decision, row, verdict.wait or 21)
+    elif verdict.action == "correct":
+        decision.later(
+            kind="correct denial", key=f"correct/{row['id']}", business_at=decision.now_ms, subject_id=row["id"]
+        )
+
+
+def correct(decision: Decision, due: Row) -> None:
+    """Correct the claim of a denial, or say to the person who then must why a guard stopped it."""
+    row = decision.row("denial", id=due["subject_id"])
+    if row is None or row["state"] != "open":
+        return
+    verdict = decision.config.denials.look_up(row["payer_id"], row["group"], row["reason"], row["remarks"].split())
+    stopped = guard(decision, row, verdict)
+    if not stopped:
+        try:
+            frequency = verdict.resubmit or corrections.REPLACEMENT
+            corrections.draft(decision, row, frequency=frequency, automatic=True, key=str(row["id"]))
+            return
+        except CorrectionError as error:
+            stopped = error.what
+    decision.note_item(row["item_id"], "comment", {"comment": f"Not corrected by itself: {stopped}"})
+
+
+def wait(decision: Decision, row: Row, days: int) -> None:
+    """Leave the denial to its payer for *days*; then it stands in the queue again."""
+    decision.update("denial", row, state="waiting")
+    decision.close_items("waiting for the payer", id=row["item_id"])
+    decision.rearm(
+        kind="denial",
+        key=f"denial/{row['id']}",
+        business_at=decision.now_ms + days * DAY_MS,
+        subject_id=row["id"],
+    )
+
+
+def guard(decision: Decision, row: Row, verdict: Verdict) -> str:
+    """Why the hub may not correct the denial by itself, in words; empty when it may."""
+    policy = decision.config.policy.denials
+    if verdict.fix not in _FORM:
+        return "what must change is no matter of form."
+    if verdict.effects & _SERIOUS:
+        return "its remarks ask for a person."
+    if row["cents"] > to_cents(policy.most_amount):
+        return "the amount is above the limit."
+    if breaker.is_suspended(decision, row["rule"]):
+        return "the rule is suspended."
+    chain = [each["id"] for each in decision.rows("denial", chain_id=row["chain_id"])]
+    tried = [
+        each
+        for each in decision.rows("denial_action", denial_id=tuple(chain), kind="correction")
+        if each["state"] != "withdrawn"
+    ]
+    if any(each["rule"] == row["rule"] for each in tried):
+        return "the same was tried once already."
+    if len(tried) >= policy.most_corrections:
+        return f"the claim was corrected {len(tried)} times already."
+    if breaker.made_today(decision, row["rule"]) >= policy.most_in_a_day:
+        return "the rule has done enough for one day."
+    return ""
