@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
 from hub.billing import claims, ledger, money_commands, replacements, submission_commands
@@ -24,6 +25,9 @@ from hub.billing.rules.fields import field_of, read
 from hub.core.errors import HubError, masked
 from hub.core.money import from_cents, money, shown, to_cents
 from hub.store.changes import Changes, Row
+
+LONGEST_SNOOZE = 90
+"""Days."""
 
 
 def run(decision: Decision, name: str, args: Args) -> Answer:
@@ -307,7 +311,29 @@ def assign_item(decision: Decision, args: Args) -> Answer:
     return {"assignee": assignee}
 
 
+def snooze_item(decision: Decision, args: Args) -> Answer:
+    """``item_id``, ``version``, ``until`` (a day of the practice; empty wakes it), ``comment``: let an item rest."""
+    item, until = the_row(decision, "work_item", args, "item_id"), str(args.get("until") or "")
+    if item["state"] != "open":
+        raise CommandError("This item is resolved already.")
+    if until:
+        try:
+            day = date.fromisoformat(until)
+        except ValueError:
+            raise CommandError("This is no day.", expected="such as 2026-11-30", found=until[:20]) from None
+        today = date.fromisoformat(decision.today)
+        if not today < day <= today + timedelta(days=LONGEST_SNOOZE):
+            raise CommandError(f"An item rests until a day to come, {LONGEST_SNOOZE} days from now at most.")
+        if item["due_on"] and until > item["due_on"]:
+            raise CommandError("It is due before that day.", expected=f"at most {item['due_on']}")
+    decision.update("work_item", item, snoozed_until=until)
+    said = {"until": until, "comment": str(args.get("comment", ""))}
+    decision.note_item(item["id"], "snoozed" if until else "woken", said)
+    return {"until": until}
+
+
 _OTHERS = (money_commands.COMMANDS, submission_commands.COMMANDS, OF_DENIALS)
+
 _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
     command.__name__: command
     for command in (
@@ -325,6 +351,7 @@ _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
         reopen_item,
         comment_item,
         assign_item,
+        snooze_item,
     )
 }
 

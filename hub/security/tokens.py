@@ -46,12 +46,17 @@ class ApiToken:
 
 def find_token(connection: Connection, token: str) -> Session | None:
     """Whom *token* speaks for, with what both it and its owner may do; None when it is unknown, over, or withdrawn."""
+    return find_token_by_digest(connection, token_digest(token))
+
+
+def find_token_by_digest(connection: Connection, digest: bytes) -> Session | None:
+    """As :func:`find_token`, by the token's digest."""
     now = real_ms()
     row = connection.execute(
         select(api_token, user_account.c.title, user_account.c.roles, user_account.c.disabled)
         .add_columns(user_account.c.channels, user_account.c.organisations)
         .join(user_account, user_account.c.name == api_token.c.user_name)
-        .where(api_token.c.token_digest == token_digest(token))
+        .where(api_token.c.token_digest == digest)
     ).first()
     if row is None or row.revoked or row.disabled or now >= row.expires_at:
         return None

@@ -326,6 +326,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "There is no such thing, or not any more.",
         "Go back and reload.",
     ),
+    "H750": _E(
+        "A request to the API was not answered.",
+        "The sentence beside it says why: nobody is signed in, it is not allowed, or it was not as described.",
+    ),
     "H741": _E(
         "What the mapping would give now cannot be shown. Nothing was sent or changed.",
         "The sentence beside it says why; a replay itself is still possible.",

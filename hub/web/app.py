@@ -24,6 +24,7 @@ from hub.core.errors import HubError
 from hub.core.vault import Vault
 from hub.security.sessions import Session, find_session
 from hub.store.database import reading
+from hub.web.api.guard import api_routes
 from hub.web.call import Call, NotFound, Site
 from hub.web.control import Control, EngineAwayError
 from hub.web.pages import health, login
@@ -73,6 +74,7 @@ def create_app(store: Engine, vault: Vault, settings: WebSettings) -> Starlette:
         Route("/readyz", machine(health.readyz), methods=["GET"]),
         Route("/metrics", machine(health.metrics), methods=["GET"]),
         *(Route(entry.path, _guarded(site, entry), methods=[entry.method]) for entry in ROUTES),
+        *api_routes(site),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
 

@@ -17,6 +17,7 @@ from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.core.vault import Vault
 from hub.security.sessions import Session, find_session_by_digest
+from hub.security.tokens import find_token_by_digest
 from hub.store.database import reading
 from hub.web.control import Control
 from hub.web.masking import Piece
@@ -78,13 +79,14 @@ class Call:
 
     def still_signed_in(self) -> bool:
         """Whether the session is still live; a long answer asks again and again."""
+        find = find_session_by_digest if self.session.csrf_token else find_token_by_digest
         with self.reading() as connection:
-            return find_session_by_digest(connection, self.session.token_digest) is not None
+            return find(connection, self.session.token_digest) is not None
 
     def path_id(self, name: str = "id") -> int:
         """The id in the path. Raises :class:`NotFound` when it is no number that an id can be."""
         text = str(self.request.path_params[name])
-        if not text.isascii() or not text.isdigit() or len(text) > 19:
+        if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 2**63:
             raise NotFound("There is no page at this address.")
         return int(text)
 

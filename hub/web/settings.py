@@ -53,3 +53,4 @@ class WebSettings:
     folder: Path | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     mapping_seconds: float = 10.0
+    api_per_minute: int = 600

@@ -195,6 +195,7 @@ class FakeEngine(threading.Thread):
             "write_off": {},
             "comment_item": {},
             "assign_item": {"assignee": args.get("assignee") or None},
+            "snooze_item": {"snoozed_until": args.get("until", "")},
             "resolve_item": {"state": "resolved", "resolution": args.get("resolution", "")},
             "reopen_item": {"state": "open", "resolution": ""},
         }[name]
@@ -205,8 +206,13 @@ class FakeEngine(threading.Thread):
                 update(item).where(item.c.charge_id == row.id).values(state="resolved", resolution="released")
             )
         if subject == "item":
-            kind = {"comment_item": "comment", "assign_item": "assigned", "reopen_item": "reopened"}
-            said = {key: args[key] for key in ("comment", "assignee", "resolution") if args.get(key)}
+            kind = {
+                "comment_item": "comment",
+                "assign_item": "assigned",
+                "reopen_item": "reopened",
+                "snooze_item": "snoozed",
+            }
+            said = {key: args[key] for key in ("comment", "assignee", "resolution", "until") if args.get(key)}
             connection.execute(
                 insert(tables.work_event).values(
                     id=real_ms() * 1000 + len(self.asked),

@@ -50,6 +50,7 @@ class Item:
     state: str
     resolution: str
     assignee: str
+    snoozed_until: str
     version: int
     sealed: bytes
 
@@ -192,6 +193,7 @@ def _item(row: Any) -> Item:
         state=row.state,
         resolution=row.resolution,
         assignee=row.assignee or "",
+        snoozed_until=row.snoozed_until,
         version=row.version,
         sealed=row.body,
     )
