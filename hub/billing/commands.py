@@ -244,13 +244,13 @@ def write_off(decision: Decision, args: Args) -> Answer:
 
 def match_payment(decision: Decision, args: Args) -> Answer:
     """``remittance_claim_id``, ``claim_id``: say which claim a payment is for that none was found for, and post it."""
-    from hub.billing import posting
+    from hub.billing import by_hand
 
     for name in ("remittance_claim_id", "claim_id"):
         if name not in args:
             raise CommandError("The command does not say what it is about.", expected=name)
     try:
-        outcome = posting.match_by_hand(decision, int(args["remittance_claim_id"]), int(args["claim_id"]))
+        outcome = by_hand.match_by_hand(decision, int(args["remittance_claim_id"]), int(args["claim_id"]))
     except LookupError:
         raise CommandError("There is no such payment or claim.") from None
     if outcome.state not in {"posted", "closed"}:

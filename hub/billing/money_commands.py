@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hub.billing import bank, next_payer, number_rules, paper, posting, remittances
+from hub.billing import bank, by_hand, next_payer, number_rules, paper, posting, remittances
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
 from hub.billing.matching import billed_claim
 from hub.billing.posting import PaymentError
 from hub.core.money import from_cents
+from hub.formats.x12 import records
+from hub.formats.x12.remittance import RemittanceClaim
 from hub.store.changes import Row
 
 Args = dict[str, Any]
@@ -57,6 +59,20 @@ def enter_payment(decision: Decision, args: Args) -> Answer:
     return {"remittance_id": row["id"], "state": row["state"], "amount": f"{from_cents(row['amount_cents']):f}"}
 
 
+def restate_payment(decision: Decision, args: Args) -> Answer:
+    """``remittance_claim_id``, ``version``, ``reason``, ``claim``: post a held payment whose own figures do not add up.
+
+    ``claim`` says it as it must be (as in ``enter_payment``); the amount that was paid cannot be changed.
+    """
+    row = _row(decision, "remittance_claim", args)
+    said = args.get("claim")
+    if not isinstance(said, dict):
+        raise PaymentError("The command does not say how the payment must read.", expected="claim")
+    before = records.from_plain(RemittanceClaim, decision.unseal("remittance_claim", row["body"]))
+    outcome = by_hand.restate(decision, row["id"], paper.restated(before, said), _reason(args))
+    return {"state": outcome.state}
+
+
 def bill_next_payer(decision: Decision, args: Args) -> Answer:
     """``claim_id``, ``version``: bill what the claim's payer left to the patient's next insurance.
 
@@ -90,6 +106,7 @@ COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
         release_normalisation,
         withdraw_normalisation,
         enter_payment,
+        restate_payment,
         bill_next_payer,
         load_bank_file,
     )

@@ -91,9 +91,7 @@ def read(config: BillingConfig, said: dict[str, Any]) -> tuple[Reading, tuple[Re
     try:
         payment = _Payment.model_validate(said)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PaymentError("The payment is not typed as it must be.", where=where, expected=first["msg"]) from None
+        raise _mistyped(error) from None
     claims = tuple(_claim(number, each) for number, each in enumerate(payment.claims, start=1))
     adjustments = tuple(
         ProviderAdjustment(
@@ -132,6 +130,30 @@ def read(config: BillingConfig, said: dict[str, Any]) -> tuple[Reading, tuple[Re
         faults=len(wrong),
     )
     return replace(reading, digest=claim_digest(reading, claims)), claims, payment.payer_id
+
+
+def restated(before: RemittanceClaim, said: dict[str, Any]) -> RemittanceClaim:
+    """The claim of a remittance as a person types it anew, in the place of *before*.
+
+    Raises :class:`~hub.billing.posting.PaymentError` with the field at fault.
+    """
+    try:
+        typed = _Claim.model_validate({"control_number": before.control_number, "status": before.status, **said})
+    except ValidationError as error:
+        raise _mistyped(error) from None
+    made = _claim(before.ordinal, typed)
+    return replace(
+        made,
+        where=before.where,
+        payer_claim_control_number=made.payer_claim_control_number or before.payer_claim_control_number,
+        participants=made.participants or before.participants,
+    )
+
+
+def _mistyped(error: ValidationError) -> PaymentError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return PaymentError("The payment is not typed as it must be.", where=where, expected=first["msg"])
 
 
 def _claim(ordinal: int, said: _Claim) -> RemittanceClaim:

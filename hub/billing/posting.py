@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
-from hub.billing import events, ledger, next_payer, number_rules, results, variance
+from hub.billing import events, ledger, next_payer, results, variance
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
 from hub.billing.denials.triage import triage, withdraw
@@ -28,7 +28,7 @@ from hub.billing.standing import REVERSAL, SECONDARY, standing
 from hub.core.errors import HubError
 from hub.core.money import from_cents, shown
 from hub.formats.x12 import records
-from hub.formats.x12.remittance import RemittanceClaim
+from hub.formats.x12.remittance import RemittanceClaim, balance_claim
 from hub.store.tables import (
     claim,
     ledger_entry,
@@ -70,6 +70,8 @@ def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
     said = remitted.claim
     if said.status == PREDETERMINATION and not remitted.paid_cents:
         return Outcome(state="closed", reason="An estimate only: nothing was paid.")
+    if (wrong := _what_is_wrong(said)) is not None:
+        return _kept_apart(decision, remitted, match, wrong)
     if match.claim is None:
         return _unmatched(decision, remitted, match)
     ours = next_payer.claim_for(decision, remitted.payer_id, match.claim)
@@ -81,36 +83,12 @@ def post_claim(decision: Decision, remitted: Remitted, match: Match) -> Outcome:
     return Outcome(state="posted", claim_id=ours.id, matched_by=match.rule)
 
 
-def match_by_hand(decision: Decision, remittance_claim_id: int, claim_id: int) -> Outcome:
-    """Post an unmatched payment to the claim that a person (the decision's actor) names.
-
-    What the payer did to the claim's number is proposed as a rule. Raises :class:`PaymentError` when there is no such
-    payment, when it is posted already, or when this claim cannot take it, and
-    :class:`~hub.billing.events.UnknownClaimError`.
-    """
-    remitted, state = _remitted(decision, remittance_claim_id)
-    if state not in {"unmatched", "held"}:
-        raise PaymentError(f"This payment is {state} already.")
-    events.open_claim(decision, claim_id)
-    match = Match(claim=billed_claim(decision, claim_id), rule=f"by hand: {decision.actor}"[:48])
-    outcome = post_claim(decision, remitted, match)
-    if outcome.state != "posted":
-        raise PaymentError(outcome.reason or "This claim cannot take the payment.")
-    store_outcome(decision, remitted, outcome)
-    _move_count(decision, remitted, 1)
-    decision.close_item(f"payment:{remitted.id}", "matched by hand")
-    if match.claim is not None:
-        theirs = remitted.claim.control_number
-        number_rules.learn(decision, remitted.payer_id, remitted.payer_name, theirs, match.claim.control_number)
-    return outcome
-
-
 def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
     """Undo the posting of a payment to its claim: mirror entries, and the payment waits for a person again.
 
     Raises :class:`PaymentError` when it is not posted, takes back another one, or was taken back itself.
     """
-    remitted, state = _remitted(decision, remittance_claim_id)
+    remitted, state = stored_payment(decision, remittance_claim_id)
     row = decision.row("remittance_claim", id=remittance_claim_id)
     if state != "posted" or row is None or row["claim_id"] is None:
         raise PaymentError(f"This payment is {state}, so there is no match to undo.")
@@ -134,7 +112,7 @@ def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
     decision.close_items("the match was undone", claim_id=ours.id, remittance_claim_id=remitted.id)
     next_payer.first_payer_took_back(decision, ours)
     store_outcome(decision, remitted, Outcome(state="unmatched", reason="A person undid its match."))
-    _move_count(decision, remitted, -1)
+    move_count(decision, remitted, -1)
     _open_payment_item(decision, remitted, "unmatched payment", "A person undid its match.")
     opened = events.open_claim(decision, ours.id)
     decision.update("claim", opened.row)  # its version guards the balance that was read here
@@ -142,7 +120,7 @@ def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
     results.send(decision, remitted, ours, line_shares(remitted.claim, ours.lines), undone=True)
 
 
-def _remitted(decision: Decision, remittance_claim_id: int) -> tuple[Remitted, str]:
+def stored_payment(decision: Decision, remittance_claim_id: int) -> tuple[Remitted, str]:
     """The stored payment and its state. Raises :class:`PaymentError` when there is none."""
     row = decision.connection.execute(
         select(remittance_claim, remittance.c.trace, remittance.c.payer_id, remittance.c.payer_name)
@@ -165,7 +143,7 @@ def _remitted(decision: Decision, remittance_claim_id: int) -> tuple[Remitted, s
     return remitted, str(row.state)
 
 
-def _move_count(decision: Decision, remitted: Remitted, posted: int) -> None:
+def move_count(decision: Decision, remitted: Remitted, posted: int) -> None:
     """Count *posted* more of the remittance's claims as posted, and so many fewer as held."""
     whole = decision.row("remittance", id=remitted.remittance_id)
     assert whole is not None
@@ -183,12 +161,19 @@ def store_outcome(decision: Decision, remitted: Remitted, outcome: Outcome) -> N
         "remittance_claim",
         {"id": remitted.id},
         remitted.version,
-        state=outcome.state,
-        claim_id=outcome.claim_id,
-        matched_by=outcome.matched_by,
-        reason=outcome.reason,
-        reverses_id=outcome.reverses_id,
+        **stored(outcome),
     )
+
+
+def stored(outcome: Outcome) -> dict[str, Any]:
+    """The columns of a payment's row that say what became of it."""
+    return {
+        "state": outcome.state,
+        "claim_id": outcome.claim_id,
+        "matched_by": outcome.matched_by,
+        "reason": outcome.reason,
+        "reverses_id": outcome.reverses_id,
+    }
 
 
 # ---------------------------------------------------------------- paying
@@ -482,6 +467,19 @@ def _posted_before(decision: Decision, remitted: Remitted, ours: BilledClaim) ->
 def _is_same(row: Any, facts: tuple[str | int, ...]) -> bool:
     amounts = (row.charge_cents, row.paid_cents, row.patient_cents)
     return (row.status, row.payer_claim_number, *amounts, row.trace, row.payer_id) == facts
+
+
+def _what_is_wrong(said: RemittanceClaim) -> str | None:
+    """Why a claim of a remittance can never be posted as it stands: it does not add up, or cannot be read."""
+    if found := balance_claim(said):
+        return str(found[0])
+    return f"{said.problems[0].message} ({said.problems[0].where})" if said.problems else None
+
+
+def _kept_apart(decision: Decision, remitted: Remitted, match: Match, reason: str) -> Outcome:
+    claim_id = match.claim.id if match.claim else None
+    _open_payment_item(decision, remitted, "unbalanced claim", reason, claim_id=claim_id)
+    return Outcome(state="held", claim_id=claim_id, matched_by=match.rule, reason=reason)
 
 
 def _repeated(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: str) -> Outcome:

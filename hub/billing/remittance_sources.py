@@ -45,7 +45,8 @@ class Reading:
     """What one 835 comes to, as far as it is read.
 
     *digest* is of every decision in it, so that two copies of one remittance have the same. Of *imbalances* and
-    *problems* the first few are kept; *faults* counts all. *first* is where the claims begin.
+    *problems* the first few are kept; *faults* counts all, *claim_faults* those within single claims. *first* is where
+    the claims begin.
     """
 
     usage: str
@@ -59,6 +60,7 @@ class Reading:
     imbalances: tuple[Imbalance, ...] = ()
     problems: tuple[Problem, ...] = ()
     faults: int = 0
+    claim_faults: int = 0
     digest: str = ""
 
 
@@ -158,7 +160,7 @@ def _stream(decision: Decision, row: Row, *, has_header: bool) -> RemittanceStre
 
 def _added(reading: Reading, stream: RemittanceStream) -> tuple[Reading, bool]:
     """*reading* with the next claims of *stream*, and whether that was all."""
-    paid, digest, count = reading.paid, reading.digest, 0
+    paid, digest, count, in_claims = reading.paid, reading.digest, 0, reading.claim_faults
     imbalances, problems, faults = list(reading.imbalances), list(reading.problems), reading.faults
     for claim in islice(stream, CLAIMS_READ_AT_ONCE):
         count += 1
@@ -166,6 +168,7 @@ def _added(reading: Reading, stream: RemittanceStream) -> tuple[Reading, bool]:
         digest = _linked(digest, _facts(claim))
         found = balance_claim(claim)
         faults += len(found) + len(claim.problems)
+        in_claims += len(found) + len(claim.problems)
         imbalances += found[: FAULTS_KEPT - len(imbalances)]
         problems += claim.problems[: max(FAULTS_KEPT - len(problems), 0)]
     known = {problem.code for problem in problems}
@@ -179,6 +182,7 @@ def _added(reading: Reading, stream: RemittanceStream) -> tuple[Reading, bool]:
             imbalances=tuple(imbalances),
             problems=(*problems, *later),
             faults=faults + len(later),
+            claim_faults=in_claims,
             digest=digest,
         ),
         count < CLAIMS_READ_AT_ONCE,

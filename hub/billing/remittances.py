@@ -32,7 +32,8 @@ CLAIMS_POSTED_AT_ONCE = 10
 LINES_POSTED_AT_ONCE = 100
 QUEUE = "unbalanced remittances"
 REUSED = "payment number used before"
-RELEASABLE = frozenset({REUSED, "no payment", "other payee"})
+SOME_CLAIMS = "unbalanced claims"
+RELEASABLE = frozenset({REUSED, SOME_CLAIMS, "no payment", "other payee"})
 _TAKEN = ("staged", "posting", "posted")
 
 
@@ -77,7 +78,8 @@ def resume(decision: Decision, due: Row) -> None:
 def release(decision: Decision, remittance_id: int, reason: str) -> Row:
     """Take in, for *reason*, a remittance that is held for something a person may vouch for; returns its row.
 
-    Raises :class:`~hub.billing.posting.PaymentError`: what does not add up is never released.
+    Of one in which some claims do not add up, those are kept apart and the others are posted.
+    Raises :class:`~hub.billing.posting.PaymentError`: a payment that does not add up as a whole is never released.
     """
     row = decision.row("remittance", id=remittance_id)
     if row is None:
@@ -243,6 +245,8 @@ def _fault(decision: Decision, reading: Reading, row: Row) -> _Fault | None:
         return _Fault("other payee", f"{about} is for another provider: neither its NPI nor its tax id is ours.")
     if reading.faults:
         kind = "unbalanced remittance" if reading.imbalances else "damaged remittance"
+        if reading.faults == reading.claim_faults:  # the payment as a whole adds up
+            kind = SOME_CLAIMS
         return _Fault(kind, _unbalanced(about, reading))
     if header.handling == "P":
         return _Fault("test payment", f"{about} only announces a test of the bank account; no money moves.")

@@ -147,7 +147,7 @@ class Adjudicator:
         """2 for a claim that another payer decided before, 19 when this payer sends it on by itself, 1 otherwise."""
         if claim.sequence == "S":
             return "2"
-        crosses = claim.member_id.startswith("MBS") and int(claim.member_id[-1]) % 3 == 0
+        crosses = claim.member_id.startswith("MBS") and int(claim.member_id[-1]) % 2 == 0
         return "19" if self.payer.filing == "MB" and crosses else "1"
 
     def _line(self, claim: Claim837, line: Line837, rng: random.Random) -> PaidLine:

@@ -88,7 +88,7 @@ def test_a_remittance_that_is_off_by_a_cent_anywhere_is_held_whole(
     (row,) = desk.send(Remit((in_full(good), bad), amount=amount))
     assert row["state"] == "held"
     (item,) = desk.world.items("unbalanced remittances")
-    assert item["kind"] == "unbalanced remittance"
+    assert item["kind"] == ("unbalanced claims" if "claims" in change else "unbalanced remittance")
     assert words in item["sentence"]
     assert item["remittance_id"] == row["id"]
     assert desk.world.rows(tables.remittance_claim) == []
@@ -270,3 +270,35 @@ def test_posting_never_reads_a_whole_table(desk: Desk) -> None:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             whole |= {row.detail for row in plan if row.detail.startswith("SCAN") and "INDEX" not in row.detail}
     assert whole == set()
+
+
+def test_once_released_only_the_claims_that_do_not_add_up_are_kept_apart_until_somebody_restates_them(
+    desk: Desk,
+) -> None:
+    good, claim = desk.claim("A1"), desk.claim("A2")
+    bad = in_full(claim, lines=(Line("99213", "150", "100", (("CO", "45", "50.01"),)),))
+    (held,) = desk.send(Remit((in_full(good), bad)))
+    world = desk.world
+    assert world.command("release_remittance", remittance_id=held["id"], version=1, reason="The payer says so")["ok"]
+    world.run_due("remittance")
+    row = world.one(tables.remittance, id=held["id"])
+    assert (row["state"], row["claims_posted"], row["claims_held"]) == ("posted", 1, 1)
+    assert (desk.state(good), desk.state(claim)) == ("paid", "sent")
+    assert check(desk).unapplied == 100
+    (item,) = world.items()
+    assert (item["kind"], item["claim_id"], item["money_cents"]) == ("unbalanced claim", claim["id"], 10000)
+    assert "off by" in item["sentence"]
+    payment = world.one(tables.remittance_claim, id=item["remittance_claim_id"])
+    about = {"remittance_claim_id": payment["id"], "version": payment["version"], "reason": "By telephone"}
+    assert not world.command("match_payment", claim_id=claim["id"], **about)["ok"]
+    line = {"code": "99213", "charge": "150", "paid": "100"}
+    other = {"charge": "150", "paid": "90", "lines": [line | {"paid": "90"}]}
+    assert not world.command("restate_payment", claim=other, **about)["ok"]
+    wrong = {"charge": "150", "paid": "100", "lines": [line]}
+    assert not world.command("restate_payment", claim=wrong, **about)["ok"]
+    line["adjustments"] = [{"group": "CO", "reason": "45", "amount": "50"}]
+    assert world.command("restate_payment", claim=wrong, **about) == {"ok": True, "state": "posted"}
+    assert desk.state(claim) == "paid"
+    assert world.items() == []
+    assert world.one(tables.remittance, id=held["id"])["claims_held"] == 0
+    assert check(desk).unapplied == 0
