@@ -72,6 +72,11 @@ class Call:
         return not self.session.channels or channel in self.session.channels
 
     @property
+    def today(self) -> str:
+        """The practice's day, ISO text."""
+        return self.site.settings.clock.today().isoformat()
+
+    @property
     def revealed(self) -> bool:
         """Whether patient data is shown: revealed with a reason, not yet over, and the look could be recorded."""
         entitled = self.may("patients.reveal") or (self.session.broke_glass and self.may("patients.break_glass"))
@@ -150,7 +155,7 @@ class Call:
         settings, now = self.site.settings, real_ms()
         with self.reading() as connection:
             badges = {
-                "queues": queues.open_total(connection) if self.may("queues.view") else 0,
+                "queues": queues.open_total(connection, self.today) if self.may("queues.view") else 0,
                 "waiting": sum(w.ambiguous for w in status.waiting(connection)),
             }
         html = self.site.templates.get_template(template).render(
@@ -186,6 +191,8 @@ TOASTS = {
     "resolved": "Resolved. It left the queue.",
     "reopened": "Opened again.",
     "done": "Done.",
+    "bulk": "Done with all of them.",
+    "resting": "It rests until then.",
     "matched": "Matched and posted.",
     "approved": "Approved. The claim goes out with the next batch.",
     "revealed": "Patient data is shown for 15 minutes.",

@@ -171,7 +171,7 @@ def _found(
                 "See the claims",
             )
         )
-    for queue, number, cents, oldest in sorted(queries.open_items(connection), key=lambda row: -row[2]):
+    for queue, number, cents, oldest in sorted(queries.open_items(connection, call.today), key=lambda row: -row[2]):
         if queue == "unbalanced remittances" or queue not in _QUEUE_SENTENCES:
             continue
         one, several = _QUEUE_SENTENCES[queue]

@@ -188,6 +188,8 @@ class FakeEngine(threading.Thread):
             return _refused("The charge is still held.", "Release it or take it back; the item then resolves itself.")
         values: dict[str, Any] = {
             "approve_claim": {"state": "ready", "approved_by": actor},
+            "correct_claim": {},
+            "accept_proposal": {},
             "hold_claim": {"state": "held"},
             "rebill_claim": {"state": "void"},
             "release_charge": {"state": "open"},

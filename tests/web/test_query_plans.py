@@ -25,7 +25,7 @@ HOT = {
     "claims by state": claims.search_statement(claims.Search(state="denied")),
     "claims by payer": claims.search_statement(claims.Search(payer="60054", before=9)),
     "claims by number": claims.search_statement(claims.Search(text="H7K2M9Q4A1")),
-    "a queue": queues.list_statement("denials", "open"),
+    "a queue": queues.list_statement("denials", "open", "2026-11-28"),
     "remittances": remittances.list_statement("", None),
     "remittances by state": remittances.list_statement("held", 9),
     "deliveries that wait": select(func.count())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from starlette.testclient import TestClient
 
 from hub.store import tables
@@ -130,3 +130,72 @@ def test_a_resolved_item_is_opened_again(world: World, biller: TestClient) -> No
     page = biller.get(path).text
     assert biller.post(f"{path}/reopen", data=fields_of(page, "reopen")).status_code == 303
     assert state_of(world, "work_item", world.ids["item0"]) == "open"
+
+
+def test_chosen_items_are_given_put_to_rest_and_resolved_together(world: World, biller: TestClient) -> None:
+    page = biller.get("/queues/denials").text
+    chosen = re.findall(r'name="item" value="(\d+:\d+)"', page)
+    assert len(chosen) == 3
+    csrf = csrf_of(biller.get("/me"))
+    assert "Choose items first" in biller.post("/queues/denials/bulk", data={"csrf": csrf, "what": "assign"}).text
+    given = {"csrf": csrf, "item": chosen, "what": "assign", "assignee": "manager"}
+    assert biller.post("/queues/denials/bulk", data=given).headers["location"] == "/queues/denials?said=bulk"
+    assert biller.get("/queues/denials").text.count("with manager") >= 3
+    stale = biller.post("/queues/denials/bulk", data={**given, "what": "resolve", "resolution": "accepted"})
+    assert "3 not done: Somebody changed this" in stale.text
+    fresh = re.findall(r'name="item" value="(\d+:\d+)"', biller.get("/queues/denials").text)
+    rest = {"csrf": csrf, "item": fresh[:2], "what": "snooze", "until": "2099-01-01"}
+    assert biller.post("/queues/denials/bulk", data=rest).status_code == 303
+    page = biller.get("/queues/denials").text
+    assert "Resting: 2" in page
+    assert len(re.findall(r'name="item"', page)) == 1
+    assert biller.get("/queues/denials?state=resting").text.count("rests until 1 Jan 2099") == 2
+
+
+def test_a_field_of_a_stopped_claim_is_corrected_where_the_item_stands(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['item3']}"
+    fields = fields_of(biller.get(path).text, "do/correct")
+    wrong = biller.post(f"{path}/do/correct", data={**fields, "field": "birthday", "line": "x", "value": ""})
+    for said in ("What is corrected: choose one.", "Line: a whole number.", "New value: this is needed.", "Say why"):
+        assert said in wrong.text
+    sent = {**fields, "field": "modifiers", "line": "1", "value": "QW", "reason": "the test is waived"}
+    assert biller.post(f"{path}/do/correct", data=sent).status_code == 303
+    name, args = next(args for command, args, _ in world.engine.asked if command == "billing").values()
+    assert name == "correct_claim"
+    assert (args["field"], args["line"], args["value"]) == ("modifiers", "1", "QW")
+
+
+def test_what_a_rule_proposes_is_accepted_in_place(world: World, biller: TestClient) -> None:
+    item, sentence = tables.work_item, "This test is usually billed as waived."
+    proposal = {"field": "modifiers", "value": "QW", "line": 2}
+    evidence = {"findings": [{"rule": "waived-lab", "line": 2, "sentence": sentence, "proposal": proposal}]}
+    sealed = world.vault.seal_json(evidence, "work_item.body")
+    with world.store.begin() as connection:
+        connection.execute(update(item).where(item.c.id == world.ids["item3"]).values(body=sealed))
+    path = f"/queues/items/{world.ids['item3']}"
+    page = biller.get(path).text
+    assert "modifiers of line 2: QW" in page
+    assert biller.post(f"{path}/do/accept", data=fields_of(page, "do/accept")).status_code == 303
+    name, args = next(args for command, args, _ in world.engine.asked if command == "billing").values()
+    assert (name, args["rule"], args["line"]) == ("accept_proposal", "waived-lab", "2")
+
+
+def test_a_denial_offers_what_its_state_allows(world: World, biller: TestClient) -> None:
+    path = f"/queues/items/{world.ids['item0']}"
+    assert "Write an appeal" not in biller.get(path).text
+    item_id, claim_id = world.ids["item0"], world.ids["K4T9X2B7M1"]
+    with world.store.begin() as connection:
+        connection.execute(
+            insert(tables.denial).values(
+                id=77, organisation="alder", partition=0, fence=0, item_id=item_id, claim_id=claim_id,
+                chain_id=claim_id,
+                patient_id=world.ids["patient"], payer_id="71412", group="CO", reason="197", codes="CO-197",
+                cents=31_200, rule="r", covered=True, category="authorization", action="correct", chance=60,
+                denied_on="2026-11-20", state="open",
+            )
+        )  # fmt: skip
+    page = biller.get(path).text
+    for label in ("Draft the corrected claim", "Write an appeal", "Accept, and write off", "The patient owes it"):
+        assert label in page
+    fields = {**fields_of(page, "do/correct-denied"), "frequency": "7"}
+    assert fields["subject_id"] == "77"

@@ -204,7 +204,7 @@ def approve(call: Call, _asked: m.Nothing, sent: m.VersionBody) -> m.Done:
 def all_queues(call: Call, _asked: m.Nothing, _sent: None) -> list[m.Queue]:
     """Every work queue with what is open."""
     with call.reading() as connection:
-        counts = queues.counts(connection)
+        counts = queues.counts(connection, call.today)
     return [
         m.Queue(
             name, counts[name].count if name in counts else 0, from_cents(counts[name].cents if name in counts else 0)
@@ -219,7 +219,7 @@ def queue(call: Call, asked: m.QueueQuery, _sent: None) -> list[m.WorkItem]:
     if name not in QUEUES:
         raise NotFound("There is no queue of that name.")
     with call.reading() as connection:
-        return [_item(each) for each in queues.items(connection, name, asked.state)]
+        return [_item(each) for each in queues.items(connection, name, asked.state, call.today)]
 
 
 def item(call: Call, _asked: m.Nothing, _sent: None) -> m.WorkItem:

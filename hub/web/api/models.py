@@ -56,7 +56,7 @@ class ClaimQuery(_Input):
 class QueueQuery(_Input):
     """Which items of a queue."""
 
-    state: Literal["open", "resolved"] = "open"
+    state: Literal["open", "resting", "resolved"] = "open"
 
 
 class RemittanceQuery(_Input):

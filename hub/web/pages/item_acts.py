@@ -1,8 +1,7 @@
-"""What a person can do about a work item where it stands: release, void, approve, bill anew, write off, match.
+"""What a person can do about a work item where it stands, and doing it.
 
-Every act is a command of billing (`hub.billing.commands`) and names the version of the row that the person saw. When
-that changed meanwhile nothing is done; the page then shows what was seen beside what is there now, and keeps what was
-typed.
+Every act is a command of billing and names the version of the row that the person saw. When that changed meanwhile
+nothing is done; the page then shows what was seen beside what is there now, and keeps what was typed.
 """
 
 from __future__ import annotations
@@ -16,29 +15,10 @@ from starlette.responses import Response
 
 from hub.core.errors import HubError
 from hub.core.money import from_cents, shown
+from hub.web.acts import ACCEPT, ACTS, Act
 from hub.web.call import Call, NotFound
 from hub.web.queries import claims, queues
 from hub.web.queries.queues import Item, Subject
-
-UNSENT = ("draft", "held", "needs fix", "ready")
-REASON_LENGTH = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One thing that can be done. *key* is its word in addresses, *subject* the row whose version it names.
-
-    *needs* is the field it asks for ("reason", "comment", or none); *cautious* marks what is hard to undo.
-    """
-
-    key: str
-    command: str
-    label: str
-    hint: str
-    subject: str
-    permission: str
-    needs: str = ""
-    cautious: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +31,17 @@ class Offer:
     seen: str
     allowed: bool
     owed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalOffer:
+    """A change that a rule proposes for the claim of an item: the person accepts it, or not."""
+
+    rule: str
+    line: int
+    sentence: str
+    change: str
+    offer: Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,95 +61,41 @@ class MatchOffer:
     reasons: str
 
 
-ACTS = {
-    act.key: act
-    for act in (
-        Act(
-            "release",
-            "release_charge",
-            "Release the charge",
-            "It goes on to be billed. Whatever else stood against it must be corrected first.",
-            "charge",
-            "claims.correct",
-        ),
-        Act(
-            "void",
-            "void_charge",
-            "Take the charge back",
-            "It is not billed to anybody.",
-            "charge",
-            "claims.correct",
-            needs="reason",
-            cautious=True,
-        ),
-        Act(
-            "approve",
-            "approve_claim",
-            "Approve the claim",
-            "It goes out with the next batch.",
-            "claim",
-            "claims.approve",
-        ),
-        Act(
-            "hold",
-            "hold_claim",
-            "Hold the claim",
-            "It waits until somebody approves it.",
-            "claim",
-            "claims.correct",
-            needs="reason",
-        ),
-        Act(
-            "rebill",
-            "rebill_claim",
-            "Bill anew",
-            "The claim is withdrawn, and a new one is made of its charges as they are now.",
-            "claim",
-            "claims.correct",
-            needs="reason",
-            cautious=True,
-        ),
-        Act(
-            "write-off",
-            "write_off",
-            "Write off",
-            "What is owed is given up. The ledger keeps who did it and why.",
-            "claim",
-            "money.post",
-            needs="reason",
-            cautious=True,
-        ),
-    )
-}
-_WRITE_OFF_QUEUES = {"denials", "secondary"}
-
-
 def offers(call: Call, connection: Connection, item: Item) -> list[Offer]:
-    """What can be done about *item* as its charge and claim stand now, the likeliest first."""
+    """What can be done about *item* as its charge, claim, denial or remittance stand now, the likeliest first."""
     if item.state != "open":
         return []
     found: list[Offer] = []
+    denied = queues.subject(connection, item, "denial") is not None
+    for act in ACTS.values():
+        row = queues.subject(connection, item, act.subject)
+        if row is None or (act.queues and item.queue not in act.queues):
+            continue
+        owed: tuple[tuple[str, str], ...] = ()
+        if act.key == "write-off":
+            owed = _owed(connection, row.id) if not denied else ()
+            if not owed:
+                continue
+        elif row.state not in act.states or (act.key == "resend-batch" and item.claim_id is not None):
+            continue
+        found.append(Offer(act, row.id, row.version, _seen(act.subject, row), call.may(act.permission), owed))
+    return found
 
-    def offer(key: str, row: Subject, owed: tuple[tuple[str, str], ...] = ()) -> None:
-        act = ACTS[key]
-        found.append(Offer(act, row.id, row.version, _seen(act.subject, row.state), call.may(act.permission), owed))
 
-    charge = queues.charge(connection, item.charge_id) if item.charge_id is not None else None
-    if charge is not None and charge.state == "held":
-        offer("release", charge)
-    if charge is not None and charge.state in {"held", "open"}:
-        offer("void", charge)
-    claim = queues.claim_subject(connection, item.claim_id) if item.claim_id is not None else None
-    if claim is not None:
-        if claim.state == "held":
-            offer("approve", claim)
-        if claim.state == "ready":
-            offer("hold", claim)
-        if claim.state in {*UNSENT, "rejected"}:
-            offer("rebill", claim)
-        owed = _owed(connection, claim.id) if item.queue in _WRITE_OFF_QUEUES else ()
-        if owed:
-            offer("write-off", claim, owed)
+def proposals(call: Call, connection: Connection, item: Item, evidence: dict[str, Any]) -> list[ProposalOffer]:
+    """The changes that rules propose for the claim of *item*."""
+    row = queues.subject(connection, item, "claim")
+    if row is None or item.state != "open" or row.state not in ACCEPT.states:
+        return []
+    offer = Offer(ACCEPT, row.id, row.version, _seen("claim", row), call.may(ACCEPT.permission))
+    found = []
+    for each in evidence.get("findings", ()):
+        proposal = each.get("proposal") if isinstance(each, dict) else None
+        if proposal:
+            line = int(proposal.get("line") or 0)
+            place = f"{str(proposal['field']).replace('_', ' ')}{f' of line {line}' if line else ''}"
+            change = f"{place}: {proposal['value'] or 'nothing'}"
+            found.append(ProposalOffer(str(each["rule"]), line, str(each["sentence"]), change, offer))
     return found
 
 
@@ -177,19 +114,23 @@ def act(call: Call, page: Callable[..., Response], done: Callable[[int, str], Re
 
     *page* shows the item again with errors; *done* leads on after the act.
     """
-    chosen = ACTS.get(str(call.request.path_params["act"]))
+    chosen = (ACTS | {ACCEPT.key: ACCEPT}).get(str(call.request.path_params["act"]))
     if chosen is None:
         raise NotFound("There is no such act.")
     item_id = call.path_id()
-    typed = {name: str(call.form.get(name, "")).strip() for name in ("reason", "comment", "account", "amount")}
+    typed = {ask.name: str(call.form.get(ask.name, "")).strip()[:2000] for ask in chosen.asks}
+    typed |= {name: str(call.form.get(name, "")).strip()[:40] for name in ("account",) if call.form.get(name)}
     if not call.may(chosen.permission):
         return page(item_id, {chosen.key: "Your role does not include this."}, typed)
-    if chosen.needs == "reason" and len(typed["reason"]) < REASON_LENGTH:
-        return page(item_id, {f"{chosen.key}-reason": "Say why, in a few words."}, typed)
+    errors = {
+        f"{chosen.key}-{ask.name}": objection for ask in chosen.asks if (objection := ask.objection(typed[ask.name]))
+    }
+    if errors:
+        return page(item_id, errors, typed)
     args: dict[str, Any] = {
         f"{chosen.subject}_id": int(call.form["subject_id"]) if str(call.form.get("subject_id")).isdigit() else 0,
         "version": str(call.form.get("version", "")),
-        **{name: typed[name] for name in ("reason", "comment", "account", "amount") if typed[name]},
+        **{name: text for name, text in typed.items() if text},
     }
     try:
         call.site.control.billing(chosen.command, args, call.actor)
@@ -223,20 +164,14 @@ def _conflict(call: Call, item_id: int, chosen: Act) -> Conflict | None:
     """What was seen and what is, when they are not the same."""
     with call.reading() as connection:
         item = queues.get(connection, item_id)
-        if item is None:
-            return None
-        row = (
-            queues.charge(connection, item.charge_id or 0)
-            if chosen.subject == "charge"
-            else queues.claim_subject(connection, item.claim_id or 0)
-        )
+        row = queues.subject(connection, item, chosen.subject) if item is not None else None
     if row is None or str(row.version) == str(call.form.get("version", "")):
         return None
-    return Conflict(str(call.form.get("seen", ""))[:100], f"{_seen(chosen.subject, row.state)}, changed since")
+    return Conflict(str(call.form.get("seen", ""))[:100], f"{_seen(chosen.subject, row)}, changed since")
 
 
-def _seen(subject: str, state: str) -> str:
-    return f"The {subject} is {state}"
+def _seen(subject: str, row: Subject) -> str:
+    return f"The {subject} is {row.state}"
 
 
 def _owed(connection: Connection, claim_id: int) -> tuple[tuple[str, str], ...]:

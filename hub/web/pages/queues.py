@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
 
 from hub.core.errors import HubError
+from hub.security.users import list_users, permissions_of
 from hub.web.call import Call, NotFound
 from hub.web.masking import json_facts
-from hub.web.pages import item_acts
+from hub.web.pages import item_acts, queue_bulk
 from hub.web.pages.item_acts import Conflict
 from hub.web.pages.people import person
 from hub.web.queries import accounts, queues
@@ -49,7 +51,7 @@ class HistoryRow:
 def listing(call: Call) -> Response:
     """The queues; straight to the first that has something in it."""
     with call.reading() as connection:
-        counts = queues.counts(connection)
+        counts = queues.counts(connection, call.today)
     first = next((name for name in QUEUES if name in counts), next(iter(QUEUES)))
     return RedirectResponse(f"/queues/{slug(first)}", status_code=303)
 
@@ -75,6 +77,24 @@ def comment(call: Call) -> Response:
 def assign(call: Call) -> Response:
     """Give an item to somebody, or to nobody."""
     return _act(call, "assign_item", {"assignee": str(call.form.get("assignee", "")).strip()}, "assigned")
+
+
+def snooze(call: Call) -> Response:
+    """Let an item rest until a day, or (without one) wake it."""
+    args = {"until": str(call.form.get("until", ""))[:10], "comment": str(call.form.get("why", "")).strip()}
+    return _act(call, "snooze_item", args, "resting" if args["until"] else "woken")
+
+
+def bulk(call: Call) -> Response:
+    """Do something with several items at once."""
+    name = _queue(call)
+    done, refused, problem = queue_bulk.run(call, RESOLUTIONS.get(name, ("done",)))
+    if not problem and not refused:
+        return queue_bulk.answer(call, f"/queues/{slug(name)}", done)
+    errors = {f"bulk-{number}": f"{times} not done: {what}" for number, (what, times) in enumerate(refused.items())}
+    errors |= {"bulk": problem} if problem else {}
+    errors |= {"bulk-done": f"{done} done."} if done else {}
+    return _page(call, name, None, errors, {})
 
 
 def resolve(call: Call) -> Response:
@@ -174,28 +194,37 @@ def _page(
         if item_id is not None and item is None:
             raise NotFound("There is no work item of that number.")
         name = queue or (item.queue if item else "")
-        state = "resolved" if call.query.get("state") == "resolved" else "open"
-        items = queues.items(connection, name, state)
+        state = str(call.query.get("state", ""))
+        state = state if state in {"resolved", "resting"} else "open"
+        items = queues.items(connection, name, state, call.today)
+        resting = len(queues.items(connection, name, "resting", call.today))
         item = item or (items[0] if items else None)
-        counts = queues.counts(connection)
-    values: dict[str, Any] = {"facts": [], "history": [], "who": None, "offers": [], "candidates": []}
+        counts = queues.counts(connection, call.today)
+        workers = [user for user in list_users(connection) if "queues.work" in permissions_of(user.roles)]
+    values: dict[str, Any] = {"facts": [], "history": [], "who": None, "offers": [], "candidates": [], "proposals": []}
     call.look("queue", name, patients=[each.patient_id for each in items], action="list", always=False)
     if item is not None:
         with call.reading() as connection:
             patient = accounts.current(connection, item.patient_id) if item.patient_id else None
             history = queues.history(connection, item.id)
             offers = item_acts.offers(call, connection, item)
+            evidence = call.unseal("work_item", item.sealed)
+            proposals = item_acts.proposals(call, connection, item, evidence)
         call.look("work item", item.id, patients=[patient.patient_id if patient else item.patient_id])
-        evidence = call.unseal("work_item", item.sealed)
         ranked = item_acts.candidates(item, evidence)
         values = {
             "facts": json_facts(
-                {key: value for key, value in evidence.items() if not (key == "candidates" and ranked)}
+                {
+                    key: value
+                    for key, value in evidence.items()
+                    if not (key == "candidates" and ranked) and not (key == "findings" and proposals)
+                }
             ),
             "history": [HistoryRow(e.at, e.actor, e.kind, _words(call, e.sealed)) for e in history],
             "who": person(call, patient) if patient else None,
             "offers": offers,
             "candidates": ranked,
+            "proposals": proposals,
             "seen": item_seen(item),
         }
     return call.page(
@@ -208,6 +237,9 @@ def _page(
         items=items,
         item=item,
         state=state,
+        resting=resting,
+        workers=[user.name for user in workers if not user.disabled],
+        left=lambda day: (date.fromisoformat(day) - call.site.settings.clock.today()).days,
         mine=call.query.get("mine") == "1",
         resolutions=RESOLUTIONS.get(name, ("done",)),
         errors=errors,
@@ -221,5 +253,9 @@ def _page(
 
 def _words(call: Call, sealed: bytes) -> str:
     body = call.unseal("work_event", sealed)
-    parts = [str(body[key]) for key in ("resolution", "assignee", "text", "comment", "reason", "note") if body.get(key)]
+    parts = [
+        str(body[key])
+        for key in ("resolution", "assignee", "until", "text", "comment", "reason", "note")
+        if body.get(key)
+    ]
     return ": ".join(parts)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from hub.store.tables import charge as charges
-from hub.store.tables import claim, ledger_posting, work_event, work_item
+from hub.store.tables import claim, denial, ledger_posting, remittance, work_event, work_item
 
 PAGE = 100
 
@@ -67,15 +67,15 @@ class ItemEvent:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The charge or claim of an item, as far as deciding about it needs."""
+    """The charge, claim, remittance or denial of an item, as far as deciding about it needs."""
 
     id: int
     state: str
     version: int
 
 
-def counts(connection: Connection) -> dict[str, QueueCount]:
-    """Every queue that has open items."""
+def counts(connection: Connection, today: str) -> dict[str, QueueCount]:
+    """Every queue that has open items; those that rest beyond *today* are left out."""
     return {
         row[0]: QueueCount(row[0], row[1], int(row[2]), row[3])
         for row in connection.execute(
@@ -85,35 +85,39 @@ def counts(connection: Connection) -> dict[str, QueueCount]:
                 func.sum(work_item.c.money_cents),
                 func.min(work_item.c.opened_business_at),
             )
-            .where(work_item.c.state == "open")
+            .where(work_item.c.state == "open", work_item.c.snoozed_until <= today)
             .group_by(work_item.c.queue)
         )
     }
 
 
-def open_total(connection: Connection) -> int:
-    """How many items are open in all queues."""
-    return int(
-        connection.execute(select(func.count()).select_from(work_item).where(work_item.c.state == "open")).scalar_one()
-    )
+def open_total(connection: Connection, today: str) -> int:
+    """How many items are open in all queues; those that rest beyond *today* are left out."""
+    awake = (work_item.c.state == "open", work_item.c.snoozed_until <= today)
+    return int(connection.execute(select(func.count()).select_from(work_item).where(*awake)).scalar_one())
 
 
-def list_statement(queue: str, state: str) -> Select[Any]:
-    """The statement behind :func:`items`, for the test of its query plan."""
+def list_statement(queue: str, state: str, today: str) -> Select[Any]:
+    """The statement behind :func:`items`, for the test of its query plan. *state*: open, resting or resolved."""
+    awake = {"open": work_item.c.snoozed_until <= today, "resting": work_item.c.snoozed_until > today}
     return (
         select(
             work_item, claim.c.control_number, claim.c.state.label("claim_state"), claim.c.payer_id, claim.c.service_on
         )
         .join(claim, claim.c.id == work_item.c.claim_id, isouter=True)
-        .where(work_item.c.queue == queue, work_item.c.state == state)
+        .where(
+            work_item.c.queue == queue,
+            work_item.c.state == ("resolved" if state == "resolved" else "open"),
+            *([awake[state]] if state in awake else []),
+        )
         .order_by(work_item.c.id)
         .limit(PAGE)
     )
 
 
-def items(connection: Connection, queue: str, state: str = "open") -> list[Item]:
-    """The items of *queue*, first those due soonest, then by money."""
-    found = [_item(row) for row in connection.execute(list_statement(queue, state))]
+def items(connection: Connection, queue: str, state: str, today: str) -> list[Item]:
+    """The items of *queue* that are open, resting or resolved, first those due soonest, then by money."""
+    found = [_item(row) for row in connection.execute(list_statement(queue, state, today))]
     return sorted(found, key=lambda item: (item.due_on or "9999", -item.money_cents, item.id))
 
 
@@ -129,16 +133,21 @@ def get(connection: Connection, item_id: int) -> Item | None:
     return _item(row) if row else None
 
 
-def charge(connection: Connection, charge_id: int) -> Subject | None:
-    """The charge called *charge_id*."""
-    row = connection.execute(select(charges.c.state, charges.c.version).where(charges.c.id == charge_id)).first()
-    return Subject(charge_id, row.state, row.version) if row else None
-
-
-def claim_subject(connection: Connection, claim_id: int) -> Subject | None:
-    """The claim called *claim_id*."""
-    row = connection.execute(select(claim.c.state, claim.c.version).where(claim.c.id == claim_id)).first()
-    return Subject(claim_id, row.state, row.version) if row else None
+def subject(connection: Connection, item: Item, what: str) -> Subject | None:
+    """The row of *item* that an act is about: ``item``, ``charge``, ``claim``, ``remittance`` or ``denial``."""
+    if what == "item":
+        return Subject(item.id, item.state, item.version)
+    table, row_id = {
+        "charge": (charges, item.charge_id),
+        "claim": (claim, item.claim_id),
+        "remittance": (remittance, item.remittance_id),
+        "denial": (denial, item.id),
+    }[what]
+    if row_id is None:
+        return None
+    key = table.c.item_id if what == "denial" else table.c.id
+    row = connection.execute(select(table.c.id, table.c.state, table.c.version).where(key == row_id)).first()
+    return Subject(row.id, row.state, row.version) if row else None
 
 
 def owed(connection: Connection, claim_id: int) -> tuple[int, int]:

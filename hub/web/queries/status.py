@@ -172,8 +172,11 @@ def claims_by_state(connection: Connection) -> list[Stage]:
     ]
 
 
-def open_items(connection: Connection) -> list[tuple[str, int, int, int]]:
-    """Open work items by queue: queue, how many, money in cents, since when (business time) the oldest."""
+def open_items(connection: Connection, today: str = "9999") -> list[tuple[str, int, int, int]]:
+    """Open work items by queue: queue, how many, money in cents, since when (business time) the oldest.
+
+    Those that rest beyond *today* are left out.
+    """
     return [
         (queue, count, int(cents), oldest)
         for queue, count, cents, oldest in connection.execute(
@@ -183,7 +186,7 @@ def open_items(connection: Connection) -> list[tuple[str, int, int, int]]:
                 func.sum(work_item.c.money_cents),
                 func.min(work_item.c.opened_business_at),
             )
-            .where(work_item.c.state == "open")
+            .where(work_item.c.state == "open", work_item.c.snoozed_until <= today)
             .group_by(work_item.c.queue)
         )
     ]

@@ -71,7 +71,7 @@ function move(step) {
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, select, textarea, [contenteditable]")) return;
+  if (event.target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]")) return;
   const key = event.key;
   if (going) {
     going = false;
@@ -85,6 +85,7 @@ function onKey(event) {
   else if (key === "k") { event.preventDefault(); move(-1); }
   else if (key === "r") document.querySelector("[data-key=replay]")?.click();
   else if (key === "e") { const field = document.querySelector("[data-first-field]"); if (field) { event.preventDefault(); field.focus(); } }
+  else if (key === "x") { const box = document.querySelector(".items li.on input[type=checkbox]"); if (box) box.checked = !box.checked; }
   else if (key === "[" || key === "]") document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.click();
   else if (/^[1-9]$/.test(key)) document.querySelectorAll(".tabs a")[Number(key) - 1]?.click();
 }
@@ -92,6 +93,11 @@ function onKey(event) {
 if (page.dataset.keys !== "off") document.addEventListener("keydown", onKey);
 
 document.addEventListener("click", (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    event.preventDefault();
+    navigator.clipboard?.writeText(copy.dataset.copy).then(() => { copy.textContent = "Copied"; });
+  }
   if (event.target.closest("[data-show-keys]")) { event.preventDefault(); document.getElementById("keys")?.showModal(); }
 });
 
