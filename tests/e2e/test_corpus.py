@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -76,6 +80,48 @@ def test_every_response_file_posts_or_is_held_for_a_reason_in_words(hub: AtWork,
             silent.append((names[file], one.outcome, told))
     assert not silent
     _nothing_broke(hub, workers)
+
+
+def test_every_fhir_file_is_answered_kept_as_it_is_and_in_one_outcome(hub: AtWork, corpus: Path) -> None:
+    files = sorted(file for file in (corpus / "fhir").rglob("*") if file.is_file())
+    assert files
+    workers = processes(WORKER, hub.stage.site)
+    trust = ssl.create_default_context(cafile=str(hub.stage.site / "var" / "tls" / "ehr_fhir.pem"))
+    trust.check_hostname = False
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda file: _post(hub, trust, file.read_bytes()), files))
+    eventually(lambda: not hub.rows(IN_PROGRESS, "ehr_fhir"), "an outcome of every resource", 120)
+    kept = {one.raw: one for one in hub.kept("ehr_fhir")}
+    by_content = {_json(raw): one for raw, one in kept.items()}  # a repeat is kept once
+    complaints = []
+    for file, status in zip(files, statuses, strict=True):
+        one = kept.get(file.read_bytes()) or by_content.get(_json(file.read_bytes()))
+        if one is None or one.outcome not in OUTCOMES:
+            complaints.append(f"{file.name}: {one and one.outcome}")
+        elif status not in ({400} if one.outcome == "rejected" else {200, 202}):
+            complaints.append(f"{file.name}: answered {status}, {one.outcome}")
+        elif one.outcome in {"rejected", "filtered"} and not _is_a_sentence(one.reason):
+            complaints.append(f"{file.name}: {one.outcome} for no reason that a person understands")
+    assert not complaints
+    _nothing_broke(hub, workers)
+
+
+def _json(raw: bytes) -> str:
+    """What makes a resource a repeat of another, whatever the order of its members; nothing for what is no JSON."""
+    try:
+        return json.dumps(json.loads(raw), sort_keys=True)
+    except ValueError:
+        return ""
+
+
+def _post(hub: AtWork, trust: ssl.SSLContext, body: bytes) -> int:
+    headers = {"Authorization": f"Bearer {hub.stage.hook_token}", "Content-Type": "application/fhir+json"}
+    try:
+        with urlopen(Request(hub.hook, data=body, headers=headers), context=trust, timeout=60) as answer:
+            return int(answer.status)
+    except HTTPError as refused:
+        with refused:
+            return refused.code
 
 
 def _told(hub: AtWork, one: Kept) -> list[str]:
