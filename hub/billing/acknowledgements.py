@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hub.billing import isolation, remittance_sources, remittances, silence
+from hub.billing import isolation, rejections, remittance_sources, remittances, silence
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim, find_claim
 from hub.billing.values import PartnerFile
@@ -26,7 +26,6 @@ from hub.store.changes import Row
 from hub.store.contents import stream_content
 from hub.store.tables import message
 
-_REFUSED = ("A3", "A6", "A7", "A8")
 _GROUP_REFUSED = frozenset({"R", "M", "W", "X"})  # AK901
 _SETUP = "Something is set up otherwise with the partner; correct it in the partner's file, then send the batch again."
 _DEFECT = "Nothing is wrong with the claims. Report it, and send the batch again when it is corrected."
@@ -210,7 +209,7 @@ def _answer_whole_batches(decision: Decision, batches: Iterable[BatchStatus], le
         category = _category(said.statuses)
         if batch is None:
             _anomaly(decision, "unknown batch", "A claim status names a batch that was not sent.", f"277 {ordinal}")
-        elif category in _REFUSED:
+        elif category in rejections.REFUSED:
             key = f"277/{decision.message_id}/{ordinal}"
             reason = _sentence(said.statuses)
             _answer_batch(decision, batch, "claim_ack", key, False, reason, level=level, category=category)
@@ -228,17 +227,14 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
     ]
     if about.payer_claim_control_number:
         facts["payer_claim_number"] = about.payer_claim_control_number
-    if not claim.record(kind, key, **facts) or category not in _REFUSED:
+    if not claim.record(kind, key, **facts) or category not in rejections.REFUSED:
         return
-    row = claim.row
-    decision.open_item(
-        queue="rejections",
-        key=f"claim/{row['id']}/rejected",
+    rejections.send_back(
+        decision,
+        claim,
+        [reason for status in statuses for reason in status.reasons],
+        sentence,
         kind=f"rejected by the {level}",
-        sentence=sentence if category == "A3" else f"{sentence} Correct it and file it as new.",
-        money_cents=row["total_cents"],
-        claim_id=row["id"],
-        patient_id=row["patient_id"],
         evidence={"said": [status.text for status in statuses if status.text], "codes": facts["codes"]},
     )
 
@@ -246,7 +242,7 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
 def _category(statuses: Iterable[Status]) -> str:
     """The category that counts: a refusal anywhere, else the last that was said of the claim as a whole."""
     said = [reason.category for status in statuses for reason in status.reasons]
-    refused = [category for category in said if category in _REFUSED]
+    refused = [category for category in said if category in rejections.REFUSED]
     return refused[0] if refused else (said[0] if said else "")
 
 

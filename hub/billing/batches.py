@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hub.billing import calendars, claims
+from hub.billing import calendars, claims, missing, rejections
 from hub.billing.config import BillingConfig, Partner
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
@@ -35,7 +35,7 @@ class _Numbers:
 
 def initial_work(config: BillingConfig) -> list[Row]:
     """The rows of `due` that must exist when the engine starts, without ids: it inserts those whose key is absent."""
-    return [
+    batches = [
         {
             "due_key": f"batch/{name}",
             "kind": "batch",
@@ -46,6 +46,7 @@ def initial_work(config: BillingConfig) -> list[Row]:
         }
         for name in config.partners
     ]
+    return [*batches, missing.first_sweep()]
 
 
 def build(decision: Decision, due: Row) -> None:
@@ -70,6 +71,8 @@ def build(decision: Decision, due: Row) -> None:
 def _send_ready(decision: Decision, name: str, partner: Partner) -> bool:
     """Make one batch of what is ready; whether there is more than the partner takes at once."""
     most = min(partner.max_claims, MOST_CLAIMS)
+    waiting = rejections.held_payers(decision)
+    payers = {"payer_id": tuple(set(decision.config.payers) - waiting)} if waiting else {}
     rows = decision.rows(
         "claim",
         partner=name,
@@ -77,6 +80,7 @@ def _send_ready(decision: Decision, name: str, partner: Partner) -> bool:
         environment=decision.config.environment,
         order_by="control_number",
         limit=most,
+        **payers,
     )
     ready = {row["control_number"]: OpenClaim(decision, row) for row in rows}
     contents = {number: claims.content(decision, claim) for number, claim in ready.items()}

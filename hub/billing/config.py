@@ -170,6 +170,9 @@ class BillingPolicy(_File):
     approval_providers: tuple[Npi, ...] = Field(
         default=(), description="Rendering providers (NPI) whose claims a person approves in any case."
     )
+    missing_charge_after: Duration = Field(
+        default=3 * 86_400.0, description="How long after a visit its charges, and those of its procedures, are missed."
+    )
     late_charges: Literal["replacement", "new claim"] = Field(
         default="replacement",
         description="What becomes of a charge whose visit's claim was sent before it: a replacement that a person "

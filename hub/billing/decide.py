@@ -15,6 +15,7 @@ from hub.billing import (
     commands,
     delivered,
     merges,
+    missing,
     next_payer,
     remittances,
     silence,
@@ -51,6 +52,7 @@ _DUE: dict[str, Callable[[Decision, Row], None]] = {
     "missed": silence.still_missed,
     "denial": triage.follow_up,
     "correct denial": automatic.correct,
+    "missing charges": missing.sweep,
 }
 
 

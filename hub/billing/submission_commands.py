@@ -31,13 +31,13 @@ def resend_claim(decision: Decision, args: Args) -> Answer:
 def resend_batch(decision: Decision, args: Args) -> Answer:
     """``item_id``, ``version``, ``reason``: send all claims of a refused or unacknowledged batch again, as they are.
 
-    *item_id* is the item that stands for the batch in *rejections* or *lost claims*.
+    *item_id* is the item that stands for the batch in *rejections* or *lost claims*, or for a payer in *enrolment*.
     """
     item, reason = the_row(decision, "work_item", args, "item_id"), the_text(args, "reason")
     numbers = tuple(decision.unseal("work_item", item["body"]).get("claims", ()))
-    if not item["item_key"].startswith("batch/") or not numbers or item["state"] != "open":
+    if not item["item_key"].startswith(("batch/", "enrolment/")) or not numbers or item["state"] != "open":
         raise CommandError("This item does not stand for a batch that can be sent again.", found=item["kind"])
-    may = ("rejected",) if item["queue"] == "rejections" else ("rejected", "sent", "accepted 999")
+    may = ("rejected", "sent", "accepted 999") if item["queue"] == silence.QUEUE else ("rejected",)
     rows = decision.rows("claim", control_number=numbers, state=may, order_by="control_number")
     for row in rows:
         if decision.full:

@@ -74,7 +74,8 @@ class Visit:
     """A registration or its update (ADT A04, A08; Encounter).
 
     *as_of* is the source's own time of it, ISO text: an older one never overwrites a newer. *coverages* is the whole
-    list, or None when the message does not speak of insurance. *cancelled* voids the visit (A11).
+    list, or None when the message does not speak of insurance. *procedures* are the codes that the source documents as
+    done (PR1, Procedure), charged or not. *cancelled* voids the visit (A11).
     """
 
     account: str
@@ -87,6 +88,7 @@ class Visit:
     attending_npi: str = ""
     referring_npi: str = ""
     coverages: tuple[Coverage, ...] | None = None
+    procedures: tuple[str, ...] = ()
     cancelled: bool = False
     source_path: str = ""
 

@@ -91,9 +91,12 @@ _SIGNS = {
 #: The queues in the order of a biller's day, with what stands in each.
 QUEUES = {
     "charge review": "Charges that a person must look at before they are billed.",
+    "missing charges": "Visits that were kept, and procedures that were documented, without a charge.",
     "claim edits": "Claims that a rule stopped before they were sent.",
     "approval": "Claims that wait for somebody's approval.",
     "rejections": "Claims that a clearinghouse or payer did not take in.",
+    "coding": "Claims that came back for a code that a coder must decide.",
+    "enrolment": "Payers that do not know the practice yet. Claims to them wait.",
     "lost claims": "Claims that were sent and that nobody speaks of.",
     "denials": "Lines that a payer decided not to pay.",
     "unmatched payments": "Payments for claims that are not ours, or not yet known.",

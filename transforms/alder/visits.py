@@ -20,5 +20,6 @@ def visit(message: Message) -> Visit:
         attending_npi=message["PV1-7[.13=NPI].1"],
         referring_npi=message["PV1-8[.13=NPI].1"],
         coverages=tuple(coverage(line) for line in message.each("IN1")),
+        procedures=tuple(line["PR1-3.1"] for line in message.each("PR1")),
         cancelled=message.type == "ADT^A11",
     )

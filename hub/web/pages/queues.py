@@ -22,9 +22,12 @@ from hub.web.words import QUEUES
 
 RESOLUTIONS = {
     "charge review": ("corrected at the source", "released", "not billable"),
+    "missing charges": ("charged since", "nothing to charge", "not kept"),
     "claim edits": ("corrected", "released", "not billable"),
     "approval": ("corrected", "not billable"),
     "rejections": ("corrected and sent again", "not billable"),
+    "coding": ("corrected and sent again", "not billable"),
+    "enrolment": ("completed", "not wanted"),
     "lost claims": ("they have it", "sent again"),
     "denials": ("corrected and sent again", "appealed", "accepted", "written off"),
     "unmatched payments": ("matched by hand", "returned to the payer", "not ours"),
