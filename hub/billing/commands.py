@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from hub.billing import claims, ledger, money_commands, replacements, submission_commands
+from hub.billing import claims, closing, ledger, money_commands, replacements, submission_commands
 from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
 from hub.billing.charges import SENTENCES, settle
 from hub.billing.claim_body import ClaimBody
@@ -332,8 +332,7 @@ def snooze_item(decision: Decision, args: Args) -> Answer:
     return {"until": until}
 
 
-_OTHERS = (money_commands.COMMANDS, submission_commands.COMMANDS, OF_DENIALS)
-
+_OTHERS = (money_commands.COMMANDS, closing.COMMANDS, submission_commands.COMMANDS, OF_DENIALS)
 _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
     command.__name__: command
     for command in (

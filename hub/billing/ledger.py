@@ -125,6 +125,8 @@ def post(
 
     Postings of zero are left out. Raises :class:`LedgerError` when the rest does not sum to zero.
     """
+    if decision.row("closed_month", month=decision.today[:7]) is not None:
+        raise LedgerError("This day's month is closed.", where=kind, expected="a day after it", found=decision.today)
     kept = [posting for posting in postings if posting.amount_cents]
     total = sum(posting.amount_cents for posting in kept)
     unknown = {posting.account for posting in kept} - set(ACCOUNTS)

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, case, func, select
 
-from hub.billing import ledger
+from hub.billing import closing, ledger
 from hub.billing.accounts import Money, totals
 from hub.billing.provider_adjustments import FORWARDED_BALANCE, Forwarded, forwarded_balances
 from hub.billing.stages import Stage, stages
@@ -179,6 +179,8 @@ def differences(connection: Connection) -> Iterator[Difference]:
     yield from _clearing(connection)
     yield from _cash(connection)
     yield from _forwarded(connection)
+    for month in closing.changed(connection):
+        yield _difference("month", None, f"{month} is closed, and its ledger is not what it was", 0, 1)
 
 
 def _entries(connection: Connection) -> Iterator[Difference]:

@@ -20,13 +20,15 @@ from hub.core.money import from_cents, shown
 from hub.demo.performance import Performance, Scene
 from hub.demo.reconcile import Reconciliation
 from hub.demo.stage import plan_play, set_stage
+from hub.demo.year import VISITS_PER_DAY
 
 CURTAIN_SECONDS = 6.0  # the business day begins when everybody is on stage
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--visits", type=int, default=80, help="how many visits the practice has (80)")
+    parser.add_argument("--visits", type=int, help="how many visits the practice has (80; with --days two a day)")
+    parser.add_argument("--days", type=int, help="play so many days of a larger practice: 8 providers, 12 payers")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other people and events (1)")
     parser.add_argument("--faults", action="store_true", help="have the partners misbehave")
     parser.add_argument("--once", action="store_true", help="end by itself: exit 0, or 1 with the differences")
@@ -37,7 +39,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play; the exit code says whether everything agreed."""
-    if options.visits < 1:
+    days = options.days or 0
+    options.visits = (days * VISITS_PER_DAY or 80) if options.visits is None else options.visits
+    if options.visits < 1 or days < 0:
         raise HubError("A demonstration needs at least one visit.")
     if options.folder is not None:
         options.folder.mkdir(parents=True)
@@ -64,6 +68,7 @@ def _main(reactor: Any, options: argparse.Namespace, folder: Path, outcome: dict
         day_seconds=options.day_seconds,
         started=time.time() + CURTAIN_SECONDS,
         store=options.store or "embedded",
+        days=options.days or 0,
     )
     display = _Display(quiet=options.json)
     log_file = (folder / "hub.log").open("w")
@@ -79,7 +84,7 @@ def _main(reactor: Any, options: argparse.Namespace, folder: Path, outcome: dict
     try:
         yield performance.start()
         display.opened(performance)
-        played = performance.until_quiet(120.0 + 40 * play.day_seconds)
+        played = performance.until_quiet(play.longest_seconds)
         yield _first(played, interrupted)
         reconciliation = yield performance.reconciled()
         display.closed(reconciliation, as_json=options.json)

@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "send": ("hub.cli.send", "send messages to a listener, a hook or a folder; see every answer"),
     "status": ("hub.cli.status", "channels, what waits and why, and whether everything adds up"),
     "reconcile": ("hub.cli.reconcile", "where everything stands, to the cent: lost, waiting, and whose it is"),
+    "denials": ("hub.cli.denials", "what payers refused, what to work first, which reasons no rule covers"),
+    "close": ("hub.cli.close", "freeze a month's figures; what was corrected of it later"),
     "bank": ("hub.cli.bank", "hold what the bank took in against the remittances"),
     "find": ("hub.cli.find", "find messages by patient, account, claim, control id, kind or outcome"),
     "show": ("hub.cli.show", "what happened to a message, and what it says (masked)"),

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.core.errors import HubError
 from hub.core.vault import create_key_file
+from hub.demo.year import enlarge
 
 SITE_FOLDERS = ("channels", "transforms", "config")
 USER = "alder"
@@ -41,6 +42,12 @@ class Play:
     opening: datetime  # business time at the start
     started: float  # real time at the start, seconds since 1970
     store: str = "embedded"
+    days: int = 0  # a long play in the larger world; 0: a week and what comes of it
+
+    @property
+    def longest_seconds(self) -> float:
+        """After how many real seconds it is not going to end by itself any more."""
+        return 120.0 + 40 * self.day_seconds + 2.5 * self.days * self.day_seconds
 
     def clock(self) -> dict[str, Any]:
         """The clock, as the simulators read it."""
@@ -52,19 +59,30 @@ class Play:
 
 
 def plan_play(
-    visits: int, seed: int, *, faults: bool, day_seconds: float | None, started: float, store: str = "embedded"
+    visits: int,
+    seed: int,
+    *,
+    faults: bool,
+    day_seconds: float | None,
+    started: float,
+    store: str = "embedded",
+    days: int = 0,
 ) -> Play:
-    """A week of visits, at a pace that two cores keep up with unless *day_seconds* says otherwise."""
-    per_day = max(4, -(-visits // 5))
+    """A week of visits, at a pace that two cores keep up with unless *day_seconds* says otherwise.
+
+    With *days* the visits are spread over so many days of a larger world, and the days are short.
+    """
+    per_day = max(1, round(visits * 7 / 5 / days)) if days else max(4, -(-visits // 5))
     return Play(
         visits=visits,
         visits_per_day=per_day,
         seed=seed,
         faults=faults,
-        day_seconds=day_seconds or max(2.5, per_day / 14),
+        day_seconds=day_seconds or (max(1.0, per_day / 4) if days else max(2.5, per_day / 14)),
         opening=datetime(2026, 3, 2, 7, 0, tzinfo=ZoneInfo("America/Chicago")),
         started=started,
         store=store,
+        days=days,
     )
 
 
@@ -133,6 +151,7 @@ def configurations(stage: Stage, play: Play) -> dict[str, dict[str, Any]]:
             "seed": play.seed,
             "faults": play.faults,
             "clock": play.clock(),
+            "world": "whole" if play.days else "",
             "ready": str(world / f"{name}.ready.json"),
             "books": str(world / f"{name}.books.jsonl"),
             "summary": str(world / f"{name}.summary.json"),
@@ -191,6 +210,9 @@ def write_overlay(stage: Stage, play: Play, ready: dict[str, dict[str, Any]]) ->
     ):
         values[f"channels.{channel}.destination.{destination}.backoff"] = "500ms"
         values[f"channels.{channel}.destination.{destination}.backoff_max"] = "5s"
+    if play.days:
+        values |= {"partners.clearway.batch_every": "3d", "partners.granite.batch_every": "3d"}
+        enlarge(stage.site)
     lines = [f"{json.dumps(key)} = {_toml(value)}" for key, value in values.items()]
     (stage.site / "config" / "local.toml").write_text("\n".join(lines) + "\n")
 

@@ -119,6 +119,8 @@ class Adjudicator:
 
     payer: Payer
     seed: int
+    denials: tuple[tuple[str, str, str], ...] = DENIALS
+    denied_percent: int = 6
     deductible_met: dict[str, int] = field(default_factory=dict)
 
     def decide(self, claim: Claim837, icn: str) -> Decision:
@@ -151,11 +153,11 @@ class Adjudicator:
         return "19" if self.payer.filing == "MB" and crosses else "1"
 
     def _line(self, claim: Claim837, line: Line837, rng: random.Random) -> PaidLine:
-        chance, which = rng.random(), rng.randrange(len(DENIALS))
+        chance, which = rng.random(), rng.randrange(len(self.denials))
         if self._lacks_25(claim, line):
             return self._denied(line, ("CO", "97", ""))
-        if chance < 0.06:
-            group, reason, remark = DENIALS[which]
+        if chance * 100 < self.denied_percent:
+            group, reason, remark = self.denials[which]
             if self.payer.filing == "MC":
                 group = "CO"  # Medicaid leaves nothing to the patient
             return self._denied(line, (group, reason, remark))

@@ -24,6 +24,7 @@ from hub.simulators.clock import BusinessClock
 from hub.simulators.desk import Desk, Outbox
 from hub.simulators.process import reactor, run
 from hub.simulators.sftp_server import Folder, SftpServer
+from hub.simulators.whole_world import enlarge
 from hub.simulators.world import CLEARINGHOUSE, PAYERS
 from hub.simulators.x12 import Claim837
 
@@ -45,6 +46,8 @@ class Clearinghouse:
         folder = Folder(Path(config["sftp_root"]))
         self._books = Books(Path(config["books"]), Path(config["summary"]), self._clock, self.summary)
         self._outbox = Outbox(CLEARINGHOUSE, folder, self._books, self._faults)
+        if config.get("world") == "whole":
+            enlarge()
         known = {each.payer_id for each in PAYERS.values() if each.receiver == CLEARINGHOUSE}
         self._desk = Desk(
             source=Source(CLEARINGHOUSE, "AY", "CLEARWAY", CLEARINGHOUSE),

@@ -37,6 +37,7 @@ from hub.simulators.ehr_results import ResultsServer
 from hub.simulators.ehr_visits import Appointments
 from hub.simulators.hl7 import Deframer, Message, frame
 from hub.simulators.process import reactor, run
+from hub.simulators.whole_world import enlarge
 
 HUB_FILE_SECONDS = 0.1
 MALFORMED_SECONDS = 3.0
@@ -131,6 +132,8 @@ class Ehr:
         self._config = config
         self._clock = BusinessClock.from_config(config["clock"])
         self._books = Books(Path(config["books"]), Path(config["summary"]), self._clock, self.summary)
+        if config.get("world") == "whole":
+            enlarge()
         seed, faults = int(config["seed"]), bool(config.get("faults"))
         visits = Appointments(
             seed, int(config["visits"]), int(config["visits_per_day"]), faults, self._clock.business_epoch

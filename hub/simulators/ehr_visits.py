@@ -16,6 +16,7 @@ from hub.simulators.world import (
     OFFICE,
     OFFICE_NEW,
     PROVIDERS,
+    SEEN_BY,
     UNKNOWN_PAYER,
     WELL_ADULT,
     WELL_CHILD,
@@ -223,12 +224,17 @@ def _working_days(opening: datetime, count: int, per_day: int) -> list[datetime]
 
 def _where(rng: random.Random, person: Person, when: datetime, by_fhir: bool) -> tuple[str, Provider]:
     if by_fhir:
-        return "TEL", PROVIDERS[rng.choice(["OKAFOR", "LINDQVIST"])]
+        return "TEL", PROVIDERS[rng.choice(SEEN_BY["TEL"])]
     if rng.random() < 0.12:
-        return "UCC", PROVIDERS["DUARTE"]
+        return "UCC", PROVIDERS[_one(rng, SEEN_BY["UCC"])]
     if person.age(when.date()) < 18:
-        return "PED", PROVIDERS["HALVORSEN"]
-    return "FM", PROVIDERS[rng.choice(["OKAFOR", "LINDQVIST", "DUARTE"])]
+        return "PED", PROVIDERS[_one(rng, SEEN_BY["PED"])]
+    return "FM", PROVIDERS[rng.choice(SEEN_BY["FM"])]
+
+
+def _one(rng: random.Random, names: tuple[str, ...]) -> str:
+    """One of *names*; where there is no choice, chance is not asked, so that the rest of a seed's world stays."""
+    return rng.choice(names) if len(names) > 1 else names[0]
 
 
 def _what(

@@ -3,7 +3,9 @@
 Run it by ``python -m hub.simulators.payer CONFIG.json``. The configuration is the clearinghouse's
 (``clock``, ``user``, ``authorized_key``, ``sftp_root`` for the direct payer's own server, ``exchange``,
 ``ready``, ``books``, ``summary``, and optionally ``seed``, ``faults``, ``listen``) with, optionally,
-``pay_days`` (``[5, 9]``: business days from receipt to payment). The ready file says ``sftp_port`` and
+``pay_days`` (``[5, 9]``: business days from receipt to payment) and
+``world`` (``whole``: twelve payers, forty kinds of denials, weekly payment runs, lost files). The ready file says
+``sftp_port`` and
 ``known_hosts``.
 """
 
@@ -27,6 +29,7 @@ from hub.simulators.desk import Desk, Outbox
 from hub.simulators.process import reactor, run
 from hub.simulators.remittance import ProviderAdjustment, Remittance, write_835
 from hub.simulators.sftp_server import Folder, SftpServer
+from hub.simulators.whole_world import DENIED_PERCENT, FORTY_DENIALS, enlarge
 from hub.simulators.world import CLEARINGHOUSE, GRANITE, PAYERS, Payer
 from hub.simulators.x12 import Claim837, Line837
 
@@ -38,6 +41,7 @@ REJECT_PERCENT = 2
 REJECTIONS = (("A3:33", "SUBSCRIBER NOT FOUND"), ("A7:164:IL", "MEMBER ID DOES NOT MATCH THE SUBSCRIBER"))
 REVERSE_PERCENT = 4
 INTEREST_PERCENT = 5
+LOST_EVERY, LOST_FOR = 11, timedelta(days=12)
 DAMAGE_PERCENT = 6
 SUPPLEMENT = "90003"  # whom Medicare passes claims on to
 # The payers' files travel in the clearinghouse's envelopes and must not use its numbers.
@@ -79,7 +83,13 @@ class PayerHouse:
         self._exchange = Path(config["exchange"])
         for name in ("to_payer", "from_payer"):
             (self._exchange / name).mkdir(parents=True, exist_ok=True)
-        self._desks = {payer_id: Desktop(payer, Adjudicator(payer, self._seed)) for payer_id, payer in PAYERS.items()}
+        self._whole = config.get("world") == "whole"
+        if self._whole:
+            enlarge()
+        habits = (FORTY_DENIALS, DENIED_PERCENT) if self._whole else ()
+        self._desks = {
+            payer_id: Desktop(payer, Adjudicator(payer, self._seed, *habits)) for payer_id, payer in PAYERS.items()
+        }
         self._books = Books(Path(config["books"]), Path(config["summary"]), self._clock, self.summary)
         folder = Folder(Path(config["sftp_root"]))
         self._outbox = Outbox(GRANITE, folder, self._books, self._faults)
@@ -134,8 +144,10 @@ class PayerHouse:
                 path.unlink()
                 self._receive(message["batch"], [Claim837.from_json(each) for each in message["claims"]])
         while self._clock.now() >= self._next_run:
-            for desk in self._desks.values():
-                self._pay(desk, self._next_run)
+            for number, desk in enumerate(self._desks.values()):
+                # In the whole world each payer pays once a week, on a day of its own.
+                if not self._whole or self._next_run.weekday() == number % 5:
+                    self._pay(desk, self._next_run)
             self._next_run = _run_after(self._next_run)
 
     # Receiving
@@ -336,7 +348,12 @@ class PayerHouse:
             ],
             claims=[decision.entry() for decision in remittance.decisions],
         )
-        self._send(payer, name, "835", text)
+        lost = self._whole and self._faults and control % LOST_EVERY == 0
+        if lost:  # on the way; after the practice asked, the same file comes
+            self._books.record("fault", fault="lost_file", file=name)
+            self._later(LOST_FOR, self._send, payer, name, "835", text)
+        else:
+            self._send(payer, name, "835", text)
 
     def _post(self, payer: Payer, decision: Decision) -> None:
         """Keep the running totals of a claim."""

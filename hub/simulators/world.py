@@ -56,6 +56,13 @@ PROVIDERS = {
     "DUARTE": Provider("1999000338", "DUARTE", "IVO"),
     "HALVORSEN": Provider("1999000445", "HALVORSEN", "PIA"),
 }
+# Whom a department's patients see.
+SEEN_BY: dict[str, tuple[str, ...]] = {
+    "TEL": ("OKAFOR", "LINDQVIST"),
+    "UCC": ("DUARTE",),
+    "PED": ("HALVORSEN",),
+    "FM": ("OKAFOR", "LINDQVIST", "DUARTE"),
+}
 # Someone whose number has not come yet: charges with this performer belong in a queue.
 NEWCOMER = Provider("", "NEWCOMER", "SAL", "L204")
 
@@ -69,6 +76,8 @@ PAYERS = {
         Payer("90005", "GRANITE EMPLOYERS TRUST", "CI", GRANITE, 80, 2000, 10, 0, "GT", "1990000005"),
     )
 }
+# How many of a hundred or so households have each; none is the empty one.
+PAYER_WEIGHTS = {"90001": 26, "90002": 18, "90003": 20, "90004": 16, "90005": 14, "": 6}
 UNKNOWN_PAYER = ("99999", "UNLISTED HEALTH")
 
 OFFICE_NEW = (Procedure("99202", 14500), Procedure("99203", 19000), Procedure("99204", 26500))
@@ -189,7 +198,7 @@ class Population:
         street = f"{rng.randint(10, 989)} {rng.choice(STREETS)}"
         zip_code = f"6270{rng.randint(1, 7)}"
         phone = f"^PRN^PH^^1^217^555{rng.randint(0, 9999):04d}"
-        payer_id = rng.choices(["90001", "90002", "90003", "90004", "90005", ""], weights=[26, 18, 20, 16, 14, 6])[0]
+        payer_id = rng.choices(list(PAYER_WEIGHTS), weights=list(PAYER_WEIGHTS.values()))[0]
         members = [("SEL", rng.randint(66, 90) if payer_id == "90004" else rng.randint(22, 64))]
         if payer_id != "90004":
             if rng.random() < 0.45:
@@ -252,7 +261,7 @@ def _coverages(
     if not payer_id:
         return ()
     secondary = payer_id == "90004" and rng.random() < 0.5
-    if payer_id == "90002":  # Medicaid gives each person a card
+    if PAYERS[payer_id].filing == "MC":  # Medicaid gives each person a card
         relationship, holder = "SEL", person
     else:
         holder = head

@@ -9,7 +9,7 @@ import pytest
 
 from hub.billing import reconcile
 from hub.billing.config import DenialPolicy
-from hub.billing.denials import letters
+from hub.billing.denials import letters, queries
 from hub.billing.denials.table import DenialTableError, Rule, remark_of, rule_of, shipped, with_site
 from hub.store import tables
 from hub.store.database import reading
@@ -322,3 +322,26 @@ def test_what_is_denied_goes_to_the_patient_or_is_written_off_by_a_named_person(
     assert world.balances(claim_id=given_up["id"])["write-off"] == 15000
     assert not [item for item in world.items("denials") if item["claim_id"] in {to_patient["id"], given_up["id"]}]
     even(desk)
+
+
+# ---------------------------------------------------------------- lists
+
+
+def test_the_list_puts_money_times_chance_by_days_left_first_and_learns_from_outcomes(desk: Desk) -> None:
+    world = desk.world
+    near = denied(desk, "A1", ("CO", "4", "150"))
+    world.advance(days=60)
+    far = denied(desk, "A2", ("CO", "4", "150"))
+    denied(desk, "A3", ("CO", "999", "150"))
+    with reading(world.store) as connection:
+        rows = queries.denials(connection, world.clock.today())
+        assert [each.claim_id for each in rows][:2] == [near["id"], far["id"]]
+        assert rows[0].chance == 65
+        (cause,) = queries.causes(connection, uncovered=True)
+    assert (cause.codes, cause.count, cause.covered) == ("CO-999", 1, False)
+    made = corrected(desk, near)
+    lost = Paid(made["control_number"], "150", "0", (Line("99213", "150", "0", (("CO", "50", "150"),)),), icn="I2")
+    desk.send(Remit((lost,), trace="EFT9"))
+    with reading(world.store) as connection:
+        rows = queries.denials(connection, world.clock.today())
+    assert next(each for each in rows if each.claim_id == far["id"]).chance == 43  # (0 + 2 x 0.65) / 3

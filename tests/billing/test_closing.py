@@ -1,0 +1,80 @@
+"""Month-end close: a frozen month stays what it was, and what is taken back of it later says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from hub.billing import closing, reconcile
+from hub.billing.ledger import LedgerError
+from hub.store import tables
+from hub.store.database import reading
+from tests.billing.payer import Desk, Line, Paid, Remit
+
+
+@pytest.fixture
+def desk(world: Any) -> Desk:
+    return Desk(world)
+
+
+def paid(claim: dict[str, Any]) -> Paid:
+    return Paid(claim["control_number"], "150", "100", (Line("99213", "150", "100", (("CO", "45", "50"),)),))
+
+
+def test_a_month_is_closed_when_it_is_over_and_a_later_reversal_stands_beside_it(desk: Desk) -> None:
+    world = desk.world
+    claim = desk.claim("A1")
+    desk.send(Remit((paid(claim),)))
+    month = world.clock.today().isoformat()[:7]
+    assert world.command("close_month", month=month)["error"]["what"] == "This month is not over."
+    world.advance(days=31)
+    assert world.command("close_month", month=month, note="first")["ok"]
+    assert world.command("close_month", month=month)["error"]["code"] == "H612"
+    desk.send(Remit((paid(claim).reversed(),), plb=(("FB", "-100"),), trace="EFT3"))
+    with reading(world.store) as connection:
+        (closed,) = closing.months(connection)
+        assert closed.unchanged
+        assert sum(each.moved for each in closed.figures) == 0
+        cash = next(each for each in closed.figures if each.account == "cash")
+        assert f"{cash.carried_forward:.2f}" == "100.00"
+        (correction,) = closing.corrections(connection, month)
+        assert correction.posted_on > f"{month}-31"[:10]
+        assert f"{correction.amount:.2f}" == "150.00"
+        assert reconcile.figures(connection).ok
+
+
+def test_a_closed_month_that_somebody_changed_in_the_store_is_found(desk: Desk) -> None:
+    world = desk.world
+    desk.claim("A1")
+    month = world.clock.today().isoformat()[:7]
+    world.advance(days=31)
+    assert world.command("close_month", month=month)["ok"]
+    with world.writing() as connection:
+        connection.execute(
+            update(tables.ledger_posting)
+            .where(tables.ledger_posting.c.account == "revenue")
+            .values(account="write-off")
+        )
+    with reading(world.store) as connection:
+        assert list(closing.changed(connection)) == [month]
+        assert any(each.kind == "month" for each in reconcile.differences(connection))
+
+
+def test_months_are_closed_in_their_order_and_nothing_is_posted_into_one(desk: Desk) -> None:
+    world = desk.world
+    began = world.clock
+    desk.claim("A1")
+    first = began.today().isoformat()[:7]
+    world.advance(days=31)
+    desk.claim("A2")
+    second = world.clock.today().isoformat()[:7]
+    world.advance(days=31)
+    assert world.command("close_month", month=second)["error"]["expected"] == f"{first} first"
+    assert world.command("close_month", month=first)["ok"]
+    assert world.command("close_month", month=second)["ok"]
+    world.clock = replace(began)
+    with pytest.raises(LedgerError):
+        desk.claim("A3")
