@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
+from twisted.internet.tcp import Connection
 
 from hub.connectors.errors import ListenError
 from hub.connectors.settings import TcpEndpoint
@@ -100,3 +101,22 @@ def keep_alive(transport: Any, seconds: float) -> None:
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, every)
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, every // 3))
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def send_now(transport: Any, data: bytes) -> None:
+    """Write *data* to *transport*, at once where that is possible.
+
+    A transport's own `write` asks the reactor to be called back and costs three calls of the system more. What the
+    kernel does not take now, and everything on a TLS transport, goes that way.
+    """
+    if isinstance(transport, Connection) and transport.connected and not _has_more(transport):
+        sent = transport.writeSomeData(data)
+        if isinstance(sent, int):  # else an error, which the next write meets again and reports as lost connection
+            data = data[sent:]
+    if data:
+        transport.write(data)
+
+
+def _has_more(transport: Any) -> bool:
+    """Whether *transport* has something to write before, or must not write any more."""
+    return bool(transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting or transport.disconnected)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
 
@@ -336,22 +336,28 @@ class Deliveries:
 
     def _begin(self, entry: Entry) -> None:
         self._sending += 1
-        self._send(entry).addCallback(self._judged, entry).addCallback(self._ended)
+        body = entry.new.body
+        sent = self._deliver(body, entry.new) if body is not None else self._read_and_deliver(entry.new)
+        sent.addCallback(self._judged, entry).addCallback(self._ended)
 
-    @inlineCallbacks
-    def _send(self, entry: Entry) -> Any:
-        new = entry.new
-        try:
-            body = new.body if new.body is not None else (yield deferToThread(self._rows.body, new.body_id))
-        except Exception as error:
-            self._log_failure(TwistedFailure(error))  # type: ignore[no-untyped-call]
+    def _read_and_deliver(self, new: NewDelivery) -> Deferred[Outcome]:
+        def pruned(failure: TwistedFailure) -> Outcome:
+            self._log_failure(failure)
             return _PRUNED
-        try:
-            parcel = Parcel(new.delivery_id, new.message_id, new.attempts, new.kind, new.name, body)
-            return (yield self.destination.deliver(parcel))
-        except Exception as error:
-            self._log_failure(TwistedFailure(error))  # type: ignore[no-untyped-call]
+
+        body = deferToThread(self._rows.body, new.body_id)
+        return body.addCallbacks(self._deliver, pruned, callbackArgs=(new,))
+
+    def _deliver(self, body: bytes, new: NewDelivery) -> Deferred[Outcome]:
+        def broken(failure: TwistedFailure) -> Outcome:
+            self._log_failure(failure)
             return _BROKEN
+
+        parcel = Parcel(new.delivery_id, new.message_id, new.attempts, new.kind, new.name, body)
+        try:
+            return self.destination.deliver(parcel).addErrback(broken)
+        except Exception as error:
+            return succeed(broken(TwistedFailure(error)))  # type: ignore[no-untyped-call]
 
     def _judged(self, outcome: Outcome, entry: Entry) -> Sent:
         """What follows from *outcome*. The body of one that goes again is read from the store when its turn comes."""

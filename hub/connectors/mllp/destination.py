@@ -12,14 +12,14 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error as network
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
-from hub.connectors.listener import keep_alive
+from hub.connectors.listener import keep_alive, send_now
 from hub.connectors.mllp.settings import MllpDestinationSettings
 from hub.connectors.mllp.source import SILENCE
 from hub.connectors.settings import TcpEndpoint
@@ -49,6 +49,15 @@ class _Exchange:
     last_stray: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A message on its way to a connection."""
+
+    block: bytes
+    control_id: str
+    done: Deferred[Outcome]
+
+
 @implementer(IHandshakeListener)
 class _Line(Protocol):
     """One connection to the receiver, with at most one message under way."""
@@ -57,7 +66,9 @@ class _Line(Protocol):
         self._destination = destination
         self._reader = FrameReader(LONGEST_ANSWER)
         self._exchange: _Exchange | None = None
-        self._idle: Any = None
+        self._watch: Any = None
+        self._until = 0.0
+        """When the answer that is awaited is late, or the rest has been long enough."""
         self.lost: Deferred[None] = Deferred()
         self.ready: Deferred[None] = Deferred()
         """Fires when there is something to write to: with TLS, when the receiver's certificate is good."""
@@ -78,7 +89,8 @@ class _Line(Protocol):
 
     def connectionLost(self, reason: TwistedFailure = connectionDone) -> None:  # noqa: N802
         self.open = False
-        self._rest(0)
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
         if not self.ready.called:
             self.ready.errback(reason)
         if says_our_certificate_is_refused(reason.value):
@@ -102,23 +114,15 @@ class _Line(Protocol):
 
     def send(self, block: bytes, control_id: str, within: float) -> Deferred[Outcome]:
         """Write *block* and wait for the answer to *control_id*."""
-        self._rest(0)
         self._exchange = _Exchange(control_id, Deferred())
         done = self._exchange.done
-        transport: Any = self.transport
-        transport.write(block)
-        limit = reactor.callLater(within, self._too_late)
-
-        def settled(outcome: Outcome) -> Outcome:
-            if limit.active():
-                limit.cancel()
-            return outcome
-
-        return done.addCallback(settled)
+        self._watch_for(within)
+        send_now(self.transport, block)
+        return done
 
     def rest(self) -> None:
         """Nothing to do: close after a while."""
-        self._rest(self._destination.settings.idle_close)
+        self._watch_for(self._destination.settings.idle_close)
 
     def close(self) -> None:
         """Close now: what is still in flight on this connection is not believed any more."""
@@ -126,10 +130,23 @@ class _Line(Protocol):
         transport: Any = self.transport
         transport.abortConnection()
 
-    def _rest(self, seconds: float) -> None:
-        if self._idle is not None and self._idle.active():
-            self._idle.cancel()
-        self._idle = reactor.callLater(seconds, self.close) if seconds else None
+    def _watch_for(self, seconds: float) -> None:
+        """Look in *seconds* whether anything has happened. A timer that goes off early serves: most are not needed."""
+        self._until = reactor.seconds() + seconds
+        if self._watch is not None and self._watch.active():
+            if self._watch.getTime() <= self._until:
+                return
+            self._watch.cancel()
+        self._watch = reactor.callLater(seconds, self._look)
+
+    def _look(self) -> None:
+        left = self._until - reactor.seconds()
+        if left > 0:
+            self._watch = reactor.callLater(left, self._look)
+        elif self._exchange is not None:
+            self._too_late()
+        else:
+            self.close()
 
     def _no_cr(self) -> None:
         for event in self._reader.flush():
@@ -195,7 +212,9 @@ class MllpDestination:
         self._context = context
         self._endpoint: TcpEndpoint = settings.endpoint
         self._tls: Any = None
-        self._free = DeferredSemaphore(settings.connections)
+        self._waiting: deque[_Waiting] = deque()
+        self._busy = 0
+        self._empty: Deferred[None] | None = None
         self._resting: list[_Line] = []
         self._lines: set[_Line] = set()
         self._unanswered: deque[str] = deque(maxlen=REMEMBERED)
@@ -224,11 +243,15 @@ class MllpDestination:
                     "The message cannot be sent: MSH-10 is empty, so no answer could be matched.",
                 )
             )
-        return self._free.run(lambda: ensureDeferred(self._send(block, control_id)))
+        waiting = _Waiting(block, control_id, Deferred())
+        self._waiting.append(waiting)
+        self._go()
+        return waiting.done
 
     def stop(self) -> Deferred[None]:
         """Close the connections after what is in hand."""
-        done = DeferredList([self._free.acquire() for _ in range(self.settings.connections)])
+        self._empty = Deferred()
+        self._tell_empty()
 
         def close(_: Any) -> Deferred[Any]:
             lost = [line.lost for line in self._lines]
@@ -239,7 +262,7 @@ class MllpDestination:
         def stopped(_: Any) -> None:
             self._stand(EndpointState.STOPPED)
 
-        return done.addCallback(close).addCallback(stopped)
+        return self._empty.addCallback(close).addCallback(stopped)
 
     def health(self) -> tuple[Health, ...]:
         """How the receiver stands, as far as the last connection told."""
@@ -266,18 +289,43 @@ class MllpDestination:
         if not self._lines and self._state == EndpointState.CONNECTED:
             self._stand(EndpointState.IDLE)
 
-    async def _send(self, block: bytes, control_id: str) -> Outcome:
+    def _go(self) -> None:
+        while self._waiting and self._busy < self.settings.connections:
+            self._busy += 1
+            self._send(self._waiting.popleft())
+
+    def _send(self, waiting: _Waiting) -> None:
         line = self._resting.pop() if self._resting else None
-        if line is None or not line.open:
-            try:
-                line = await self._connect()
-            except Exception as error:  # whatever it is, nothing was sent
-                return self._no_connection(error)
-        outcome = await line.send(block, control_id, self.settings.answer_within)
+        if line is not None and line.open:
+            sent = line.send(waiting.block, waiting.control_id, self.settings.answer_within)
+            sent.addCallback(self._sent, line, waiting)
+        else:
+            ensureDeferred(self._connect_and_send(waiting))
+
+    async def _connect_and_send(self, waiting: _Waiting) -> None:
+        try:
+            line = await self._connect()
+        except Exception as error:  # whatever it is, nothing was sent
+            self._ended(self._no_connection(error), waiting)
+        else:
+            outcome = await line.send(waiting.block, waiting.control_id, self.settings.answer_within)
+            self._sent(outcome, line, waiting)
+
+    def _sent(self, outcome: Outcome, line: _Line, waiting: _Waiting) -> None:
         if line.open:
             line.rest()
             self._resting.append(line)
-        return outcome
+        self._ended(outcome, waiting)
+
+    def _ended(self, outcome: Outcome, waiting: _Waiting) -> None:
+        self._busy -= 1
+        self._go()
+        self._tell_empty()
+        waiting.done.callback(outcome)
+
+    def _tell_empty(self) -> None:
+        if self._empty is not None and not self._empty.called and not self._busy and not self._waiting:
+            self._empty.callback(None)
 
     def _prepare(self) -> None:
         if self.settings.tls and self._tls is None:

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
-from hub.connectors.listener import Listener, keep_alive
+from hub.connectors.listener import Listener, keep_alive, send_now
 from hub.connectors.mllp.judge import Judge
 from hub.connectors.mllp.settings import MllpSourceSettings
 from hub.connectors.tls import AllowedPeers, listener_options, peer_names
@@ -206,17 +206,16 @@ class _Peer(Protocol):
 
         def stored(result: Stored) -> None:
             owed.answer = result.answer if result.repeated else received.answer
-
-        def failed(failure: TwistedFailure) -> None:
-            owed.failed = True
-            error = failure.value or RuntimeError()
-            self._source.context.log.failure("not stored, so not answered", error)
-
-        def settled(_: None) -> None:
             owed.settled = True
             self._answer()
 
-        self._source.context.intake.receive(received).addCallbacks(stored, failed).addCallback(settled)
+        def failed(failure: TwistedFailure) -> None:
+            owed.failed = owed.settled = True
+            error = failure.value or RuntimeError()
+            self._source.context.log.failure("not stored, so not answered", error)
+            self._answer()
+
+        self._source.context.intake.receive(received).addCallbacks(stored, failed)
 
     def _answer(self) -> None:
         while self._owed and self._owed[0].settled and not self._leaving:
@@ -238,8 +237,7 @@ class _Peer(Protocol):
         if owed.batch is not None:
             answer = self._batch_answer(owed.batch) if owed.batch.take(answer) else None
         if answer is not None:
-            transport: Any = self.transport
-            transport.write(frame(answer))
+            send_now(self.transport, frame(answer))
 
     def _batch_answer(self, opened: _OpenBatch) -> bytes:
         now = self._source.context.clock.now()

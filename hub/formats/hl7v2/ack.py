@@ -6,6 +6,7 @@ HL7 v2.5.1 chapter 2, section 2.9; tables 0008, 0155 and 0357.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,6 +16,8 @@ from hub.formats.hl7v2.message import Message
 from hub.formats.hl7v2.path import PathError, parse_path
 
 AckCode = Literal["AA", "AE", "AR", "CA", "CE", "CR"]
+_CODES = frozenset(get_args(AckCode))
+_MARKUP = re.compile(rb'[\\^~&"\r\n]')
 
 CONDITIONS = {
     "0": "Message accepted",
@@ -166,9 +169,12 @@ def read_ack(raw: bytes) -> Ack:
 
     Raises :class:`HL7ParseError` when it is none: no MSH, no MSA, or no known code.
     """
+    plain = _read_plain(raw)
+    if plain is not None:
+        return plain
     message = Message(raw)
     code = message["MSA-1"].strip().upper()
-    if code not in get_args(AckCode):
+    if code not in _CODES:
         raise HL7ParseError(
             "This answer is not an acknowledgement.", where="MSA-1", expected="AA, AE, AR, CA, CE or CR"
         )
@@ -183,6 +189,24 @@ def read_ack(raw: bytes) -> Ack:
         error_location=_location(message, "ERR-2" if modern else "ERR-1", modern=modern),
         error_text=message["ERR-8"] or message["ERR-7"] or message["ERR-3.2"] or message["ERR-1.4.2"],
     )
+
+
+def _read_plain(raw: bytes) -> Ack | None:
+    """An acknowledgement that needs no view, as nearly all: MSH, MSA, the usual delimiters, ASCII, nothing escaped."""
+    msh, _, msa = raw.rstrip(b"\r").partition(b"\r")
+    fields = msa.split(b"|")
+    if (
+        len(fields) not in {3, 4}
+        or fields[0] != b"MSA"
+        or not msh.startswith(b"MSH|^~\\&|")
+        or msh.split(b"|", 9)[8:9] != [b"ACK"]
+        or not msa.isascii()
+        or _MARKUP.search(msa)
+        or BLOCK_MARK.search(msh)
+    ):
+        return None
+    code, control_id, text = (*(field.decode("ascii") for field in fields[1:]), "")[:3]
+    return Ack(code, control_id, text, "", "", "") if code in _CODES and control_id else None
 
 
 def _delimiters(header: Header | None) -> Delimiters:

@@ -19,6 +19,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from hub.core.errors import HubError
@@ -97,22 +98,19 @@ class Builder:
 
         Raises :class:`BuildError` for a segment name, position or value that cannot be written.
         """
-        if not _SEGMENT.fullmatch(segment):
-            raise BuildError(f'"{segment}" is not a segment name.', where=segment, expected="three capitals or digits")
         fields: dict[int, _Field] = {}
         for position, content in values.items():
-            place = f"{segment}-{position}"
-            found = _POSITION.fullmatch(position)
-            if not found or (segment == "MSH" and int(found[1]) < 3):
-                raise BuildError(f'"{place}" cannot be written.', where=place, expected="3, 3.4 or 3.4.2")
-            field = fields.setdefault(int(found[1]), {})
-            for number, scalar in enumerate(_repeated(content)):
-                key = (number, int(found[2] or 0), int(found[3] or 0))
-                field[key] = _text(scalar, place)
-        written = {position: _field(field, f"{segment}-{position}") for position, field in fields.items()}
-        first, start = (f"MSH{DEFAULT.field}{DEFAULT.encoding_characters}", 3) if segment == "MSH" else (segment, 1)
-        last = max((position for position, text in written.items() if text), default=start - 1)
-        parts = (written.get(position, "") for position in range(start, last + 1))
+            number, component, subcomponent = _place(segment, position)
+            field = fields.setdefault(number, {})
+            if isinstance(content, _SCALARS) or not isinstance(content, Sequence):
+                field[0, component, subcomponent] = _text(content, segment, position)
+            else:
+                for repetition, scalar in enumerate(content):
+                    field[repetition, component, subcomponent] = _text(scalar, segment, position)
+        written = {number: _field(field, f"{segment}-{number}") for number, field in fields.items()}
+        first, start = _beginning(segment)
+        last = max((number for number, text in written.items() if text), default=start - 1)
+        parts = [written.get(number, "") for number in range(start, last + 1)]
         self._segments.append(DEFAULT.field.join((first, *parts)))
         return self
 
@@ -128,12 +126,36 @@ _Field = dict[tuple[int, int, int], str]
 """The texts of one field by (repetition from 0, component, sub-component); 0 stands for the whole."""
 
 
-def _repeated(content: Content) -> Sequence[Scalar]:
-    return content if isinstance(content, Sequence) and not isinstance(content, str) else (content,)
+_SCALARS = (str, int, Decimal, dt.date, Null, type(None))
+
+
+@lru_cache(maxsize=256)
+def _beginning(segment: str) -> tuple[str, int]:
+    """What *segment* begins with, and the first field behind that. Raises :class:`BuildError` for no segment name."""
+    if not _SEGMENT.fullmatch(segment):
+        raise BuildError(f'"{segment}" is not a segment name.', where=segment, expected="three capitals or digits")
+    return (f"MSH{DEFAULT.field}{DEFAULT.encoding_characters}", 3) if segment == "MSH" else (segment, 1)
+
+
+@lru_cache(maxsize=4096)
+def _place(segment: str, position: str) -> tuple[int, int, int]:
+    """Field, component and sub-component of *position*; 0 stands for the whole. Raises :class:`BuildError`."""
+    found = _POSITION.fullmatch(position)
+    if not found or (segment == "MSH" and int(found[1]) < 3):
+        place = f"{segment}-{position}"
+        raise BuildError(f'"{place}" cannot be written.', where=place, expected="3, 3.4 or 3.4.2")
+    return int(found[1]), int(found[2] or 0), int(found[3] or 0)
 
 
 def _field(field: _Field, place: str) -> str:
     """The field's repetitions, components and sub-components, put together."""
+    if len(field) == 1 and (0, 0, 0) in field:
+        return field[0, 0, 0]
+    if all(component and not repetition and not subcomponent for repetition, component, subcomponent in field):
+        parts = [""] * max(component for _, component, _ in field)
+        for (_, component, _), text in field.items():
+            parts[component - 1] = text
+        return _joined(DEFAULT.component, parts)
     for repetition, component, subcomponent in field:
         whole_and_part = (component and (repetition, 0, 0) in field) or (
             subcomponent and (repetition, component, 0) in field
@@ -167,15 +189,16 @@ def _joined(separator: str, parts: Iterable[str]) -> str:
     return separator.join(parts).rstrip(separator)
 
 
-def _text(scalar: Scalar, place: str) -> str:
+def _text(scalar: Scalar, segment: str, position: str) -> str:
     """*scalar* as HL7 writes it."""
+    if isinstance(scalar, str):
+        return escape(scalar) if scalar != _NULL_TEXT else _TWO_QUOTES
+    place = f"{segment}-{position}"
     match scalar:
         case None:
             return ""
         case Null():
             return _NULL_TEXT
-        case str():
-            return escape(scalar) if scalar != _NULL_TEXT else _TWO_QUOTES
         case dt.datetime():
             if scalar.tzinfo is None:
                 raise BuildError("This time has no offset.", where=place, expected="an aware datetime")

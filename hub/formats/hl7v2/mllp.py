@@ -101,6 +101,9 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Event]:
         """What *data* completes, in the order in which it came."""
+        if not self._inside and _is_one_block(data) and len(data) <= self._limit:
+            self._outside_head = b""
+            return [Frame(data[1:-2])]
         events: list[Event] = []
         position = 0
         while position < len(data):
@@ -193,3 +196,13 @@ class FrameReader:
     def _reset(self) -> None:
         self._block = bytearray()
         self._inside = self._ended = False
+
+
+def _is_one_block(data: bytes) -> bool:
+    """Whether *data* is one whole block and nothing else, as it nearly always comes."""
+    return (
+        data.startswith(START)
+        and data.endswith(END + CR)
+        and data.find(END) == len(data) - 2
+        and data.find(START, 1) < 0
+    )
