@@ -28,6 +28,7 @@ from hub.core.files import replace_privately
 _COMPRESSED = 1
 _HEADER = 3
 _NONCE = 12
+_AHEAD = 128
 _WORTH_COMPRESSING = 1024
 """Bytes. Below, compressing costs far more time than the few bytes it saves are worth."""
 
@@ -48,6 +49,8 @@ class Vault:
 
     def __init__(self, keys: dict[int, bytes], index_key: bytes, file: Path | None = None) -> None:
         self._index_key = index_key
+        self._index = hmac.new(index_key, digestmod="sha256")
+        self._nonces: list[bytes] = []
         self._file = file
         self._use(keys)
 
@@ -83,9 +86,18 @@ class Vault:
                 flags, body = _COMPRESSED, squeezed
         key_id = self._newest
         header = key_id.to_bytes(2, "big") + bytes([flags])
-        nonce = os.urandom(_NONCE)
+        nonce = self._nonce()
         sealed = self._ciphers[key_id].encrypt(nonce, body, header + context.encode())
         return header + nonce + sealed
+
+    def _nonce(self) -> bytes:
+        """Random bytes that nobody has had, drawn ahead: a call of the system lets go of the interpreter."""
+        while True:
+            try:
+                return self._nonces.pop()
+            except IndexError:
+                drawn = os.urandom(_NONCE * _AHEAD)
+                self._nonces += [drawn[at : at + _NONCE] for at in range(0, len(drawn), _NONCE)]
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """What :meth:`seal` was given. Raises :class:`VaultError` for another context, an unknown key or damage."""
@@ -121,7 +133,9 @@ class Vault:
         surrounding space is dropped, so that a search finds what a person types.
         """
         text = f"{kind}\0{value.strip().casefold()}".encode()
-        return hmac.digest(self._index_key, text, "sha256")[:16]
+        made = self._index.copy()  # the key is worked in once
+        made.update(text)
+        return made.digest()[:16]
 
     def signing_key(self, purpose: str) -> Ed25519PrivateKey:
         """The site's key for signing *purpose*: derived, so it needs no file of its own and never changes."""

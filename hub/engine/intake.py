@@ -6,7 +6,9 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select, update
 from twisted.internet.defer import Deferred
@@ -351,4 +353,9 @@ class StoreIntake:
 
 def practice_day(clock: BusinessClock) -> str:
     """The practice's calendar day by real time: what received counts are kept by."""
-    return at(real_ms(), clock.zone).date().isoformat()
+    return _day(real_ms() // 60_000, clock.zone)  # zones change by whole minutes
+
+
+@lru_cache(maxsize=8)
+def _day(minute: int, zone: ZoneInfo) -> str:
+    return at(minute * 60_000, zone).date().isoformat()

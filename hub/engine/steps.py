@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, insert, select
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
@@ -287,7 +288,7 @@ class Steps:
                 {
                     "id": arrival.message_id,
                     "kind": arrival.kind,
-                    "received_on": at(arrival.received_at, self._around.clock.zone).isoformat(timespec="seconds"),
+                    "received_on": _received_on(arrival.received_at // 1000, self._around.clock.zone),
                     "control_id": arrival.control_id,
                     "source": arrival.source,
                 }
@@ -430,6 +431,11 @@ class Steps:
             message_id=arrival.message_id,
             source_path=held["path"][:64],
         )
+
+
+@lru_cache(maxsize=64)
+def _received_on(second: int, zone: ZoneInfo) -> str:
+    return at(second * 1000, zone).isoformat(timespec="seconds")
 
 
 def delivery_of(row: Any) -> NewDelivery:

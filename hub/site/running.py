@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import LoopingCall, react
 
 from hub.billing.batches import initial_work
+from hub.core.cores import stay_on_one_core
 from hub.core.errors import HubError
 from hub.core.ids import IdMaker
 from hub.core.log import Log
@@ -46,6 +49,10 @@ Every statement of the journal lets go of it; with Python's own 5 ms both thread
 """
 
 
+COLLECT = (20_000, 20, 20)
+"""How many new objects call for a collection: the engine makes few cycles, and hundreds of objects for each message."""
+
+
 def main() -> None:
     """Run the engine until it is told to stop; exit 3 when the store failed, so that it is started again."""
     parser = argparse.ArgumentParser(description="The engine process of a site.")
@@ -53,6 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log = Log(part="engine")
     sys.setswitchinterval(SWITCH_SECONDS)
+    cores = stay_on_one_core()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for `hub run`, which ends us in order
     stop_with_parent()
     watch_twisted(log)
@@ -63,11 +71,11 @@ def main() -> None:
         log.failure("engine.refused", error)
         sys.exit(1)
     with lock:
-        react(_run, (site, log))
+        react(_run, (site, log, cores))
 
 
 @inlineCallbacks
-def _run(reactor: Any, site: Site, log: Log) -> Any:
+def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
     live_by_monotonic_time(reactor)
     store = open_store(store_url(site))
     try:
@@ -84,7 +92,7 @@ def _run(reactor: Any, site: Site, log: Log) -> Any:
 
     ids = IdMaker(floor=_floor(store))
     vault = open_vault(key_file(site))
-    workers = _workers(reactor, site, ids, log)
+    workers = _workers(reactor, site, ids, log, cores)
     engine = HubEngine(
         site_plan(site),
         store=store,
@@ -108,6 +116,9 @@ def _run(reactor: Any, site: Site, log: Log) -> Any:
         workers.kill()
         os._exit(1)
     port = _serve_control(reactor, site, engine, log)
+    gc.collect()
+    gc.freeze()  # what is here now stays: no collection need look at it again
+    gc.set_threshold(*COLLECT)
     signing = LoopingCall(_sign, engine, log)
     signing.clock = reactor
     signing.start(CHECKPOINT_SECONDS)
@@ -168,10 +179,11 @@ def _first_work(site: Site) -> list[dict[str, Any]]:
     return initial_work(site.billing)
 
 
-def _workers(reactor: Any, site: Site, ids: IdMaker, log: Log) -> WorkerPools:
+def _workers(reactor: Any, site: Site, ids: IdMaker, log: Log, cores: Collection[int]) -> WorkerPools:
     assert site.settings is not None
     sizes = site.settings.workers
-    command = [sys.executable, "-m", "hub.site.worker", "--site", str(site.folder), "--pool"]
+    command = [sys.executable, "-m", "hub.site.worker", "--site", str(site.folder)]
+    command += ["--cores", ",".join(map(str, sorted(cores))), "--pool"]
     return WorkerPools(
         {
             pool: WorkerPool(pool, size, [*command, pool], reactor, ids, log)

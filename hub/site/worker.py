@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from hub.core.cores import may_use
 from hub.core.log import Log
 from hub.core.secret import site_secrets
 from hub.core.vault import open_vault
@@ -27,7 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A worker process of the hub.")
     parser.add_argument("--site", type=Path, required=True)
     parser.add_argument("--pool", choices=("mapping", "billing", "transfer"), required=True)
+    parser.add_argument("--cores", type=_numbers, default=(), help="the processor cores that it may use")
     arguments = parser.parse_args()
+    may_use(arguments.cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle; it ends us in order
     limit_memory(MEMORY)
     try:
@@ -35,6 +38,10 @@ def main() -> None:
     except Exception as error:
         Log(part="worker", pool=arguments.pool).failure("worker.failed", error)
         sys.exit(1)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(",") if number)
 
 
 def _serve(folder: Path, pool: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
+from hub.store.hot import run
+
 
 def open_store(url: str) -> Engine:
     """The store at *url* (``sqlite:////site/var/hub.db``, ``postgresql+psycopg://...``), set to keep its promises.
@@ -46,7 +48,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    run(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def checkpoint(store: Engine) -> None:

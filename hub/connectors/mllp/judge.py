@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import Literal
 
 from hub.connectors.mllp.continuation import Continuations
 from hub.connectors.mllp.settings import MllpSourceSettings
+from hub.core.clock import at
 from hub.core.errors import HubError
 from hub.engine.contracts import Description, Received, SourceContext
 from hub.formats.hl7v2.ack import AckCode, AckError, acknowledge, wants_accept_ack, wants_application_ack
@@ -42,6 +45,10 @@ class Judge:
         self._settings = settings
         self._context = context
         self._lenient = frozenset(settings.lenient)
+        self._run = secrets.token_hex(6)
+        self._serial = itertools.count(1)
+        self._second = 0
+        self._moment = context.clock.now()
         self._begun = Continuations(settings.max_message, settings.idle, now, forgotten)
 
     def received(self, raw: bytes, source: str) -> Received:
@@ -143,7 +150,14 @@ class Judge:
         return acknowledge(
             header,
             codes[mode + verdict.code],
-            control_id=secrets.token_hex(8),
-            now=self._context.clock.now(),
+            control_id=f"{self._run}{next(self._serial):x}",
+            now=self._now(),
             error=verdict.complaint,
         )
+
+    def _now(self) -> dt.datetime:
+        """The business time, as exactly as an acknowledgement writes it."""
+        second = self._context.clock.now_ms() // 1000
+        if second != self._second:
+            self._second, self._moment = second, at(second * 1000, self._context.clock.zone)
+        return self._moment

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from hub.formats.hl7v2.escape import DEFAULT, Delimiters, escape
@@ -136,7 +137,7 @@ def acknowledge(
         own(sending[1]) if sending else echoed(6),
         echoed(3),
         echoed(4),
-        now.strftime("%Y%m%d%H%M%S%z").encode("ascii"),
+        _stamp(now),
         b"",
         component.join((b"ACK", own(event), b"ACK")) if event else b"ACK",
         own(control_id),
@@ -156,6 +157,11 @@ def acknowledge(
         segments.append([b"ERR", *(field.encode(codec, "replace") for field in fields)])
     answer = b"".join(separator.join(fields).rstrip(separator) + b"\r" for fields in segments)
     return widened(answer, header) if header and header.wide else answer
+
+
+@lru_cache(maxsize=8)
+def _stamp(now: dt.datetime) -> bytes:
+    return now.strftime("%Y%m%d%H%M%S%z").encode("ascii")
 
 
 def widened(answer: bytes, header: Header) -> bytes:
