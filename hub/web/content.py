@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from hub.core.errors import HubError
+from hub.formats.hl7v2 import structures
 from hub.formats.hl7v2.message import Message
 from hub.formats.hl7v2.names import tree
 from hub.formats.x12.outline import outline_837
@@ -33,12 +36,13 @@ class RawView:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRow:
-    """One row of a parsed view. *level* 0 opens a segment or a loop."""
+    """One row of a parsed view. *level* 0 opens a segment or a loop; *hint* says more of the place."""
 
     level: int
     path: str
     name: str
     value: tuple[Piece, ...]
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +114,62 @@ def mapped_rows(body: bytes) -> list[dict[str, Any]]:
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
+def values_as_json(body: bytes) -> bytes:
+    """Billing values, stored as pairs of type and fields, as objects, so that their keys say what is masked."""
+    if body[:3] != b'[["':
+        return body
+    return json.dumps([{str(kind): plain} for kind, plain in json.loads(body)]).encode()
+
+
 def _limited(form: str, unit: str, lines: list[tuple[Piece, ...]], size: int) -> RawView:
     return RawView(form, unit, tuple(lines[:_SHOWN_LINES]), size, cut=len(lines) > _SHOWN_LINES)
+
+
+_PLACE = re.compile(r"(\w{3})\[(\d+)\]-(\d+)(?:\[(\d+)\])?(.*)")
 
 
 def _hl7(body: bytes) -> ParsedView:
     message = Message(body)
     rows: list[ParsedRow] = []
+    times = Counter(segment.name for segment in message.segments)
+
+    def short(path: str, repetitions: int) -> str:
+        """The path as a mapping writes it: numbers only where there are several."""
+        found = _PLACE.fullmatch(path)
+        if found is None:
+            return path
+        segment, ordinal, field, repetition, rest = found.groups()
+        which = f"[{ordinal}]" if times[segment] > 1 else ""
+        return f"{segment}{which}-{field}{f'[{repetition}]' if repetition and repetitions > 1 else ''}{rest}"
+
     for segment in tree(message):
-        rows.append(ParsedRow(0, segment.segment, segment.name, ()))
+        which = f" {segment.ordinal}" if times[segment.segment] > 1 else ""
+        rows.append(ParsedRow(0, f"{segment.segment}{which}", segment.name, ()))
         for field in segment.fields:
             what = field.name or field.path if hl7_field_is_masked(segment.segment, field.position) else ""
+            several = len(field.repetitions)
+            definition = structures.field(segment.segment, field.position, message.version)
+            hint = _hint(definition, segment.name) if definition else "not in the standard: the sender's own"
             leaves = [leaf for repetition in field.repetitions for leaf in repetition]
             if len(leaves) == 1:
                 shown = leaves[0].text or '""'
-                rows.append(ParsedRow(1, leaves[0].path, field.name, (Piece(shown, what),)))
+                rows.append(ParsedRow(1, short(leaves[0].path, several), field.name, (Piece(shown, what),), hint))
                 continue
-            rows.append(ParsedRow(1, field.path, field.name, ()))
-            rows.extend(ParsedRow(2, leaf.path, leaf.name, (Piece(leaf.text or '""', what),)) for leaf in leaves)
+            rows.append(ParsedRow(1, short(field.path, several), field.name, (), hint))
+            rows.extend(
+                ParsedRow(2, short(leaf.path, several), leaf.name, (Piece(leaf.text or '""', what),), hint)
+                for leaf in leaves
+            )
     caption = (
         f"{len(message.segments)} segments, HL7 {message.version or 'without a version'}. Empty fields are left out."
     )
     return ParsedView(caption, ("Path", "Name", "Value"), tuple(rows[:_SHOWN_LINES]), cut=len(rows) > _SHOWN_LINES)
+
+
+def _hint(definition: structures.Element, segment: str) -> str:
+    parts = [f"{segment or 'Segment'}, {definition.title}: type {definition.datatype}"]
+    parts += ["may repeat"] * definition.repeats + ["withdrawn in this version"] * definition.withdrawn
+    return ", ".join(parts)
 
 
 def _x12(body: bytes, claim: str) -> ParsedView:

@@ -1102,7 +1102,7 @@ def every_page(world: World) -> list[str]:
         "/",
         "/messages?since=any",
         "/messages/bulk?since=any&onward=held",
-        *(f"{message}{tab}" for tab in ("", "/raw", "/parsed", "/mapped", "/outgoing", "/answer", "/log")),
+        *(f"{message}{tab}" for tab in ("", "/raw", "/parsed", "/mapped", "/outgoing", "/answer", "/diff", "/log")),
         f"/messages/{ids['ambiguous_message']}/replay",
         "/claims",
         claim,

@@ -38,7 +38,7 @@ PAGES = {
     "me": "/me",
     "reveal": "/reveal",
 }
-MESSAGE_TABS = ("raw", "parsed", "mapped", "outgoing", "answer", "log", "replay")
+MESSAGE_TABS = ("raw", "parsed", "mapped", "outgoing", "answer", "diff", "log", "replay")
 QUEUES = (
     "charge-review", "claim-edits", "approval", "rejections", "denials", "unmatched-payments", "unbalanced-remittances",
     "credits", "secondary", "messages", "deliveries", "anomalies",

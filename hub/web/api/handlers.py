@@ -14,7 +14,7 @@ from hub.web.api import models as m
 from hub.web.call import Call, NotFound
 from hub.web.channel_view import ChannelView
 from hub.web.overview import overview
-from hub.web.pages.messages import PERIODS
+from hub.web.pages.messages import PERIODS, digests_for
 from hub.web.queries import accounts, audit, claims, figures, messages, queues, remittances
 from hub.web.words import QUEUES
 
@@ -78,9 +78,8 @@ def find_messages(call: Call, asked: m.MessageQuery, _sent: None) -> m.MessagePa
         before=asked.before,
         within=call.session.channels,
     )
-    digests = []
-    if search.text and call.may("patients.search"):
-        digests = messages.digests_of(call.site.vault, search.text)
+    digests = digests_for(call, search)
+    if digests and call.may("patients.search"):
         call.look("messages", "", action="search")
     with call.reading() as connection:
         page = messages.find(connection, search, digests)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +12,9 @@ from hub.core.clock import at, real_ms
 from hub.core.errors import HubError
 from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
-from hub.web.content import ParsedView, RawView, mapped_rows, parsed_view, raw_view
+from hub.web.content import ParsedView, RawView, mapped_rows, parsed_view, raw_view, values_as_json
 from hub.web.masking import Piece, json_facts
+from hub.web.pages.message_diff import diff_view
 from hub.web.preview import Comparison, compared, made_then, map_now
 from hub.web.queries import claims, messages
 from hub.web.subjects import patients_in
@@ -33,6 +33,7 @@ TABS = (
     ("mapped", "Mapped"),
     ("outgoing", "Outgoing"),
     ("answer", "Answer"),
+    ("diff", "Diff"),
     ("log", "Log"),
 )
 REASON_LENGTH = 10
@@ -88,17 +89,20 @@ def search_of(call: Call) -> messages.Search:
 
 
 def digests_for(call: Call, search: messages.Search) -> list[tuple[str, bytes]]:
-    """The blind indexes to look in; none for people who may only look for control ids."""
-    if not search.text or not call.may("patients.search"):
+    """The blind indexes to look in; for people who may not search for persons, only those that name none."""
+    if not search.text:
         return []
-    return messages.digests_of(call.site.vault, search.text)
+    digests = messages.digests_of(call.site.vault, search.text)
+    if call.may("patients.search"):
+        return digests
+    return [each for each in digests if each[0] in messages.IMPERSONAL_KINDS]
 
 
 def listing(call: Call) -> Response:
     """The list with its filter."""
     search = search_of(call)
     digests = digests_for(call, search)
-    if digests:
+    if digests and call.may("patients.search"):
         call.look("messages", "", action="search")
     with call.reading() as connection:
         page = messages.find(connection, search, digests)
@@ -143,6 +147,8 @@ def show(call: Call) -> Response:
                 values["parts"] = _outgoing(call, connection, deliveries)
             case "answer":
                 values["parts"] = _answers(call, connection, detail, deliveries)
+            case "diff":
+                values["diff"] = diff_view(call, connection, detail)
     return call.page("message.html", tab=tab, tabs=TABS, **context, **values)
 
 
@@ -309,18 +315,11 @@ def _outgoing(call: Call, connection: Any, deliveries: list[messages.Delivery]) 
     parts = []
     for delivery in deliveries:
         body = _content(call, connection, delivery.body_id)
-        if delivery.kind == "values" or body[:2] == b'[["':
-            body = _values_as_json(body)
+        body = values_as_json(body)
         hint = f"{delivery.kind}{', ' + delivery.name if delivery.name else ''}, {len(body):,} bytes"
         parsed = parsed_view(body) if body[:3] in {b"MSH", b"ISA"} else None
         parts.append(Part(f"To {delivery.destination}", hint, raw_view(body) if parsed is None else None, parsed))
     return parts
-
-
-def _values_as_json(body: bytes) -> bytes:
-    """Billing values, stored as pairs of type and fields, as objects, so that their keys say what is masked."""
-    values = json.loads(body)
-    return json.dumps([{str(kind): plain} for kind, plain in values]).encode()
 
 
 def _answers(

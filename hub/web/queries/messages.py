@@ -12,6 +12,7 @@ from hub.store.tables import attempt, delivery, identifier, message
 
 PAGE = 50
 SEARCHED_KINDS = ("mrn", "account", "name", "claim", "payer", "trace", "visit", "member")
+IMPERSONAL_KINDS = frozenset({"claim", "payer", "trace"})
 _ID_EPOCH_MS = 1_577_836_800_000
 _ID_TIME_SHIFT = 22
 

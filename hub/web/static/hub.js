@@ -2,6 +2,7 @@
 "use strict";
 
 const page = document.documentElement;
+page.classList.add("js");
 
 // ---------- live updates: text changes in place; order, scroll and focus stay ----------
 
