@@ -10,6 +10,9 @@ import uvicorn
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 
+from hub.billing.config import BillingConfig
+from hub.billing.rules.layers import rule_book
+from hub.billing.rules.model import Rule
 from hub.core.errors import HubError
 from hub.core.vault import Vault, open_vault
 from hub.site.bundle import read_bundle
@@ -17,7 +20,7 @@ from hub.site.load import Site, load_site
 from hub.site.places import control_socket, key_file, store_url
 from hub.store.database import open_store
 from hub.web.app import create_app
-from hub.web.settings import ChannelInfo, DestinationInfo, WebSettings
+from hub.web.settings import ChannelInfo, DestinationInfo, PayerInfo, RuleInfo, WebSettings
 
 
 def load(folder: Path) -> tuple[Engine, Vault, WebSettings, str]:
@@ -61,11 +64,42 @@ def web_settings(site: Site) -> WebSettings:
             for channel in site.channels.values()
         ),
         payers={payer.payer_id: payer.name for payer in site.billing.payers.values()},
+        payer_infos={payer_id: _payer(site.billing, payer_id) for payer_id in site.billing.payers},
         secure=site.settings.web.behind_tls_proxy,
         folder=site.folder,
         files=read_bundle(site.folder).files,
         mapping_seconds=site.settings.workers.message_time,
     )
+
+
+def _payer(billing: BillingConfig, payer_id: str) -> PayerInfo:
+    payer = billing.payers[payer_id]
+    return PayerInfo(
+        name=payer.name,
+        partner=payer.partner,
+        source=payer.source,
+        filing_days=payer.timely_filing_days,
+        decides_within=payer.decides_within,
+        accepts_replacement=payer.accepts_replacement,
+        appeal_days=payer.appeal_days,
+        rules=tuple(
+            RuleInfo(
+                name=each.name,
+                layer=each.layer,
+                verb=each.rule.verbs[0] if each.rule.verbs else f"replaces {each.rule.replaces}",
+                severity=each.rule.severity,
+                say=each.rule.say,
+                source=each.rule.source,
+                in_force=_in_force(each.rule),
+            )
+            for each in rule_book(billing, payer_id).rules
+        ),
+    )
+
+
+def _in_force(rule: Rule) -> str:
+    words = [f"from {rule.effective}"] * (rule.effective is not None) + [f"to {rule.ends}"] * (rule.ends is not None)
+    return " ".join(words) or "always"
 
 
 def server_config(app: Starlette, listen: str, *, behind_tls_proxy: bool) -> uvicorn.Config:

@@ -31,6 +31,33 @@ class ChannelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleInfo:
+    """One rule for a payer's claims, as its file says it."""
+
+    name: str
+    layer: str
+    verb: str
+    severity: str
+    say: str
+    source: str
+    in_force: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayerInfo:
+    """One payer as its file declares it, with the rules of every layer for its claims."""
+
+    name: str
+    partner: str
+    source: str
+    filing_days: int
+    decides_within: int
+    accepts_replacement: bool
+    appeal_days: tuple[int, ...]
+    rules: tuple[RuleInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WebSettings:
     """Everything that pages need to know of the site.
 
@@ -48,6 +75,7 @@ class WebSettings:
     bundle: str = ""
     channels: tuple[ChannelInfo, ...] = ()
     payers: dict[str, str] = field(default_factory=dict)
+    payer_infos: dict[str, PayerInfo] = field(default_factory=dict)
     secure: bool = False
     live_seconds: float = 2.0
     folder: Path | None = None

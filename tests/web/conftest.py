@@ -33,7 +33,7 @@ from hub.store import tables
 from hub.store.contents import content_rows
 from hub.store.database import open_store
 from hub.web.app import create_app
-from hub.web.settings import ChannelInfo, DestinationInfo, WebSettings
+from hub.web.settings import ChannelInfo, DestinationInfo, PayerInfo, RuleInfo, WebSettings
 
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = hash_password(PASSWORD)
@@ -1038,6 +1038,18 @@ def build_world(folder: Path, **changes: Any) -> World:
                 (DestinationInfo("ehr", "mllp", order="account", ambiguous="ask"),),
             ),
         ),
+        payer_infos={
+            "60054": PayerInfo(
+                "Larkspur Health",
+                "clearway",
+                "its guide, section 4",
+                120,
+                45,
+                True,
+                (180,),
+                (RuleInfo("npi-taxonomy", "payer", "require", "error", "It wants the taxonomy.", "", "always"),),
+            )
+        },
         payers={"60054": "Larkspur Health", "71412": "Cedar Mutual", "88023": "Harbor State Medicaid"},
         live_seconds=0.2,
         **changes,
@@ -1113,6 +1125,8 @@ def every_page(world: World) -> list[str]:
         *(f"/queues/items/{ids[item]}" for item in ("item3", "held_item", "payment_item")),
         "/accounts",
         f"/accounts/{ids['patient']}",
+        "/payers",
+        "/payers/60054",
         "/remittances",
         f"/remittances/{ids['remittance']}",
         f"/remittances/{ids['held_remittance']}",

@@ -29,6 +29,9 @@ PAGES = {
     "channels": "/channels",
     "messages": "/messages?since=any",
     "claims": "/claims",
+    "payers": "/payers",
+    "tokens": "/me/tokens",
+    "emergencies": "/audit/emergencies",
     "accounts": "/accounts",
     "remittances": "/remittances",
     "figures": "/figures",
@@ -40,8 +43,8 @@ PAGES = {
 }
 MESSAGE_TABS = ("raw", "parsed", "mapped", "outgoing", "answer", "diff", "log", "replay")
 QUEUES = (
-    "charge-review", "claim-edits", "approval", "rejections", "denials", "unmatched-payments", "unbalanced-remittances",
-    "credits", "secondary", "messages", "deliveries", "anomalies",
+    "charge-review", "claim-edits", "approval", "rejections", "lost-claims", "denials", "unmatched-payments",
+    "unbalanced-remittances", "credits", "secondary", "messages", "deliveries", "anomalies",
 )  # fmt: skip
 
 
@@ -144,6 +147,8 @@ def _found(page: Page, address: str) -> dict[str, str]:
     if claim:
         found["claim-837"] = f"{claim}/837"
     first("claim-denied", "/claims?state=denied", r"/claims/\d+")
+    first("payer", "/payers", r"/payers/\w+")
+    first("alert", "/", r"/alerts\?key=[^\"]+")
     first("account", "/accounts", r"/accounts/\d+")
     first("remittance", "/remittances?state=posted", r"/remittances/\d+")
     first("remittance-held", "/remittances?state=held", r"/remittances/\d+")

@@ -37,7 +37,12 @@ def address(path: str, world: World) -> str:
     }
     for pattern, real in known.items():
         path = path.replace(pattern, real)
-    return path.replace("{tab}", "raw").replace("{act}", "hold").replace("/{figure}/{part}", "/acceptance/accepted")
+    return (
+        path.replace("{tab}", "raw")
+        .replace("{act}", "hold")
+        .replace("{payer}", "60054")
+        .replace("/{figure}/{part}", "/acceptance/accepted")
+    )
 
 
 def test_every_route_answers_each_role_by_the_table_and_nobody_without_a_session(world: World) -> None:
