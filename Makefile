@@ -41,7 +41,10 @@ demo: $(VENV)/.demo
 
 .PHONY: bench
 bench: $(VENV)/.demo
-	@exec $(BIN)/hub bench $(ARGS)
+	@$(BIN)/hub bench $(ARGS)
+ifeq ($(ARGS),)
+	@exec $(BIN)/hub bench --remittance 5000
+endif
 
 .PHONY: test
 test: browser lint

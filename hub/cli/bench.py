@@ -1,4 +1,7 @@
-"""``hub bench``: how many messages per second the durable path carries on this machine, and what they wait."""
+"""``hub bench``: how many messages per second the durable path carries on this machine, and what they wait.
+
+With ``--remittance`` how fast a large 835 is posted instead.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connections", type=int, nargs="+", metavar="N", help="how many senders, one or several numbers (1 8 32)"
     )
+    parser.add_argument(
+        "--remittance", type=int, metavar="CLAIMS", help="post an 835 of so many claims instead of sending messages"
+    )
+    parser.add_argument("--kill", action="store_true", help="with --remittance: kill every process twice meanwhile")
     parser.add_argument("--folder", type=Path, help="keep site, stores and log in this new folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure; 0 when every message arrived."""
+    if arguments.remittance is not None and arguments.remittance < 1:
+        raise UsageError("A remittance has at least one claim.")
     connections = tuple(arguments.connections or CONNECTIONS)
     if min(connections) < 1 or max(connections) > 128:
         raise UsageError("A benchmark has 1 to 128 connections.")
@@ -47,6 +56,8 @@ def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder
     from hub.bench.bench import benchmark
     from hub.bench.measure import QUICK, THOROUGH
 
+    if arguments.remittance is not None:
+        return _measure_remittance(arguments, folder)
     figures: list[Figures] = []
     errors: list[BaseException] = []
     # To standard error, so that the figures can be piped; drawn seldom, because drawing costs, too.
@@ -80,6 +91,33 @@ def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder
         print_json([dataclasses.asdict(one) for one in figures])
     else:
         _print_table(figures)
+    return 0
+
+
+def _measure_remittance(arguments: argparse.Namespace, folder: Path) -> int:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from hub.bench.posting import measure
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, refresh_per_second=2, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        posted = measure(
+            folder,
+            arguments.remittance,
+            lambda what: progress.update(task, description=what),
+            kill=arguments.kill,
+        )
+    if arguments.json:
+        print_json(dataclasses.asdict(posted))
+        return 0
+    print(f"{posted.claims:,} claims, {posted.file_mb} MB: posted to the cent")
+    print(f"{posted.lines_per_s:,.0f} lines/s (read {posted.read_seconds:,.0f} s, posted {posted.post_seconds:,.0f} s)")
+    print(f"largest process {posted.largest_process_mb:,.0f} MB, all {posted.all_processes_mb:,.0f} MB")
+    if posted.killed:
+        print(f"every process killed {posted.killed} times meanwhile")
     return 0
 
 
