@@ -52,11 +52,12 @@ def coverage_after(decision: Decision, ours: BilledClaim, paid_by: str) -> Cover
     """The patient's next insurance on the day of service; None when no other payer is left to ask."""
     patient = patients.surviving(decision, ours.patient_id)
     in_force = patients.in_force(decision, patient, ours.service_on)
-    asked = {row["payer_id"] for row in _chain(decision, ours.chain_id)} | {ours.payer_id, paid_by}
     order = next((row["priority"] for row in in_force if row["payer_id"] == ours.payer_id), 0)
-    for row in in_force:
+    later = [row for row in in_force if row["priority"] > order and row["payer_id"] not in {ours.payer_id, paid_by}]
+    asked = {row["payer_id"] for row in _chain(decision, ours.chain_id)} if later else set()
+    for row in later:
         payer = decision.config.payers.get(row["payer_id"])
-        if row["payer_id"] not in asked and row["priority"] > order and (payer is None or payer.pays_after_others):
+        if row["payer_id"] not in asked and (payer is None or payer.pays_after_others):
             return from_plain(Coverage, decision.unseal("coverage", row["body"]))
     return None
 

@@ -46,3 +46,15 @@ def test_a_number_of_connections_that_makes_no_sense_is_refused() -> None:
     from hub.cli.main import main
 
     assert main(["bench", "--connections", "0"]) == 2
+
+
+def test_a_remittance_whose_hub_is_killed_meanwhile_is_posted_to_the_cent(tmp_path: Path) -> None:
+    words = ["bench", "--json", "--remittance", "60", "--kill", "--folder", str(tmp_path / "bench")]
+    done = subprocess.run(
+        [sys.executable, "-m", "hub.cli.main", *words], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["claims"] == 60
+    assert figures["lines_per_s"] > 0
+    assert figures["largest_process_mb"] > 0

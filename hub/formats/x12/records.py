@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -39,7 +40,28 @@ def from_plain(kind: type[T], data: Plain) -> T:
     Raises :class:`BadRecordError` with the path of the field when something is missing, unknown or of another
     type.
     """
-    return cast("T", _read(kind, data, kind.__name__))
+    try:
+        return cast("T", _reader(cast("Any", kind))(data))
+    except _MismatchError as found:
+        raise BadRecordError(found.what, where=f"{kind.__name__}{found.path}", expected=found.expected) from None
+
+
+_OTHER_TYPE = "A stored record has a value of another type."
+
+
+class _MismatchError(Exception):
+    """Something at *path* is not as it must be; the path grows on the way out, so that reading well costs nothing."""
+
+    def __init__(
+        self, expected: str, what: str = "A stored record has a value of another type.", path: str = ""
+    ) -> None:
+        super().__init__(what)
+        self.expected = expected
+        self.what = what
+        self.path = path
+
+
+_Reader = Callable[[Any], object]
 
 
 @cache
@@ -47,57 +69,107 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _read(kind: Any, data: Plain, path: str) -> object:
+@cache
+def _reader(kind: Any) -> _Reader:
+    """What reads a *kind*; made once for each."""
     if get_origin(kind) in (Union, types.UnionType):
-        return _read_choice(get_args(kind), data, path)
+        return _choice_reader(get_args(kind))
     if get_origin(kind) is tuple:
-        if not isinstance(data, list):
-            raise _bad(path, "a list")
-        inner = get_args(kind)[0]
-        return tuple(_read(inner, item, f"{path}[{number}]") for number, item in enumerate(data))
+        return _tuple_reader(_reader(get_args(kind)[0]))
     if is_dataclass(kind):
-        return _read_dataclass(cast("type", kind), data, path)
-    if kind in (Decimal, date):
-        if not isinstance(data, str):
-            raise _bad(path, "a text")
-        try:
-            return Decimal(data) if kind is Decimal else date.fromisoformat(data)
-        except (InvalidOperation, ValueError):
-            raise _bad(path, "an amount" if kind is Decimal else "a date") from None
-    if type(data) is not kind:
-        raise _bad(path, kind.__name__)
-    return data
+        return _dataclass_reader(cast("type", kind))
+    if kind is Decimal:
+        return _amount
+    if kind is date:
+        return _date
+
+    def read(data: Any) -> object:
+        if type(data) is not kind:
+            raise _MismatchError(kind.__name__)
+        return data
+
+    return read
 
 
-def _read_choice(choices: tuple[Any, ...], data: Plain, path: str) -> object:
-    """Read a value that may be absent or one of several dataclasses, told apart by their field names."""
-    if data is None and type(None) in choices:
-        return None
+def _amount(data: Any) -> Decimal:
+    if not isinstance(data, str):
+        raise _MismatchError("a text")
+    try:
+        return Decimal(data)
+    except InvalidOperation:
+        raise _MismatchError("an amount") from None
+
+
+def _date(data: Any) -> date:
+    if not isinstance(data, str):
+        raise _MismatchError("a text")
+    try:
+        return date.fromisoformat(data)
+    except ValueError:
+        raise _MismatchError("a date") from None
+
+
+def _tuple_reader(inner: _Reader) -> _Reader:
+    def read(data: Any) -> object:
+        if not isinstance(data, list):
+            raise _MismatchError("a list")
+        made = []
+        for item in data:
+            try:
+                made.append(inner(item))
+            except _MismatchError as found:
+                found.path = f"[{len(made)}]{found.path}"
+                raise
+        return tuple(made)
+
+    return read
+
+
+def _choice_reader(choices: tuple[Any, ...]) -> _Reader:
+    """Reads a value that may be absent or one of several dataclasses, told apart by their field names."""
     kinds = [c for c in choices if c is not type(None)]
-    if len(kinds) > 1 and isinstance(data, dict):
-        fitting = [c for c in kinds if set(data) <= _hints(c).keys() and _required(c) <= set(data)]
-        if fitting:
-            return _read(fitting[0], data, path)
-        raise _bad(path, " or ".join(c.__name__ for c in kinds))
-    return _read(kinds[0], data, path)
+    optional = type(None) in choices
+    readers = [_reader(kind) for kind in kinds]
+
+    def read(data: Any) -> object:
+        if data is None and optional:
+            return None
+        if len(kinds) == 1 or not isinstance(data, dict):
+            return readers[0](data)
+        for kind, reader in zip(kinds, readers, strict=True):
+            if set(data) <= _hints(kind).keys() and _required(kind) <= set(data):
+                return reader(data)
+        raise _MismatchError(" or ".join(c.__name__ for c in kinds))
+
+    return read
 
 
-def _required(kind: Any) -> set[str]:
-    return {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+@cache
+def _required(kind: Any) -> frozenset[str]:
+    return frozenset(f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
 
 
-def _read_dataclass(kind: type, data: Plain, path: str) -> object:
-    if not isinstance(data, dict):
-        raise _bad(path, "a record")
-    hints = _hints(kind)
-    for name in data:
-        if name not in hints:
-            raise BadRecordError("A stored record has a field that is not known.", where=path)
-    for name in _required(kind):
-        if name not in data:
-            raise BadRecordError("A stored record lacks a field.", where=f"{path}.{name}")
-    return kind(**{name: _read(hints[name], item, f"{path}.{name}") for name, item in data.items()})
+def _dataclass_reader(kind: type) -> _Reader:
+    readers: dict[str, _Reader] = {}
 
+    def read(data: Any) -> object:
+        if not isinstance(data, dict):
+            raise _MismatchError("a record")
+        if not readers:  # not before the first: a kind may be a part of itself
+            readers.update((name, _reader(hint)) for name, hint in _hints(kind).items())
+        made: dict[str, object] = {}
+        for name, item in data.items():
+            reader = readers.get(name)
+            if reader is None:
+                raise _MismatchError("", "A stored record has a field that is not known.")
+            try:
+                made[name] = reader(item)
+            except _MismatchError as found:
+                found.path = f".{name}{found.path}"
+                raise
+        for name in _required(kind):
+            if name not in made:
+                raise _MismatchError("", "A stored record lacks a field.", f".{name}")
+        return kind(**made)
 
-def _bad(path: str, expected: str) -> BadRecordError:
-    return BadRecordError("A stored record has a value of another type.", where=path, expected=expected)
+    return read
