@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from hub.cli.common import print_findings, print_json, site_argument, site_folder
@@ -39,15 +40,19 @@ class PortTakenError(HubError):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     site_argument(parser)
+    parser.add_argument(
+        "--as-deployed", action="store_true", help="start the version that ran last, whatever the files say now"
+    )
     parser.add_argument("--no-web", action="store_true", help="without the pages")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop: 0 when that was in order, 1 when the site or the engine refused."""
     from hub.site.check import check_site
-    from hub.site.load import load_site
+    from hub.site.load import load_running, load_site
 
-    site = load_site(site_folder(arguments))
+    folder = site_folder(arguments)
+    site = load_running(folder) if arguments.as_deployed else load_site(folder)
     findings = [finding for finding in check_site(site) if finding.level == "error"]
     if findings:
         if arguments.json:
@@ -60,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.no_web:
         _require_free_port(site)
     first_user = prepare(site)
-    return _Run(site, web=not arguments.no_web, first_user=first_user, as_json=arguments.json).go()
+    how = _How(web=not arguments.no_web, as_deployed=arguments.as_deployed, as_json=arguments.json)
+    return _Run(site, how, first_user).go()
 
 
 def prepare(site: Site) -> tuple[str, str] | None:
@@ -98,7 +104,7 @@ def _refuse_second(site: Site) -> None:
 
     with suppress(EngineAwayError):
         ask_engine(control_socket(site), "status", {}, actor="hub run", timeout=5.0)
-        raise AlreadyRunningError("Another hub is running this site.", where=str(site.folder), fix="Stop it first.")
+        raise AlreadyRunningError("Another hub is running this site.", where=str(site.home), fix="Stop it first.")
 
 
 def _require_free_port(site: Site) -> None:
@@ -116,10 +122,19 @@ def _require_free_port(site: Site) -> None:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What was asked for on the command line."""
+
+    web: bool
+    as_deployed: bool
+    as_json: bool
+
+
 class _Run:
     """One run of the processes on the reactor."""
 
-    def __init__(self, site: Site, *, web: bool, first_user: tuple[str, str] | None, as_json: bool) -> None:
+    def __init__(self, site: Site, how: _How, first_user: tuple[str, str] | None) -> None:
         from twisted.internet import reactor
 
         from hub.core.log import Log
@@ -129,12 +144,11 @@ class _Run:
         self._reactor: Any = reactor
         live_by_monotonic_time(reactor)
         self._site = site
-        self._web = web
+        self._how = how
         self._first_user = first_user
-        self._as_json = as_json
         out, self._log_end = os.pipe()
         self._relaying = threading.Thread(target=self._relay, args=(os.fdopen(out, "rb"),), daemon=True)
-        self._supervisor: Supervisor = Supervisor(site.folder, reactor, Log(part="supervisor"), self._log_end)
+        self._supervisor: Supervisor = Supervisor(site.home, reactor, Log(part="supervisor"), self._log_end)
         self._refusal = ""
         self._signals = 0
         self._exit_code = 0
@@ -157,7 +171,7 @@ class _Run:
         if self._first_user is not None:
             self._tell_first_user(*self._first_user)
         self._supervisor.gave_up.addCallback(lambda _: self._refused())
-        self._supervisor.start(web=self._web)
+        self._supervisor.start(web=self._how.web, as_deployed=self._how.as_deployed)
         self._ask()
 
     def _tell_first_user(self, name: str, password: str) -> None:
@@ -197,7 +211,7 @@ class _Run:
         asked.addCallbacks(self._up, lambda _: self._reactor.callLater(_POLL_SECONDS, self._ask))
 
     def _up(self, status: dict[str, Any]) -> None:
-        if not self._web:
+        if not self._how.web:
             self._tell(status, "")
             return
         self._wait_for_pages(status, self._reactor.seconds() + PAGES_SECONDS)
@@ -240,7 +254,7 @@ class _Run:
         self._say({"event": "running", "pages": pages, "sources": listeners}, lines)
 
     def _say(self, document: dict[str, Any], lines: list[str]) -> None:
-        print(json.dumps(document) if self._as_json else "\n".join(lines), flush=True)
+        print(json.dumps(document) if self._how.as_json else "\n".join(lines), flush=True)
 
     # ------------------------------------------------------------ the end
 

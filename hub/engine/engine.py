@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Engine, delete, func, insert, select, update
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
 from hub.core.clock import DAY_MS, BusinessClock, real_ms
@@ -18,21 +18,27 @@ from hub.core.log import Log
 from hub.core.secret import Secrets
 from hub.core.vault import Vault
 from hub.engine.contracts import (
-    Description,
-    DestinationContext,
     Health,
     Received,
-    Source,
-    SourceContext,
 )
 from hub.engine.control import Command
-from hub.engine.deliveries import Deliveries
 from hub.engine.intake import Arrival, StoreIntake
 from hub.engine.journal import Journal
 from hub.engine.outcomes import DONE, settle
-from hub.engine.plan import ChannelPlan, DestinationPlan, SitePlan
-from hub.engine.steps import NewDelivery, Steps, Surroundings, delivery_of
-from hub.engine.transactions import BillingDeliveries, Decisions, Timers
+from hub.engine.plan import SitePlan
+from hub.engine.running import Inside, Pauses, RunningChannel
+from hub.engine.steps import NewDelivery, Surroundings, delivery_of
+from hub.engine.swap import (
+    Deployment,
+    Prepare,
+    Record,
+    Swap,
+    no_bundles,
+    note_start,
+    paused_by_channel,
+    unrecorded,
+)
+from hub.engine.transactions import Decisions, Timers
 from hub.engine.upkeep import Upkeep
 from hub.engine.workers import WorkerPools
 from hub.store.contents import read_content
@@ -49,26 +55,6 @@ from hub.store.tables import (
 
 TOKENS_KEPT_MS = 30 * DAY_MS
 Write = Callable[[Connection, dict[str, Any]], dict[str, Any]]
-
-
-class _Channel:
-    """One channel's running parts."""
-
-    def __init__(self, plan: ChannelPlan) -> None:
-        self.plan = plan
-        self.sources: list[Source] = []
-        self.deliveries: dict[str, Deliveries] = {}
-        self.billing: dict[str, BillingDeliveries] = {}
-        self.steps: Steps | None = None
-        self.paused = False
-        self.draining = False
-        self.paused_destinations: set[str] = set()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is in hand or waits to leave."""
-        parts: list[BillingDeliveries | Deliveries] = [*self.billing.values(), *self.deliveries.values()]
-        return self.steps is not None and self.steps.is_idle and all(part.is_idle for part in parts)
 
 
 class HubEngine:
@@ -91,11 +77,9 @@ class HubEngine:
         first_work: Sequence[dict[str, Any]],
         on_failure: Callable[[BaseException], None],
         retention: Retention | None = None,
+        prepare: Prepare = no_bundles,
+        record: Record = unrecorded,
     ) -> None:
-        self.plan = plan
-        self._reactor = reactor
-        self._secrets = secrets
-        self._var = var
         self._log = log
         self._writes = writes
         self._first_work = first_work
@@ -108,8 +92,18 @@ class HubEngine:
         self._decisions = Decisions(self._around, plan, self._intake, self._arrived)
         self._timers = Timers(self._around, self._decisions, reactor)
         self._upkeep = Upkeep(store, self._journal, retention or Retention(), log, reactor)
-        self._channels = {name: _Channel(channel) for name, channel in plan.channels.items()}
+        self._inside = Inside(
+            self._around, self._intake, self._decisions, secrets, plan.environment, plan.zone, var, self._arrived
+        )
+        self._channels = {name: RunningChannel(channel, self._inside) for name, channel in plan.channels.items()}
+        self._record = record
+        self._swap = Swap(plan, self._channels, self._inside, workers, prepare, record)
         self._started_at = real_ms()
+
+    @property
+    def plan(self) -> SitePlan:
+        """What runs."""
+        return self._swap.plan
 
     # ------------------------------------------------------------ life
 
@@ -120,149 +114,39 @@ class HubEngine:
         self._workers.start()
         paused = yield self._journal.submit(self._prepare)
         for name, channel in self._channels.items():
-            self._build(channel)
-            for destination, (stopped, draining) in paused.get(name, {}).items():
-                self._mark_paused(channel, destination, paused=stopped, draining=draining)
-            for part in self._resting(channel):
-                part.pause()
+            channel.build(paused.get(name, {}))
         for channel in self._channels.values():
-            for billing in channel.billing.values():
-                billing.start()
-            for deliveries in channel.deliveries.values():
-                yield maybeDeferred(deliveries.destination.start)
-                deliveries.start()
-            assert channel.steps is not None
-            channel.steps.start()
+            yield channel.start()
         self._timers.start()
         self._upkeep.start()
         for channel in self._channels.values():
-            for source in channel.sources:
-                yield maybeDeferred(source.start)
-                if channel.paused or channel.draining:
-                    source.pause()
+            yield channel.open()
         self._log.info("engine.started", channels=len(self._channels), bundle=self.plan.bundle)
 
     @inlineCallbacks
     def stop(self) -> Any:
         """Close listeners, let what is in hand end, write what waits; queues stay on disk."""
-        channels = self._channels.values()
-        yield DeferredList([maybeDeferred(source.stop) for c in channels for source in c.sources])
+        channels = list(self._channels.values())
+        yield DeferredList([channel.stop_sources() for channel in channels])
         self._timers.stop()
         for channel in channels:
-            if channel.steps is not None:
-                channel.steps.stop()
-            for billing in channel.billing.values():
-                billing.stop()
-        waiting: list[Deferred[Any]] = [d.stop() for c in channels for d in c.deliveries.values()]
-        yield DeferredList(waiting)
-        yield DeferredList([maybeDeferred(d.destination.stop) for c in channels for d in c.deliveries.values()])
+            channel.stop_steps()
+        yield DeferredList([channel.stop_destinations() for channel in channels])
         yield DeferredList(self._workers.stop())
         yield self._upkeep.stop()
         yield deferToThread(self._journal.stop)
         self._log.info("engine.stopped")
 
-    def _prepare(self, connection: Connection) -> dict[str, dict[str, tuple[bool, bool]]]:
-        for work in self._first_work:
-            known = connection.execute(select(due.c.id).where(due.c.due_key == work["due_key"])).scalar()
-            if known is None:
-                connection.execute(insert(due), {"id": self._around.ids.next(), **work})
-        for name, value in (("bundle", self.plan.bundle), ("started_at", str(self._started_at))):
-            changed = connection.execute(update(setting).where(setting.c.name == name).values(value=value))
-            if not changed.rowcount:
-                connection.execute(insert(setting), {"name": name, "value": value})
-        paused: dict[str, dict[str, tuple[bool, bool]]] = {}
-        for row in connection.execute(select(channel_state)):
-            paused.setdefault(row.channel, {})[row.destination] = (row.paused, row.draining)
-        return paused
-
-    def _build(self, channel: _Channel) -> None:
-        plan = channel.plan
-        for destination in plan.destinations.values():
-            if destination.open is None:
-                channel.billing[destination.name] = BillingDeliveries(
-                    plan, destination.name, self._around, self._decisions
-                )
-            else:
-                channel.deliveries[destination.name] = self._open_destination(plan, destination)
-
-        def reserve(destination: str, lane: bytes) -> bool:
-            deliveries = channel.deliveries.get(destination)
-            return deliveries is not None and deliveries.reserve(lane)
-
-        def made(news: Sequence[NewDelivery]) -> None:
-            for name, deliveries in channel.deliveries.items():
-                deliveries.made([new for new in news if new.destination == name])
-            for name, billing in channel.billing.items():
-                billing.made([new for new in news if new.destination == name])
-
-        def unmade(news: Sequence[NewDelivery]) -> None:
-            for name, deliveries in channel.deliveries.items():
-                deliveries.unmade([new for new in news if new.destination == name])
-
-        channel.steps = Steps(plan, self._around, reserve, made, unmade)
-        context = SourceContext(
-            channel=plan.name,
-            intake=self._intake,
-            describe=plan.describe,
-            accepts=plan.accepts,
-            environment=self.plan.environment,
-            zone=self.plan.zone,
-            secrets=self._secrets,
-            workers=self._workers,
-            clock=self._around.clock,
-            log=self._log.bind(channel=plan.name),
-            var=self._var,
-        )
-        channel.sources = [open_source(context) for open_source in plan.sources]
-
-    def _open_destination(self, plan: ChannelPlan, destination: DestinationPlan) -> Deliveries:
-        assert destination.open is not None
-        context = DestinationContext(
-            channel=plan.name,
-            destination=destination.name,
-            environment=self.plan.environment,
-            secrets=self._secrets,
-            workers=self._workers,
-            clock=self._around.clock,
-            log=self._log.bind(channel=plan.name, destination=destination.name),
-            var=self._var,
-        )
-
-        def answer_becomes(connection: Connection, new: NewDelivery, answer: bytes) -> Arrival | None:
-            try:
-                description = plan.describe(answer)
-            except HubError as error:
-                description = Description(kind="unreadable")
-                refusal: str | None = error.what
-            else:
-                refusal = None
-            received = Received(
-                plan.name,
-                answer,
-                description,
-                destination.name,
-                refusal=refusal,
-                parent_id=new.message_id,
-                relation="fetched",
-                unheard=True,
-            )
-            return self._intake.store(connection, received)
-
-        return Deliveries(
-            plan.name,
-            destination,
-            destination.open(context),
-            self._around,
-            self._reactor,
-            reports=bool(plan.takes),
-            answer_becomes=answer_becomes if destination.answer_is_message else None,
-            arrived=self._arrived,
-        )
+    def _prepare(self, connection: Connection) -> Pauses:
+        settings = {"bundle": self.plan.bundle, "started_at": str(self._started_at)}
+        note_start(connection, self._first_work, self._around.ids.next, settings)
+        self._record(connection, Deployment(self.plan.bundle, "", "start", "hub run", ""))
+        return paused_by_channel(connection)
 
     def _arrived(self, arrival: Arrival) -> None:
-        steps = self._channels[arrival.channel].steps
-        assert steps is not None
-        steps.arrived(arrival)
+        channel = self._channels.get(arrival.channel)
+        if channel is not None and channel.steps is not None:  # else a deploy adds it, and its start brings the message
+            channel.steps.arrived(arrival)
 
     # ------------------------------------------------------------ what people ask
 
@@ -277,6 +161,7 @@ class HubEngine:
             "close_delivery": self._close_delivery,
             "billing": self._billing,
             "write": self._write,
+            "deploy": self._deploy,
         }
 
     def _status(self, _arguments: dict[str, Any], _actor: str) -> dict[str, Any]:
@@ -291,7 +176,7 @@ class HubEngine:
     def _is_idle(self) -> bool:
         return self._timers.is_idle and all(channel.is_idle for channel in self._channels.values())
 
-    def _channel_status(self, channel: _Channel) -> dict[str, Any]:
+    def _channel_status(self, channel: RunningChannel) -> dict[str, Any]:
         return {
             "paused": channel.paused,
             "draining": channel.draining,
@@ -336,11 +221,11 @@ class HubEngine:
             self._audit(connection, actor, act, "channel", channel.plan.name, reason)
 
         def take_effect(_result: None) -> dict[str, Any]:
-            self._mark_paused(channel, destination, paused=paused, draining=draining)
+            channel.mark_paused(destination, paused=paused, draining=draining)
             for source in () if destination else channel.sources:
                 (source.resume if act == "resume" else source.pause)()
-            resting = self._resting(channel)
-            for part in self._parts(channel, destination):
+            resting = channel.resting()
+            for part in channel.parts(destination):
                 if part in resting:
                     part.pause()
                 else:
@@ -349,24 +234,15 @@ class HubEngine:
 
         return self._journal.submit(write).addCallback(take_effect)
 
-    def _mark_paused(self, channel: _Channel, destination: str, *, paused: bool, draining: bool) -> None:
-        if not destination:
-            channel.paused, channel.draining = paused, draining
-        elif paused:
-            channel.paused_destinations.add(destination)
-        else:
-            channel.paused_destinations.discard(destination)
+    def _deploy(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
+        """Go over to another bundle. *arguments*: bundle, expected (what is thought to run), reason, kind."""
+        reason = str(arguments.get("reason", "")).strip()
+        if not reason:
+            raise HubError("A deploy needs a reason.", fix="Say why; it is kept in the history.")
+        kind = arguments.get("kind", "deploy")
+        return self._swap.deploy(arguments["bundle"], arguments["expected"], reason, actor, kind)
 
-    def _resting(self, channel: _Channel) -> list[Deliveries | BillingDeliveries]:
-        """The destinations that are paused, by themselves or with their whole channel."""
-        names = [""] if channel.paused else channel.paused_destinations
-        return [part for name in names for part in self._parts(channel, name)]
-
-    def _parts(self, channel: _Channel, destination: str) -> list[Deliveries | BillingDeliveries]:
-        parts: dict[str, Deliveries | BillingDeliveries] = {**channel.deliveries, **channel.billing}
-        return [part for name, part in parts.items() if destination in {"", name}]
-
-    def _channel(self, name: str) -> _Channel:
+    def _channel(self, name: str) -> RunningChannel:
         try:
             return self._channels[name]
         except KeyError:

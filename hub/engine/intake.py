@@ -110,6 +110,10 @@ class StoreIntake:
         self._plan = plan
         self._arrived = arrived
 
+    def deploy(self, plan: SitePlan) -> None:
+        """Take messages for the channels of *plan* from now on."""
+        self._plan = plan
+
     def receive(self, received: Received) -> Deferred[Stored]:
         """Make *received* durable; see :class:`hub.engine.contracts.Intake`."""
         request = _Request(

@@ -33,7 +33,8 @@ class DestinationPlan:
 class ChannelPlan:
     """One channel. *takes* are the kinds that it takes from billing, empty for channels with connectors as sources.
 
-    With *ordered* a message goes in the lane that *describe* names for it, else in none.
+    With *ordered* a message goes in the lane that *describe* names for it, else in none. *reading* is what *describe*
+    was made of: where it is equal, so is what messages are taken for.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ChannelPlan:
     takes: frozenset[str] = frozenset()
     ordered: bool = True
     mapping_seconds: float = 10.0
+    reading: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,14 +134,24 @@ class Steps:
         self._loading = False
         self._while_loading: list[Arrival] = []
         self._stopped = False
+        self._drained: list[Deferred[None]] = []
 
     def start(self) -> None:
         """Take up what the store holds unmapped."""
         self._load()
 
-    def stop(self) -> None:
-        """Start nothing more."""
+    def stop(self) -> Deferred[None]:
+        """Start nothing more; fires when what is in hand is written."""
         self._stopped = True
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        self._tell_drained()
+        return drained
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more is started."""
+        return self._stopped
 
     @property
     def is_idle(self) -> bool:
@@ -234,7 +244,14 @@ class Steps:
         self._in_hand -= 1
         for names in lanes:
             self._lanes.release(names)
+        self._tell_drained()
         self._pump()
+
+    def _tell_drained(self) -> None:
+        if self._drained and not self._in_hand:
+            drained, self._drained = self._drained, []
+            for each in drained:
+                each.callback(None)
 
     def _gave_up(self, failure: TwistedFailure) -> None:
         error = error_of(failure)

@@ -64,6 +64,35 @@ class Decisions:
         self._plan = plan
         self._intake = intake
         self._arrived = arrived
+        self._in_hand = 0
+        self._held = False
+        self._waiting: list[Deferred[None]] = []
+        self._at_rest: list[Deferred[None]] = []
+
+    def deploy(self, plan: SitePlan) -> None:
+        """Hand what billing emits to the channels of *plan* from now on."""
+        self._plan = plan
+
+    def hold(self) -> Deferred[None]:
+        """Begin no decision until :meth:`release`; fires when those in hand are applied."""
+        self._held = True
+        quiet: Deferred[None] = Deferred()
+        self._at_rest.append(quiet)
+        self._tell_at_rest()
+        return quiet
+
+    def release(self) -> None:
+        """Go on with the decisions that waited."""
+        self._held = False
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def _tell_at_rest(self) -> None:
+        if self._held and not self._in_hand:
+            quiet, self._at_rest = self._at_rest, []
+            for each in quiet:
+                each.callback(None)
 
     @inlineCallbacks
     def decide(
@@ -77,6 +106,24 @@ class Decisions:
         *complete* is run in the last transaction of the work. Fails with the task's error, or with
         :class:`StaleDecisionError` when others kept changing what it is decided from.
         """
+        while self._held:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            yield waiting
+        self._in_hand += 1
+        try:
+            return (yield self._decide(header, parts, complete))
+        finally:
+            self._in_hand -= 1
+            self._tell_at_rest()
+
+    @inlineCallbacks
+    def _decide(
+        self,
+        header: Mapping[str, Any],
+        parts: tuple[bytes, ...],
+        complete: Callable[[Connection, Changes], None],
+    ) -> Any:
         stale = deaths = 0
         while True:
             try:

@@ -140,6 +140,7 @@ class WorkerPool:
         self._waiting: deque[_Call] = deque()
         self._stopping = False
         self._deaths = 0
+        self._ready: Deferred[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -150,6 +151,12 @@ class WorkerPool:
         """Start the processes."""
         for number in range(self._size):
             self._spawn(number)
+
+    def begin(self) -> Deferred[None]:
+        """Start the processes; fires when one of them is ready, fails when one died before."""
+        self._ready = Deferred()
+        self.start()
+        return self._ready
 
     def call(
         self, task: str, header: Mapping[str, Any], parts: tuple[bytes, ...] = (), *, timeout: float = 60.0
@@ -182,6 +189,9 @@ class WorkerPool:
     def idle(self, worker: _Worker) -> None:
         """*worker* can take another call."""
         self._deaths = 0
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            ready.callback(None)
         self._idle.append(worker)
         self._dispatch()
 
@@ -190,6 +200,9 @@ class WorkerPool:
         self._workers.discard(worker)
         if worker in self._idle:
             self._idle.remove(worker)
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            ready.errback(WorkerDiedError("A worker could not be started."))
         if self._stopping:
             return
         self._deaths += 1
@@ -238,6 +251,12 @@ class WorkerPools:
         """Run *task*: mapping and billing tasks have pools of their own, all others are transfers."""
         pool = {"map": "mapping", "billing.decide": "billing"}.get(task, "transfer")
         return self._pools[pool].call(task, header, parts, timeout=timeout)
+
+    def exchange(self, pools: Mapping[str, WorkerPool]) -> dict[str, WorkerPool]:
+        """Have *pools* take all further calls of their names; those that they replace, which run what they have."""
+        old = {name: self._pools[name] for name in pools}
+        self._pools.update(pools)
+        return old
 
     def start(self) -> None:
         """Start every pool."""

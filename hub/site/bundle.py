@@ -1,12 +1,32 @@
-"""The bundle: everything that decides what the hub does, hashed together. Secrets are never in it."""
+"""The bundle: everything that decides what the hub does, hashed together. Secrets are never in it.
+
+A running hub works from a copy of its own below ``var/bundles/``, so that a file that somebody edits meanwhile is in no
+worker that happens to be started again.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.core.errors import HubError
+
 _PARTS = (("config", "*.toml"), ("config", "*.csv"), ("config", "*.txt"), ("channels", "*.toml"), ("transforms", "*"))
+FOLDER = "var/bundles"
+CURRENT = "current"
+
+
+class NoBundleError(HubError):
+    """There is no bundle of that name here."""
+
+    code = "H272"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +36,78 @@ class Bundle:
     name: str
     files: dict[str, bytes]
 
+    def packed(self) -> bytes:
+        """The files as one text for the store, compressed."""
+        plain = {name: base64.b85encode(content).decode() for name, content in sorted(self.files.items())}
+        return zlib.compress(json.dumps(plain).encode())
+
 
 def read_bundle(folder: Path) -> Bundle:
     """The bundle of the site at *folder* as its files are now."""
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for part, pattern in _PARTS
-        for path in sorted((folder / part).rglob(pattern))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    return _named(
+        {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for part, pattern in _PARTS
+            for path in sorted((folder / part).rglob(pattern))
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    )
+
+
+def unpacked(packed: bytes) -> Bundle:
+    """The bundle that :meth:`Bundle.packed` gave."""
+    plain = json.loads(zlib.decompress(packed))
+    return _named({name: base64.b85decode(content) for name, content in plain.items()})
+
+
+def keep(site: Path, bundle: Bundle) -> Path:
+    """The folder of *bundle* below the site at *site*, written when it was not there."""
+    folder = bundle_folder(site, bundle.name)
+    if folder.is_dir() and read_bundle(folder).name == bundle.name:
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    making = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    for name, content in bundle.files.items():
+        (making / name).parent.mkdir(parents=True, exist_ok=True)
+        (making / name).write_bytes(content)
+    shutil.rmtree(folder, ignore_errors=True)  # somebody has edited it
+    making.replace(folder)
+    return folder
+
+
+def bundle_folder(site: Path, name: str) -> Path:
+    """Where the bundle *name* of the site at *site* stands."""
+    return site / FOLDER / name
+
+
+def make_current(site: Path, name: str) -> None:
+    """Have the processes of the site at *site* start with the bundle *name* from now on."""
+    file = site / FOLDER / CURRENT
+    making = file.with_name(f".{CURRENT}.{os.getpid()}")
+    making.write_text(f"{name}\n")
+    making.replace(file)
+
+
+def current(site: Path) -> str:
+    """The bundle that the site at *site* runs; its files as they are are kept and made current when there is none."""
+    try:
+        name = (site / FOLDER / CURRENT).read_text().strip()
+    except FileNotFoundError:
+        name = ""
+    if name and bundle_folder(site, name).is_dir():
+        return name
+    return take_files(site)
+
+
+def take_files(site: Path) -> str:
+    """Keep the files of the site at *site* as they are now as a bundle, and make it current."""
+    bundle = read_bundle(site)
+    keep(site, bundle)
+    make_current(site, bundle.name)
+    return bundle.name
+
+
+def _named(files: dict[str, bytes]) -> Bundle:
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
         digest.update(f"{name}\0{len(content)}\0".encode())

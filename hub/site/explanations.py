@@ -152,6 +152,19 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A new channel cannot be written as asked. Nothing was written.", "The sentence beside it says what to change."
     ),
     "H240": _E("The bytes are not a FHIR resource.", "The sentence beside it names the place; ask the sender."),
+    "H270": _E(
+        "A version was not deployed. What ran before runs on, and nothing was lost.",
+        "The sentence beside it says what is in the way.",
+    ),
+    "H271": _E(
+        "Somebody else has deployed since you looked, so that your deploy would undo theirs unseen.",
+        "`hub history` says who and why, `hub diff` what differs. Take it into your files, then deploy again.",
+    ),
+    "H272": _E("There is no such version here.", "`hub history` lists those that ran."),
+    "H273": _E(
+        "The samples are not as expected, so nothing was deployed.",
+        "`hub test` shows every difference; `hub test --update` accepts them for you to review.",
+    ),
     "H300": _E("An X12 file cannot be read.", "The sentence beside it names the segment."),
     "H301": _E("The data is not an X12 interchange.", "It must begin with ISA."),
     "H302": _E(

@@ -14,7 +14,7 @@ from hub.core.clock import BusinessClock
 from hub.core.errors import HubError
 from hub.engine.contracts import Connector, Task
 from hub.site import config
-from hub.site.bundle import Bundle, read_bundle
+from hub.site.bundle import Bundle, bundle_folder, current, read_bundle
 from hub.site.channels import Channel, read_channel
 from hub.site.describe import describer
 from hub.site.files import TomlFile, read_toml
@@ -35,10 +35,12 @@ class SiteError(HubError):
 class Site:
     """A site.
 
+    *folder* is where its files were read, *home* where its ``var/`` is: another place for a version that runs.
     *settings* and *billing* are None, and channels are left out, where their files are too wrong: see *findings*.
     """
 
     folder: Path
+    home: Path
     bundle: str
     settings: HubSettings | None
     billing: BillingConfig | None
@@ -48,7 +50,7 @@ class Site:
     @property
     def var(self) -> Path:
         """The site's working folder: store, keys, secrets, socket. It is never part of the bundle."""
-        return self.folder / "var"
+        return self.home / "var"
 
     @property
     def organisation(self) -> str:
@@ -97,10 +99,17 @@ class Site:
         return self
 
 
-def load_site(folder: Path, known: Mapping[str, Connector] | None = None) -> Site:
+def load_running(home: Path, name: str = "") -> Site:
+    """The site at *home* as it runs: its bundle *name*, or the current one. Raises nothing for what stands in it."""
+    home = home.resolve()
+    return load_site(bundle_folder(home, name or current(home)), home=home)
+
+
+def load_site(folder: Path, known: Mapping[str, Connector] | None = None, home: Path | None = None) -> Site:
     """The site at *folder*, with every finding about its files. Raises nothing for what stands in them.
 
-    *known* are the connectors by name; those of the package when not given. Scripts are not loaded:
+    *known* are the connectors by name; those of the package when not given. *home* is where its ``var/`` is, when that
+    is elsewhere. Scripts are not loaded:
     :func:`hub.site.check.check_site` does that.
     """
     folder = folder.resolve()
@@ -120,7 +129,7 @@ def load_site(folder: Path, known: Mapping[str, Connector] | None = None) -> Sit
     bundle: Bundle = read_bundle(folder)
     if billing is not None:
         billing = replace(billing, bundle=bundle.name)
-    return Site(folder, bundle.name, settings, billing, channels, tuple(findings))
+    return Site(folder, home.resolve() if home else folder, bundle.name, settings, billing, channels, tuple(findings))
 
 
 def map_messages(site: Site) -> Task:

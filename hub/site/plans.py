@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from typing import Any
 
 from hub.connectors import connectors
 from hub.engine.contracts import Connector, Destination, DestinationContext, Source, SourceContext
@@ -13,6 +14,18 @@ from hub.site.channels import DestinationPlan as DestinationFile
 from hub.site.load import Site
 
 FETCHES = frozenset({"fhir_read"})  # connectors whose answer is a message of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens one side of a connector. Two are equal when they would open the same: a deploy leaves that alone."""
+
+    open: Callable[[Any, Any], Any]
+    settings: Any
+
+    def __call__(self, context: Any) -> Any:
+        """The source or destination for *context*."""
+        return self.open(self.settings, context)
 
 
 def site_plan(site: Site) -> SitePlan:
@@ -41,12 +54,13 @@ def _channel(channel: Channel, known: dict[str, Connector], mapping_seconds: flo
         takes=channel.billing_kinds,
         ordered=channel.lane != "any",
         mapping_seconds=mapping_seconds,
+        reading=(channel.format, channel.lane, channel.encoding),
     )
 
 
 def _source(connector: Connector, settings: object) -> Callable[[SourceContext], Source]:
     assert connector.open_source is not None
-    return partial(connector.open_source, settings)
+    return Opener(connector.open_source, settings)
 
 
 def _destination(known: dict[str, Connector], file: DestinationFile) -> DestinationPlan:
@@ -64,7 +78,7 @@ def _destination(known: dict[str, Connector], file: DestinationFile) -> Destinat
 
 def _opener(connector: Connector, settings: object) -> Callable[[DestinationContext], Destination]:
     assert connector.open_destination is not None
-    return partial(connector.open_destination, settings)
+    return Opener(connector.open_destination, settings)
 
 
 def _backoff(first: float, longest: float) -> tuple[float, ...]:

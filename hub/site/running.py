@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,13 @@ from hub.core.twisted_time import live_by_monotonic_time
 from hub.core.vault import Vault, open_vault
 from hub.engine.control import ControlFactory
 from hub.engine.engine import HubEngine, highest_id
+from hub.engine.swap import DeployError, Deployment, Prepared
 from hub.engine.workers import WorkerPool, WorkerPools
 from hub.security.audit import add_checkpoint
 from hub.security.writes import WRITES
-from hub.site.load import Site, load_site
+from hub.site.bundle import bundle_folder, make_current, read_bundle
+from hub.site.deployments import record
+from hub.site.load import Site, load_running
 from hub.site.lock import lock_site
 from hub.site.places import control_socket, key_file, store_url
 from hub.site.plans import site_plan
@@ -65,8 +69,8 @@ def main() -> None:
     stop_with_parent()
     watch_twisted(log)
     try:
-        site = load_site(arguments.site).require_sound()
-        lock = lock_site(site.folder)
+        site = load_running(arguments.site).require_sound()
+        lock = lock_site(site.home)
     except HubError as error:
         log.failure("engine.refused", error)
         sys.exit(1)
@@ -92,7 +96,8 @@ def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
 
     ids = IdMaker(floor=_floor(store))
     vault = open_vault(key_file(site))
-    workers = _workers(reactor, site, ids, log, cores)
+    host = _Host(reactor, ids, log, cores)
+    workers = _workers(host, site)
     engine = HubEngine(
         site_plan(site),
         store=store,
@@ -108,6 +113,8 @@ def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
         first_work=_first_work(site),
         on_failure=store_failed,
         retention=_retention(site),
+        prepare=partial(_prepare, host, site),
+        record=partial(_record, site.home),
     )
     try:
         yield engine.start()
@@ -179,21 +186,62 @@ def _first_work(site: Site) -> list[dict[str, Any]]:
     return initial_work(site.billing)
 
 
-def _workers(reactor: Any, site: Site, ids: IdMaker, log: Log, cores: Collection[int]) -> WorkerPools:
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """What worker processes are started with, whatever they run."""
+
+    reactor: Any
+    ids: IdMaker
+    log: Log
+    cores: Collection[int]
+
+    def pool(self, name: str, size: int, site: Site) -> WorkerPool:
+        """A pool of *size* processes of *site*'s version."""
+        command = [sys.executable, "-m", "hub.site.worker", "--site", str(site.home), "--bundle", site.bundle]
+        command += ["--cores", ",".join(map(str, sorted(self.cores))), "--pool", name]
+        return WorkerPool(name, size, command, self.reactor, self.ids, self.log)
+
+
+def _workers(host: _Host, site: Site) -> WorkerPools:
     assert site.settings is not None
-    sizes = site.settings.workers
-    command = [sys.executable, "-m", "hub.site.worker", "--site", str(site.folder)]
-    command += ["--cores", ",".join(map(str, sorted(cores))), "--pool"]
-    return WorkerPools(
-        {
-            pool: WorkerPool(pool, size, [*command, pool], reactor, ids, log)
-            for pool, size in (
-                ("mapping", sizes.mapping),
-                ("billing", sizes.billing),
-                ("transfer", sizes.transfer),
+    transfer = host.pool("transfer", site.settings.workers.transfer, site)
+    return WorkerPools({**_thinking_workers(host, site), "transfer": transfer})
+
+
+def _thinking_workers(host: _Host, site: Site) -> dict[str, WorkerPool]:
+    """The pools whose work depends on the version of the site."""
+    assert site.settings is not None
+    sizes = (("mapping", site.settings.workers.mapping), ("billing", site.settings.workers.billing))
+    return {pool: host.pool(pool, size, site) for pool, size in sizes}
+
+
+def _prepare(host: _Host, running: Site, name: str) -> Prepared:
+    """The bundle *name*, ready to take the place of *running*. Raises `HubError` when it cannot run here."""
+    site = load_running(running.home, name).require_sound()
+    if site.bundle != name:
+        raise DeployError("The files of this version were changed after it was made.", found=site.bundle)
+    assert site.settings is not None
+    assert running.settings is not None
+    for part in ("environment", "store", "clock", "web", "retention"):
+        if getattr(site.settings, part) != getattr(running.settings, part):
+            raise DeployError(
+                f"{part} in config/hub.toml is another one.",
+                where="config/hub.toml",
+                fix="That takes a restart: stop the hub and start it with `hub run`.",
             )
-        }
-    )
+    if (site.organisation, site.zone) != (running.organisation, running.zone):
+        raise DeployError(
+            "The practice's organisation or time zone is another one.",
+            where="config/practice.toml",
+            fix="That takes a restart: stop the hub and start it with `hub run`.",
+        )
+    return Prepared(site_plan(site), _thinking_workers(host, site), _first_work(site))
+
+
+def _record(home: Path, connection: Connection, deployment: Deployment) -> None:
+    """Write a deployment down, and have the processes that are started from now on begin with it."""
+    record(connection, read_bundle(bundle_folder(home, deployment.bundle)), deployment)
+    make_current(home, deployment.bundle)
 
 
 def _serve_control(reactor: Any, site: Site, engine: HubEngine, log: Log) -> Any:

@@ -14,8 +14,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.log import Log
+from hub.site.bundle import current, take_files
 
 REFUSED = 1  # an exit code that says: starting again would not help
+AGAIN = 75  # an exit code that says: another version runs now, start me with it
 LONG_ENOUGH_SECONDS = 30.0
 
 
@@ -45,8 +47,9 @@ class Supervisor:
         self._gone: dict[str, Deferred[None]] = {}
         self.gave_up: Deferred[None] = Deferred()
 
-    def start(self, *, web: bool = True) -> None:
-        """Start the processes."""
+    def start(self, *, web: bool = True, as_deployed: bool = False) -> None:
+        """Start the processes with the site's files as they are now, or with the version that ran last."""
+        (current if as_deployed else take_files)(self._folder)
         self._spawn("engine", "hub.site.running")
         if web:
             self._spawn("web", "hub.web.main")
@@ -78,6 +81,9 @@ class Supervisor:
                 return
             if code == REFUSED and name == "engine":
                 self.gave_up.callback(None)
+                return
+            if code == AGAIN:
+                self._spawn(name, module)
                 return
             lived_long = self._reactor.seconds() - started > LONG_ENOUGH_SECONDS
             self._deaths[name] = 1 if lived_long else self._deaths.get(name, 0) + 1

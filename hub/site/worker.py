@@ -15,7 +15,7 @@ from hub.core.secret import site_secrets
 from hub.core.vault import open_vault
 from hub.engine.contracts import Task, WorkerSite
 from hub.engine.worker_loop import limit_memory, serve
-from hub.site.load import Site, load_site, map_messages
+from hub.site.load import Site, load_running, map_messages
 from hub.site.places import key_file, store_url
 from hub.site.purity import lock_down
 from hub.store.database import open_store
@@ -27,6 +27,7 @@ def main() -> None:
     """Serve the tasks of one pool until the engine closes our input."""
     parser = argparse.ArgumentParser(description="A worker process of the hub.")
     parser.add_argument("--site", type=Path, required=True)
+    parser.add_argument("--bundle", default="", help="the version to load; the current one when not given")
     parser.add_argument("--pool", choices=("mapping", "billing", "transfer"), required=True)
     parser.add_argument("--cores", type=_numbers, default=(), help="the processor cores that it may use")
     arguments = parser.parse_args()
@@ -34,7 +35,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle; it ends us in order
     limit_memory(MEMORY)
     try:
-        _serve(arguments.site, arguments.pool)
+        _serve(arguments.site, arguments.bundle, arguments.pool)
     except Exception as error:
         Log(part="worker", pool=arguments.pool).failure("worker.failed", error)
         sys.exit(1)
@@ -44,11 +45,11 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(",") if number)
 
 
-def _serve(folder: Path, pool: str) -> None:
-    site = load_site(folder).require_sound()
+def _serve(home: Path, bundle: str, pool: str) -> None:
+    site = load_running(home, bundle).require_sound()
     assert site.settings is not None
     worker_site = WorkerSite(
-        folder=site.folder,
+        folder=site.home,
         var=site.var,
         secrets=site_secrets(site.var),
         vault=open_vault(key_file(site)),

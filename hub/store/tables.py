@@ -61,6 +61,26 @@ setting = Table(
     Column("value", Text, nullable=False),
 )
 
+bundle = Table(  # a version of the site's files
+    "bundle",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("files", LargeBinary, nullable=False),
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("deployed_at", BigInteger, nullable=False),
+    Column("bundle", String(64), nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),  # start | deploy | rollback
+    Column("actor", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 sequence = Table(
     "sequence",
     metadata,

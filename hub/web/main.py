@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
+import time
 from pathlib import Path
 
 import uvicorn
@@ -15,12 +17,16 @@ from hub.billing.rules.layers import rule_book
 from hub.billing.rules.model import Rule
 from hub.core.errors import HubError
 from hub.core.vault import Vault, open_vault
-from hub.site.bundle import read_bundle
-from hub.site.load import Site, load_site
+from hub.site.bundle import current, read_bundle
+from hub.site.load import Site, load_running
 from hub.site.places import control_socket, key_file, store_url
+from hub.site.supervisor import AGAIN
 from hub.store.database import open_store
 from hub.web.app import create_app
 from hub.web.settings import ChannelInfo, DestinationInfo, PayerInfo, RuleInfo, WebSettings
+
+LOOK_SECONDS = 1.0
+"""How often the pages look whether another version runs."""
 
 
 def load(folder: Path) -> tuple[Engine, Vault, WebSettings, str]:
@@ -28,7 +34,7 @@ def load(folder: Path) -> tuple[Engine, Vault, WebSettings, str]:
 
     Raises `HubError` when the site has errors or its keys are missing.
     """
-    site = load_site(folder).require_sound()
+    site = load_running(folder).require_sound()
     assert site.settings is not None
     return (
         open_store(store_url(site)),
@@ -66,7 +72,7 @@ def web_settings(site: Site) -> WebSettings:
         payers={payer.payer_id: payer.name for payer in site.billing.payers.values()},
         payer_infos={payer_id: _payer(site.billing, payer_id) for payer_id in site.billing.payers},
         secure=site.settings.web.behind_tls_proxy,
-        folder=site.folder,
+        folder=site.home,
         files=read_bundle(site.folder).files,
         mapping_seconds=site.settings.workers.message_time,
     )
@@ -134,8 +140,17 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     app = create_app(store, vault, settings)
-    uvicorn.Server(server_config(app, listen, behind_tls_proxy=settings.secure)).run()
-    return 0
+    server = uvicorn.Server(server_config(app, listen, behind_tls_proxy=settings.secure))
+    threading.Thread(target=_end_with_version, args=(server, options.site, settings.bundle), daemon=True).start()
+    server.run()
+    return AGAIN if current(options.site) != settings.bundle else 0
+
+
+def _end_with_version(server: uvicorn.Server, site: Path, bundle: str) -> None:
+    """Have the pages end when another version runs, so that they are started again with it."""
+    while current(site) == bundle:
+        time.sleep(LOOK_SECONDS)
+    server.should_exit = True
 
 
 if __name__ == "__main__":

@@ -1,0 +1,167 @@
+"""``hub deploy -m WHY``: have the running hub go over to the files as they are now, all of them or none.
+
+First a plan, which changes nothing: the files are checked, the samples run, ports that are new are tried. Then the
+engine has workers load the new version and goes over to it, connector by connector; what is the same keeps its sockets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hub.cli.common import print_findings, print_json, site_argument, site_folder
+from hub.core.errors import HubError
+
+if TYPE_CHECKING:
+    from hub.cli.opened import OpenedSite
+    from hub.site.compare import Part
+    from hub.site.load import Site
+
+BASE = "base"
+"""The file below ``var/`` with the version that this working copy was last known to stand on."""
+DEPLOY_SECONDS = 900.0
+
+
+class NotAsExpectedError(HubError):
+    """Samples differ from what is expected of them."""
+
+    code = "H273"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    site_argument(parser)
+    parser.add_argument("-m", "--reason", metavar="WHY", help="why; it is kept in the history")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="the running site, when --site is a working copy of it")
+    parser.add_argument("--plan", action="store_true", help="only say what would change")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deploy, or say what is in the way: 1 when it is findings, samples, a port, or another version that runs."""
+    from hub.cli.common import UsageError
+    from hub.cli.opened import open_site
+    from hub.site.bundle import bundle_folder, keep, read_bundle
+    from hub.site.compare import compare, connector_changes
+    from hub.site.load import load_running, load_site
+
+    if not arguments.plan and not (arguments.reason or "").strip():
+        raise UsageError("A deploy needs a reason.", expected="-m WHY", fix="It is kept in the history.")
+    folder = site_folder(arguments)
+    to: Path = arguments.to or folder
+    site = load_site(folder)
+    if findings := _errors(site):
+        if arguments.json:
+            print_json({"ok": False, "findings": [finding.plain() for finding in findings]})
+        else:
+            print_findings(findings)
+            print("\nNothing was deployed.", file=sys.stderr)
+        return 1
+    count = _require_samples(site)
+    opened = open_site(to)
+    running = str(opened.ask("status", {})["bundle"])
+    before = load_running(to, running) if bundle_folder(to, running).is_dir() else None
+    parts = compare(before, site) if before else []
+    _require_ports(before, site)
+    if not arguments.json:
+        print(f"plan       {running} -> {site.bundle}: 0 errors, {count} samples as expected")
+        print("\n".join(f"  {line}" for line in connector_changes(parts)))
+    if site.bundle == running:
+        _say(arguments, {"deployed": False, "bundle": running}, f"Nothing to deploy: {running} runs already.")
+        remember_base(folder, running)
+        return 0
+    if arguments.plan:
+        _say(arguments, {"deployed": False, "parts": _plain(parts)}, "Nothing was changed (--plan).")
+        return 0
+    bundle = read_bundle(folder)
+    if bundle.name != site.bundle:
+        raise HubError("The files changed while they were checked.", fix="Deploy again.")
+    keep(to, bundle)
+    deploy(opened, site.bundle, base_of(folder) or running, arguments.reason.strip(), "deploy")
+    remember_base(folder, site.bundle)
+    _say(
+        arguments,
+        {"deployed": True, "bundle": site.bundle, "previous": running, "parts": _plain(parts)},
+        f"deployed   {site.bundle} runs.  hub rollback {running} goes back.",
+    )
+    return 0
+
+
+def deploy(opened: OpenedSite, bundle: str, expected: str, reason: str, kind: str) -> None:
+    """Have the engine go over to *bundle*. Raises what it refuses with."""
+    from hub.engine.control import ask_engine
+    from hub.site.places import control_socket
+
+    arguments = {"bundle": bundle, "expected": expected, "reason": reason, "kind": kind}
+    socket_path = control_socket(opened.site)
+    ask_engine(socket_path, "deploy", arguments, actor=opened.actor, timeout=DEPLOY_SECONDS)
+
+
+def base_of(folder: Path) -> str:
+    """The version that the working copy at *folder* was last known to stand on; empty when none was noted."""
+    try:
+        return (folder / "var" / BASE).read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def remember_base(folder: Path, bundle: str) -> None:
+    """Note that the working copy at *folder* stands on *bundle*."""
+    (folder / "var").mkdir(exist_ok=True, mode=0o700)
+    (folder / "var" / BASE).write_text(f"{bundle}\n")
+
+
+def _errors(site: Site) -> list[Any]:
+    from hub.site.check import check_site
+
+    return [finding for finding in check_site(site) if finding.level == "error"]
+
+
+def _require_samples(site: Site) -> int:
+    """How many samples there are. Raises :class:`NotAsExpectedError` when one differs."""
+    from hub.site import samples
+
+    cases = [case for name in site.channels for case in samples.cases(site.folder, name)]
+    differing = [case.shown for case in cases if samples.differences(site, case)]
+    if differing:
+        raise NotAsExpectedError(
+            f"{len(differing)} of {len(cases)} samples differ, so nothing was deployed.",
+            where=", ".join(differing[:5]),
+            fix="`hub test` shows every difference.",
+        )
+    return len(cases)
+
+
+def _require_ports(before: Site | None, after: Site) -> None:
+    """Raise `HubError` when a port at which *after* alone listens is somebody else's."""
+    known = {str(endpoint) for endpoint in _listens(before)} if before else set()
+    for endpoint in _listens(after):
+        if str(endpoint) in known or not endpoint.port:
+            continue
+        with socket.socket(socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((endpoint.host, endpoint.port))
+            except OSError as error:
+                taken = error.errno == errno.EADDRINUSE
+                what = "is taken" if taken else f"cannot be listened at: {error.strerror}"
+                raise HubError(f"{endpoint} {what}, so nothing was deployed.", fix="Name another port.") from None
+
+
+def _listens(site: Site) -> list[Any]:
+    found = [getattr(settings, "listen", None) for c in site.channels.values() for _, settings in c.sources]
+    return [endpoint for endpoint in found if endpoint is not None]
+
+
+def _plain(parts: list[Part]) -> list[dict[str, str]]:
+    return [{"name": part.name, "change": part.change} for part in parts]
+
+
+def _say(arguments: argparse.Namespace, document: dict[str, Any], line: str) -> None:
+    if arguments.json:
+        print_json(document)
+    else:
+        print(line)
