@@ -34,6 +34,7 @@ from hub.engine.contracts import (
 )
 from hub.engine.engine import HubEngine, highest_id
 from hub.engine.plan import ChannelPlan, DestinationPlan, SitePlan
+from hub.engine.swap import no_bundles, unrecorded
 from hub.store.changes import Changes, to_json
 from hub.store.database import reading
 from hub.store.tables import attempt, counter, delivery, due, message, work_item
@@ -136,6 +137,11 @@ class FakeWorkers:
     def start(self) -> None:
         """There is nothing to start."""
 
+    def exchange(self, pools: dict[str, Any]) -> dict[str, Any]:
+        """What maps from now on is the mapping of the test's own pool."""
+        self.mapping = pools["mapping"].mapping
+        return {}
+
     def stop(self) -> list[Deferred[None]]:
         return [succeed(None)]
 
@@ -230,6 +236,8 @@ class Node:
         mapping: Mapping | None = None,
         first_work: Sequence[dict[str, Any]] = (),
         writes: dict[str, Any] | None = None,
+        prepare: Any = no_bundles,
+        record: Any = unrecorded,
     ) -> None:
         self.store = store
         self.workers = FakeWorkers()
@@ -260,6 +268,8 @@ class Node:
             writes=writes or {},
             first_work=first_work,
             on_failure=self.store_failures.append,
+            prepare=prepare,
+            record=record,
         )
         self._running = False
 
