@@ -74,7 +74,7 @@ def test_a_second_hub_is_refused_while_the_first_goes_on(site: Path, running: Ru
     running.event("running")
     second = hub("run", "--site", site, "--no-web")
     assert second.returncode == 1
-    assert "Another hub is running this site." in second.stderr
+    assert "Another hub is running this site" in second.stderr
     assert running.process.poll() is None
 
 
