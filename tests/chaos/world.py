@@ -25,12 +25,13 @@ from hub.site.load import load_site
 from hub.site.new import new_site
 from hub.site.places import store_url
 from tests.chaos.peers import Ehr, Receiver
-from tests.chaos.watch import Watch
+from tests.chaos.watch import Act, Watch, kill
+from tests.e2e.playing import ENGINE, processes
 
 T = TypeVar("T")
 WAIT = 240.0
 CHANNEL = "forward"
-_DESTINATIONS = ("asking", "repeating", "folder")
+MOST_OWED = 40
 
 _CHANNEL = """\
 schema = 1
@@ -126,6 +127,8 @@ class World:
         self.site = make_site(folder / "site", places, url=url)
         self.watch = Watch(folder / "points")
         self.log = folder / "log"
+        self._clock = folder / "clock"
+        self.set_clock(0)
         self.called_ambiguous: set[tuple[str, str]] = set()
         self._reader = create_engine(store_url(load_site(self.site)))
         self._hub: subprocess.Popen[bytes] | None = None
@@ -142,7 +145,12 @@ class World:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "HUB_POINTS": str(self.watch.path)},
+                env={
+                    **os.environ,
+                    "HUB_POINTS": str(self.watch.path),
+                    "CHAOS_CLOCK": str(self._clock),
+                    "PYTHONPATH": str(Path(__file__).parent / "clock"),
+                },
                 start_new_session=True,
             )
 
@@ -160,6 +168,12 @@ class World:
         for peer in (self.asking, self.repeating):
             peer.close()
         self._reader.dispose()
+
+    @property
+    def hub(self) -> int:
+        """The process id of `hub run`."""
+        assert self._hub is not None
+        return self._hub.pid
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """The engine's answer. Raises `HubError` when there is none."""
@@ -186,19 +200,40 @@ class World:
 
     # ---- what is done to it
 
-    def kill_engine_at(self, point: str, *, nth: int = 1) -> set[tuple[str, str]]:
-        """Kill the engine at *point* while messages flow; what was in flight then, by the store that it left."""
+    def kill_at(self, point: str, *, nth: int = 1) -> set[tuple[str, str]]:
+        """Kill the process that comes to *point*; what was in flight then, by the store that was left."""
         left: list[set[tuple[str, str]]] = []
 
         def act(pid: int) -> None:
-            from tests.chaos.watch import kill
-
             kill(pid)
             left.append(self.in_state("sending"))
 
-        done = self.watch.at(point, act, nth=nth)
-        assert done.wait(WAIT), f"never came to {point}: {self.tail()}"
+        self.at(point, act, nth=nth)
         return left[0]
+
+    def at(self, point: str, act: Act, *, nth: int = 1) -> None:
+        """Have messages flow until *act* is done at *point*."""
+        done = self.watch.at(point, act, nth=nth)
+        deadline = time.monotonic() + WAIT
+        while not done.wait(0.3):
+            assert time.monotonic() < deadline, f"nobody came to {point}: {self.tail()}"
+            if self.ehr.owed < MOST_OWED:
+                self.ehr.send(5)
+
+    def set_clock(self, wrong_by: int) -> None:
+        """Have the hub's processes believe in another time: *wrong_by* seconds from the true one."""
+        self._clock.write_text(f"{wrong_by:12}")
+
+    def engine(self) -> int:
+        """The engine's process id, once it answers."""
+        eventually(self._answers, "an engine that answers", self.tail)
+        (pid,) = processes(ENGINE, self.site)
+        return pid
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(HubError):
+            return bool(self.ask("status"))
+        return False
 
     def settle(self) -> None:
         """Wait until all is acknowledged and nothing is under way, deciding as a person would what is ambiguous."""

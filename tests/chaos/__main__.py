@@ -1,0 +1,38 @@
+"""``make chaos``: misfortune after misfortune, chosen by a seed, until the rounds are over or the books disagree."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chaos.rounds import every_round, play
+from tests.chaos.world import world
+
+
+def main() -> int:
+    """Play the rounds; 1 when the books said anything against the hub."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed, the same misfortunes")
+    parser.add_argument("--rounds", type=int, default=45)
+    arguments = parser.parse_args()
+    dice = random.Random(arguments.seed)
+    print(f"seed {arguments.seed}")
+    with tempfile.TemporaryDirectory(prefix="hub-chaos-") as folder, world(Path(folder), seed=arguments.seed) as it:
+        for number, misfortune in enumerate(every_round(dice, arguments.rounds), start=1):
+            began = time.monotonic()
+            wrong = play(it, misfortune, dice)
+            print(f"{number:3}  {time.monotonic() - began:6.1f} s  {misfortune.name}", flush=True)
+            if wrong:
+                print("\n".join(wrong))
+                print(it.tail())
+                return 1
+    print("The books agree.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""What can happen to a hub, one round at a time: each begins and ends with books that agree."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.chaos.peers import accepted
+from tests.chaos.world import World, eventually
+from tests.e2e.playing import ENGINE, processes
+
+ENGINE_POINTS = (
+    "message.written",
+    "message.committed",
+    "steps.written",
+    "delivery.intending",
+    "delivery.intended",
+    "delivery.answered",
+    "delivery.recorded",
+)
+WORKER_POINTS = ("worker.began", "worker.replied")
+STOPPED_SECONDS = 4.0  # longer than a receiver's answer is waited for
+ASKING = frozenset({"asking", "folder"})
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A misfortune of this *name*, and how it befalls a world while so many *messages* flow."""
+
+    name: str
+    befall: Callable[[World, random.Random], None]
+    messages: int = 30
+
+
+def play(world: World, misfortune: Round, dice: random.Random) -> list[str]:
+    """Have *misfortune* befall *world*, let it settle, and return what its books say against the hub."""
+    world.ehr.send(misfortune.messages)
+    misfortune.befall(world, dice)
+    world.ehr.send(misfortune.messages // 3)
+    world.settle()
+    return [f"{misfortune.name}: {wrong}" for wrong in world.verdict()]
+
+
+def kill_engine(point: str) -> Round:
+    """The engine is killed at *point*. What it calls ambiguous afterwards must be what was in flight then."""
+
+    def befall(world: World, dice: random.Random) -> None:
+        before = set(world.called_ambiguous)
+        in_flight = {one for one in world.kill_at(point, nth=dice.randint(2, 9)) if one[0] in ASKING}
+        received = {("asking", name) for name in world.asking.names} - world.in_state("delivered") - before
+        assert received <= in_flight, f"sent and not in flight: {received - in_flight}"
+        world.settle()
+        called = world.called_ambiguous - before
+        assert called == in_flight, f"called ambiguous {called}, in flight {in_flight}"
+
+    return Round(f"engine killed at {point}", befall)
+
+
+def kill_worker(point: str) -> Round:
+    """A worker process is killed at *point*; its engine lives on."""
+
+    def befall(world: World, dice: random.Random) -> None:
+        world.kill_at(point, nth=dice.randint(1, 4))
+
+    return Round(f"worker killed at {point}", befall)
+
+
+def stop_engine(point: str) -> Round:
+    """The engine stands still at *point*, while its receivers and its senders wait, and goes on."""
+
+    def befall(world: World, dice: random.Random) -> None:
+        def act(pid: int) -> None:
+            os.kill(pid, signal.SIGSTOP)
+            threading.Event().wait(STOPPED_SECONDS)
+            os.kill(pid, signal.SIGCONT)
+
+        world.at(point, act, nth=dice.randint(2, 9))
+
+    return Round(f"engine stopped at {point}", befall)
+
+
+def lying_peers(world: World, dice: random.Random) -> None:
+    """Receivers hang up, answer to another message, twice, with rubbish, or not at all."""
+    lies = random.Random(dice.random())
+
+    def lie(name: str) -> list[bytes] | None:
+        match lies.randrange(12):
+            case 0:
+                return None
+            case 1:
+                return [accepted("C999999")]
+            case 2:
+                return [accepted(name), accepted(name)]
+            case 3:
+                return [b"\x0bnonsense\x1c\r", accepted(name)]
+            case 4:
+                return []
+            case 5:
+                time.sleep(0.3)
+        return [accepted(name)]
+
+    honest = world.asking.lie
+    world.asking.lie = world.repeating.lie = lie
+    eventually(lambda: not world.ehr.owed, "acknowledgements", world.tail)
+    threading.Event().wait(3.0)
+    world.asking.lie = world.repeating.lie = honest
+
+
+def disk_full(world: World, dice: random.Random) -> None:
+    """No file can grow, for the engine and whatever is started in its place; then there is room again."""
+    pid = world.engine()
+    most = dice.randint(1, 200_000)
+    for one in (world.hub, pid):
+        resource.prlimit(one, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+    world.ehr.send(20)
+    eventually(lambda: pid not in processes(ENGINE, world.site), "a store that fails", world.tail)
+    before = len(world.ehr.acknowledged)
+    threading.Event().wait(2.0)
+    assert len(world.ehr.acknowledged) <= before + 1, "acknowledged without room to store"
+    for one in (world.hub, *processes(ENGINE, world.site)):
+        resource.prlimit(one, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def clock_set_back(world: World, dice: random.Random) -> None:
+    """The machine's clock is set back by an hour while a receiver refuses; it must be tried again in its time."""
+    world.asking.lie = lambda _name: None
+    world.repeating.lie = lambda _name: None
+    threading.Event().wait(1.0)
+    world.set_clock(-dice.randint(3_000, 4_000))
+    world.asking.lie = world.repeating.lie = lambda name: [accepted(name)]
+
+
+def every_round(dice: random.Random, count: int) -> list[Round]:
+    """*count* rounds in an order that *dice* chose, each kind before any comes twice."""
+    kinds = [
+        *(kill_engine(point) for point in ENGINE_POINTS),
+        *(kill_worker(point) for point in WORKER_POINTS),
+        *(stop_engine(point) for point in ("message.committed", "delivery.intended", "delivery.answered")),
+        Round("peers that lie", lying_peers),
+        Round("disk full", disk_full),
+        Round("clock set back", clock_set_back),
+    ]
+    rounds: list[Round] = []
+    while len(rounds) < count:
+        rounds += dice.sample(kinds, len(kinds))
+    return rounds[:count]
