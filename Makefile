@@ -30,6 +30,7 @@ help:
 	@echo 'make test              everything that must hold: lint, types, import layers, all tests'
 	@echo 'make unit              the quick tests: no processes, no browser, no PostgreSQL'
 	@echo 'make e2e               the tests that run real processes, browsers and databases'
+	@echo 'make chaos ARGS="..."  misfortune after misfortune, by a seed, against a hub whose peers keep books'
 	@echo 'make lint              style, formatting, types and import layers'
 	@echo 'make format            put the code into the shape that lint wants'
 	@echo 'make screenshots       pictures of every page, in build/screenshots'
@@ -57,6 +58,10 @@ unit: $(VENV)/.dev
 .PHONY: e2e
 e2e: $(VENV)/.dev browser
 	$(BIN)/pytest -m "e2e or browser or postgresql"
+
+.PHONY: chaos
+chaos: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev browser

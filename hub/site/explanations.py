@@ -46,6 +46,11 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Use another file. `hub backup` checks what it has written before it says that it is done.",
     ),
     "H135": _E("A backup cannot be put back as asked.", "The sentence beside it says why; no store was replaced."),
+    "H136": _E(
+        "The store cannot be reached: its server is away, refuses this machine or user, or its file cannot be opened.",
+        "Start the server, or correct the URL in config/hub.toml, the server's rules or the file's owner. A hub that "
+        "runs answers nobody meanwhile, and goes on by itself.",
+    ),
     "H140": _E(
         "The store could not be written. What was not committed was not acknowledged either.",
         "Look at the disk: space, permissions, health. The hub goes on by itself once it can write.",

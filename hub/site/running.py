@@ -39,7 +39,7 @@ from hub.site.load import Site, load_running
 from hub.site.lock import lock_site
 from hub.site.places import control_socket, key_file, store_url
 from hub.site.plans import site_plan
-from hub.store.database import open_store, reading
+from hub.store.database import StoreAwayError, open_store, reading
 from hub.store.reseal import reseal
 from hub.store.retention import Retention
 from hub.store.schema import make_ready
@@ -55,10 +55,12 @@ Every statement of the journal lets go of it; with Python's own 5 ms both thread
 
 COLLECT = (20_000, 20, 20)
 """How many new objects call for a collection: the engine makes few cycles, and hundreds of objects for each message."""
+AGAIN = 3
+"""The exit code that says: start me again, the store may be back by then."""
 
 
 def main() -> None:
-    """Run the engine until it is told to stop; exit 3 when the store failed, so that it is started again."""
+    """Run the engine until it is told to stop, or until the store fails."""
     parser = argparse.ArgumentParser(description="The engine process of a site.")
     parser.add_argument("--site", type=Path, required=True)
     arguments = parser.parse_args()
@@ -84,6 +86,10 @@ def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
     store = open_store(store_url(site))
     try:
         make_ready(store)
+        floor = _floor(store)
+    except StoreAwayError as error:
+        log.failure("store.away", error)
+        os._exit(AGAIN)
     except HubError as error:
         log.failure("engine.refused", error)
         os._exit(1)
@@ -92,9 +98,9 @@ def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
     def store_failed(error: BaseException) -> None:
         log.failure("store.failed", error)
         workers.kill()
-        os._exit(3)  # an orderly stop would wait for the store
+        os._exit(AGAIN)  # an orderly stop would wait for the store
 
-    ids = IdMaker(floor=_floor(store))
+    ids = IdMaker(floor=floor)
     vault = open_vault(key_file(site))
     host = _Host(reactor, ids, log, cores)
     workers = _workers(host, site)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
+
+from hub.core.errors import HubError
+
+
+class StoreAwayError(HubError):
+    """The store cannot be reached: its server is away, or will not let us in, or its file cannot be opened."""
+
+    code = "H136"
 
 from hub.store.hot import run
 
@@ -17,7 +26,7 @@ def open_store(url: str) -> Engine:
 
     SQLite: WAL, synchronous=FULL (a commit is on disk before it returns), incremental auto-vacuum, temporary data in
     memory so that nothing readable reaches a temporary file. Transactions begin where the code says, not where the
-    driver guesses.
+    driver guesses. Connecting raises :class:`StoreAwayError` where that cannot be.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -26,8 +35,22 @@ def open_store(url: str) -> Engine:
         engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False, "cached_statements": 512})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    else:
+        engine = create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    event.listen(engine, "handle_error", partial(_say_away, parsed))
+    return engine
+
+
+def _say_away(url: URL, context: ExceptionContext) -> None:
+    """Raise :class:`StoreAwayError` in place of what a driver raises when it cannot connect."""
+    if context.connection is None and context.statement is None:
+        said = str(context.original_exception).strip().splitlines() or [type(context.original_exception).__name__]
+        raise StoreAwayError(
+            "The store cannot be reached.",
+            where=url.set(query={}).render_as_string(hide_password=True),
+            found=said[0],
+            fix="See whether its server runs and lets this machine in; for a file, whether it may be opened.",
+        ) from context.original_exception
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.rounds import every_round, play
+from tests.chaos.server import Server
 from tests.chaos.world import world
 
 
@@ -18,11 +20,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed, the same misfortunes")
     parser.add_argument("--rounds", type=int, default=45)
+    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     arguments = parser.parse_args()
     dice = random.Random(arguments.seed)
     print(f"seed {arguments.seed}")
-    with tempfile.TemporaryDirectory(prefix="hub-chaos-") as folder, world(Path(folder), seed=arguments.seed) as it:
-        for number, misfortune in enumerate(every_round(dice, arguments.rounds), start=1):
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-chaos-", ignore_cleanup_errors=True)))
+        server = Server(folder / "server") if arguments.store == "postgresql" else None
+        if server is not None:
+            stack.callback(server.close)
+        url = server.url if server is not None else "embedded"
+        it = stack.enter_context(world(folder, seed=arguments.seed, url=url))
+        for number, misfortune in enumerate(every_round(dice, arguments.rounds, server), start=1):
             began = time.monotonic()
             wrong = play(it, misfortune, dice)
             print(f"{number:3}  {time.monotonic() - began:6.1f} s  {misfortune.name}", flush=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.chaos.peers import accepted
+from tests.chaos.server import Server
 from tests.chaos.world import World, eventually
 from tests.e2e.playing import ENGINE, processes
 
@@ -136,16 +137,33 @@ def clock_set_back(world: World, dice: random.Random) -> None:
     world.asking.lie = world.repeating.lie = lambda name: [accepted(name)]
 
 
-def every_round(dice: random.Random, count: int) -> list[Round]:
-    """*count* rounds in an order that *dice* chose, each kind before any comes twice."""
+def kill_server(server: Server, point: str) -> Round:
+    """The database server is killed while an engine stands at *point*, and comes back after a while."""
+
+    def befall(world: World, dice: random.Random) -> None:
+        engine = world.engine()
+        world.at(point, lambda _pid: server.kill(), nth=dice.randint(2, 9))
+        world.ehr.send(10)
+        eventually(lambda: engine not in processes(ENGINE, world.site), "an engine that ends", world.tail)
+        threading.Event().wait(dice.uniform(0, 3))
+        server.start()
+
+    return Round(f"server killed at {point}", befall)
+
+
+def every_round(dice: random.Random, count: int, server: Server | None = None) -> list[Round]:
+    """*count* rounds in an order that *dice* chose, each kind before any comes twice; a *server* is hit, too."""
     kinds = [
         *(kill_engine(point) for point in ENGINE_POINTS),
         *(kill_worker(point) for point in WORKER_POINTS),
         *(stop_engine(point) for point in ("message.committed", "delivery.intended", "delivery.answered")),
         Round("peers that lie", lying_peers),
-        Round("disk full", disk_full),
         Round("clock set back", clock_set_back),
     ]
+    if server is None:
+        kinds.append(Round("disk full", disk_full))
+    else:
+        kinds += [kill_server(server, point) for point in ENGINE_POINTS]
     rounds: list[Round] = []
     while len(rounds) < count:
         rounds += dice.sample(kinds, len(kinds))

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from hub.cli.run import prepare
 from hub.core.errors import HubError
@@ -130,7 +131,7 @@ class World:
         self._clock = folder / "clock"
         self.set_clock(0)
         self.called_ambiguous: set[tuple[str, str]] = set()
-        self._reader = create_engine(store_url(load_site(self.site)))
+        self._reader = create_engine(store_url(load_site(self.site)), poolclass=NullPool)
         self._hub: subprocess.Popen[bytes] | None = None
         self.start()
         self.ehr = Ehr(self._port, seed)
@@ -258,7 +259,11 @@ class World:
 
     def tail(self) -> str:
         """The end of what the hub wrote, and what is not settled."""
-        open_now = Counter(self.rows("select destination, state, reason from delivery where state != 'delivered'"))
+        try:
+            left = self.rows("select destination, state, reason from delivery where state != 'delivered'")
+        except OperationalError as error:
+            left = [(type(error).__name__,)]
+        open_now = Counter(left)
         return f"{self.log.read_text()[-2000:]}\n{open_now}\nowed {self.ehr.owed}"
 
     # ---- the verdict
