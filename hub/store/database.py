@@ -11,14 +11,13 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 
 from hub.core.errors import HubError
+from hub.store.hot import run
 
 
 class StoreAwayError(HubError):
     """The store cannot be reached: its server is away, or will not let us in, or its file cannot be opened."""
 
     code = "H136"
-
-from hub.store.hot import run
 
 
 def open_store(url: str) -> Engine:
