@@ -23,14 +23,21 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from hub.billing.values import (
+    Accident,
     Address,
+    AmountCode,
     Appointment,
+    Attachment,
     Charge,
+    Clinician,
     Coverage,
+    DatedCode,
+    Drug,
     Merge,
     Name,
     PartnerFile,
     Patient,
+    Stay,
     Visit,
 )
 from hub.formats.hl7v2.build import NULL, Builder
@@ -40,11 +47,17 @@ from hub.site.views import Event, X12File
 
 __all__ = [
     "NULL",
+    "Accident",
     "Address",
+    "AmountCode",
     "Appointment",
+    "Attachment",
     "Builder",
     "Charge",
+    "Clinician",
     "Coverage",
+    "DatedCode",
+    "Drug",
     "Event",
     "Hold",
     "Line",
@@ -59,6 +72,7 @@ __all__ = [
     "Row",
     "Segment",
     "Skip",
+    "Stay",
     "Table",
     "Visit",
     "X12File",

@@ -1,4 +1,4 @@
-"""Batches: ready claims of one partner become one 837P interchange, with control numbers that are never used twice."""
+"""Batches: ready claims of one partner become one interchange, with control numbers that are never used twice."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from hub.billing.events import OpenClaim
 from hub.core.clock import at
 from hub.formats.x12.claim import Claim, ClaimBatch, Receiver, Submitter
 from hub.formats.x12.errors import X12Error
+from hub.formats.x12.institutional import write_837i
 from hub.formats.x12.judge import judge
 from hub.formats.x12.professional import write_837p
 from hub.formats.x12.writer import Envelope
 from hub.store.changes import Emit, Row
 
-MOST_CLAIMS = 1000  # what one decision has ids for, with room to spare
+MOST_CLAIMS = 500  # of each form: what one decision has ids for, with room to spare
 _USAGE = {"production": "P", "test": "T"}
+_WRITERS = {"837P": write_837p, "837I": write_837i}
 _EVERY_PARTNER = ""  # BHT03 is unique over all partners
 
 
@@ -62,20 +64,23 @@ def build(decision: Decision, due: Row) -> None:
             kind="wrong environment",
             sentence=f"{partner.title} is set up for {partner.environment}, this site is not. Nothing is sent there.",
         )
-    elif _send_ready(decision, name, partner):
-        decision.update("due", due, business_at=decision.now_ms + 1)  # more is ready than one batch may hold
-        return
+    else:
+        more = {form: _send_ready(decision, name, partner, form) for form in _WRITERS}
+        if any(more.values()):
+            decision.update("due", due, business_at=decision.now_ms + 1)  # more is ready than one batch may hold
+            return
     decision.update("due", due, business_at=calendars.next_batch(decision, partner, decision.now_ms))
 
 
-def _send_ready(decision: Decision, name: str, partner: Partner) -> bool:
-    """Make one batch of what is ready; whether there is more than the partner takes at once."""
+def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> bool:
+    """Make one batch of what is ready of one form; whether there is more than the partner takes at once."""
     most = min(partner.max_claims, MOST_CLAIMS)
     waiting = rejections.held_payers(decision)
     payers = {"payer_id": tuple(set(decision.config.payers) - waiting)} if waiting else {}
     rows = decision.rows(
         "claim",
         partner=name,
+        form=form,
         state="ready",
         environment=decision.config.environment,
         order_by="control_number",
@@ -118,7 +123,7 @@ def _send_ready(decision: Decision, name: str, partner: Partner) -> bool:
         claim.record("batched", f"batched/{batch_id}", batch=numbers.reference)
     decision.changes.emits.append(
         Emit(
-            kind="837P",
+            kind=form,
             body=written,
             lane=name,
             name=numbers.reference,
@@ -161,7 +166,8 @@ def _objections(
 ) -> bytes | dict[str, str]:
     """The interchange of *contents*, or what is wrong with it, by control number (empty: not one claim's fault)."""
     try:
-        written = write_837p(_envelope(decision, partner, numbers), _batch(decision, partner, numbers, contents))
+        write = _WRITERS[contents[0].form]
+        written = write(_envelope(decision, partner, numbers), _batch(decision, partner, numbers, contents))
     except X12Error as error:
         return {"": error.what}
     verdict = judge(written)

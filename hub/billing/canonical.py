@@ -1,4 +1,4 @@
-"""From what the practice and its sources said to the canonical claim that an 837P is written from.
+"""From what the practice and its sources said to the canonical claim that an 837 is written from.
 
 Form is made right here (upper case, the codes of the guide); facts never are: what is missing stays
 missing, and the edits say so.
@@ -7,32 +7,45 @@ missing, and the edits say so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from hub.billing.config import BillingConfig, PostalAddress
 from hub.billing.config import Payer as PayerConfig
 from hub.billing.control_numbers import line_control_number
+from hub.billing.edits.facts import between
 from hub.billing.grouping import Group
+from hub.billing.people import People
+from hub.billing.stay_claim import stay_claim
 from hub.billing.values import Address as SaidAddress
-from hub.billing.values import Charge, Coverage
+from hub.billing.values import Charge, Coverage, Visit
 from hub.billing.values import Name as SaidName
 from hub.billing.values import Patient as SaidPatient
 from hub.formats.x12.claim import (
     Address,
+    Attachment,
     BillingProvider,
+    Circumstances,
     Claim,
     ClaimLine,
+    Drug,
+    Facility,
     Organisation,
     Patient,
     Payer,
+    PayToPlan,
     Person,
-    Provider,
+    SecondaryId,
     Subscriber,
 )
 from hub.formats.x12.writer import clean
 
 _RELATIONSHIPS = {"spouse": "01", "child": "19"}
 _OTHER_RELATIONSHIP = "G8"
+_CAUSES = {"auto": "AA", "work": "EM", "other": "OA"}
+_INPATIENT_PLACES = frozenset({"21", "31", "51", "61"})
+_AT_HOME = "12"
+_LABORATORY = ("80047", "89398")
 _UNKNOWN_DAY = date(1, 1, 1)  # a birth date that the source did not give; the edits stop such a claim
 
 
@@ -41,37 +54,85 @@ def build(
     *,
     control_number: str,
     payer: PayerConfig,
+    visit: Visit,
     patient: SaidPatient,
     coverage: Coverage,
     group: Group,
     charges: Sequence[Charge],
+    form: str = "837P",
 ) -> Claim:
-    """The claim of *group*, whose members' charges are *charges* in the same order."""
+    """The claim of *group*, whose members' charges are *charges* in the same order, on the *form* given."""
     subscriber, dependent = insured(patient, coverage)
-    first = group.members[0]
-    lines = tuple(
-        ClaimLine(
-            control_number=line_control_number(control_number, ordinal),
-            code=clean(charge.code),
-            charge=charge.amount,
-            units=charge.units,
-            service_date=charge.service_date,
-            pointers=tuple(group.diagnoses.index(code) + 1 for code in member.pointed),
-            modifiers=tuple(clean(modifier) for modifier in charge.modifiers),
-        )
-        for ordinal, (member, charge) in enumerate(zip(group.members, charges, strict=True), start=1)
-    )
-    return Claim(
+    people = People(config, visit, charges)
+    common = Claim(
         control_number=control_number,
         billing_provider=_billing_provider(config),
         subscriber=subscriber,
-        payer=Payer(name=clean(payer.name), id=payer.payer_id, filing_indicator=payer.claim_filing),
-        place_of_service=first.place_of_service,
+        payer=_payer(payer),
+        place_of_service="",
         diagnoses=group.diagnoses,
-        lines=lines,
+        lines=(),
         patient=dependent,
+        assignment=payer.accepts_assignment,
+        benefits_assignment=coverage.assigned or "Y",
+        release=coverage.released or "Y",
+        referral_number=clean(visit.referral_number),
+        prior_authorisation=clean(visit.prior_authorisation),
         medical_record_number=clean(patient.mrn),
-        rendering=_rendering(config, first.rendering_npi),
+        attachments=tuple(Attachment(each.kind, each.way, clean(each.control_number)) for each in visit.attachments),
+        facility=_facility(config, charges[0]),
+        referring=people.named(visit.referring_npi),
+        accident_state=visit.accident.state if visit.accident else "",
+    )
+    if form == "837I":
+        return stay_claim(common, config, visit, charges, people)
+    return _professional(common, config, visit, group, charges, people)
+
+
+def _professional(
+    common: Claim, config: BillingConfig, visit: Visit, group: Group, charges: Sequence[Charge], people: People
+) -> Claim:
+    first = group.members[0]
+    accident = visit.accident
+    return replace(
+        common,
+        place_of_service=first.place_of_service,
+        lines=tuple(
+            _line(common, ordinal, charge, member.pointed, group, people)
+            for ordinal, (member, charge) in enumerate(zip(group.members, charges, strict=True), start=1)
+        ),
+        related_causes=(_CAUSES[accident.cause],) if accident and accident.cause in _CAUSES else (),
+        accident_date=accident.on if accident else None,
+        onset_date=visit.onset,
+        admission_date=visit.stay.admitted if visit.stay and first.place_of_service in _INPATIENT_PLACES else None,
+        clia=_clia(config, charges),
+        rendering=people.named(first.rendering_npi),
+        supervising=people.named(visit.supervising_npi),
+    )
+
+
+def _line(
+    common: Claim, ordinal: int, charge: Charge, pointed: tuple[str, ...], group: Group, people: People
+) -> ClaimLine:
+    drug = charge.drug
+    asked = charge.prior_authorisation
+    timed = charge.minutes is not None
+    return ClaimLine(
+        control_number=line_control_number(common.control_number, ordinal),
+        code=clean(charge.code),
+        charge=charge.amount,
+        units=charge.units if charge.minutes is None else charge.minutes,
+        unit_code="MJ" if timed else "UN",
+        service_date=charge.service_date,
+        service_to=charge.service_to if charge.service_to != charge.service_date else None,
+        pointers=tuple(group.diagnoses.index(code) + 1 for code in pointed),
+        modifiers=tuple(clean(modifier) for modifier in charge.modifiers),
+        description=clean(charge.description),
+        emergency=charge.emergency,
+        drug=Drug(drug.ndc.replace("-", ""), drug.quantity, drug.unit) if drug else None,
+        note=clean(charge.note),
+        prior_authorisation=clean(asked) if asked != common.prior_authorisation else "",
+        ordering=people.named(charge.ordering_npi) if charge.ordering_npi != charge.performing_npi else None,
     )
 
 
@@ -79,25 +140,48 @@ def insured(patient: SaidPatient, coverage: Coverage) -> tuple[Subscriber, Patie
     """Whose policy *coverage* is, and the patient where that is somebody else."""
     if coverage.relationship == "self":
         return _own(patient, coverage), None
-    return _other(coverage), _dependent(patient, coverage.relationship)
+    return _other(coverage), _dependent(patient, coverage)
 
 
 def _billing_provider(config: BillingConfig) -> BillingProvider:
     practice = config.practice
+    plan = practice.pay_to_plan
     return BillingProvider(
         party=Organisation(clean(practice.name)),
         npi=practice.npi,
         tax_id=practice.tax_id,
-        address=_own_address(practice.address),
+        address=own_address(practice.address),
         taxonomy=practice.taxonomy,
+        pay_to=own_address(practice.pay_to) if practice.pay_to else None,
+        pay_to_plan=PayToPlan(clean(plan.name), plan.id, plan.tax_id, own_address(plan.address)) if plan else None,
     )
 
 
-def _rendering(config: BillingConfig, npi: str) -> Provider | None:
-    provider = config.provider(npi)
-    if provider is None:
+def _payer(payer: PayerConfig) -> Payer:
+    return Payer(
+        name=clean(payer.name),
+        id=payer.payer_id,
+        filing_indicator=payer.claim_filing,
+        address=own_address(payer.address) if payer.address else None,
+        provider_ids=(SecondaryId("G2", payer.provider_id),) if payer.provider_id else (),
+    )
+
+
+def _facility(config: BillingConfig, charge: Charge) -> Facility | None:
+    """Where the service took place, unless that is the practice's address or the patient's home."""
+    found = config.facility(charge.department)
+    department = config.department(charge.department)
+    if found is None or (department and department.place_of_service == _AT_HOME):
         return None
-    return Provider(Person(clean(provider.family), clean(provider.given)), provider.npi, provider.taxonomy)
+    return Facility(clean(found.name), own_address(found.address), found.npi)
+
+
+def _clia(config: BillingConfig, charges: Sequence[Charge]) -> str:
+    """The CLIA number of the laboratory, where a laboratory service is on the claim."""
+    if not any(between(charge.code, *_LABORATORY) for charge in charges):
+        return ""
+    facility = config.facility(charges[0].department)
+    return (facility.clia if facility else "") or config.practice.clia
 
 
 def _own(patient: SaidPatient, coverage: Coverage) -> Subscriber:
@@ -108,6 +192,9 @@ def _own(patient: SaidPatient, coverage: Coverage) -> Subscriber:
         birth_date=patient.birth_date,
         sex=patient.sex,
         group_number=clean(coverage.group_number),
+        group_name=clean(coverage.group_name),
+        property_claim_number=clean(coverage.claim_number),
+        circumstances=Circumstances(death_date=patient.death_date),
     )
 
 
@@ -119,16 +206,19 @@ def _other(coverage: Coverage) -> Subscriber:
         birth_date=coverage.insured_birth_date,
         sex=coverage.insured_sex or ("U" if coverage.insured_birth_date else ""),
         group_number=clean(coverage.group_number),
+        group_name=clean(coverage.group_name),
     )
 
 
-def _dependent(patient: SaidPatient, relationship: str) -> Patient:
+def _dependent(patient: SaidPatient, coverage: Coverage) -> Patient:
     return Patient(
         person=_person(patient.name),
         address=_address(patient.address) or Address("", "", "", ""),
         birth_date=patient.birth_date or _UNKNOWN_DAY,
         sex=patient.sex,
-        relationship=_RELATIONSHIPS.get(relationship, _OTHER_RELATIONSHIP),
+        relationship=_RELATIONSHIPS.get(coverage.relationship, _OTHER_RELATIONSHIP),
+        property_claim_number=clean(coverage.claim_number),
+        circumstances=Circumstances(death_date=patient.death_date),
     )
 
 
@@ -148,7 +238,8 @@ def _address(said: SaidAddress | None) -> Address | None:
     )
 
 
-def _own_address(address: PostalAddress) -> Address:
+def own_address(address: PostalAddress) -> Address:
+    """An address from the site's files."""
     return Address(
         line1=clean(address.line),
         city=clean(address.city),

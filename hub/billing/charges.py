@@ -13,7 +13,6 @@ from dataclasses import replace
 from hub.billing import claims, patients, replacements
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, open_claim
-from hub.billing.grouping import Billable, group
 from hub.billing.open_charge import OpenCharge, arm_bill, charge_digest, columns, opened
 from hub.billing.values import Charge
 from hub.core.codec import to_plain
@@ -201,7 +200,7 @@ def settle(decision: Decision, charge: OpenCharge) -> str:
     place = said.place_of_service or decision.config.place_of_service(said.department)
     charge.change(state="open", patient_id=visit["patient_id"], place_of_service=place)
     hold_ms = int(decision.config.policy.bill_hold * 1000)
-    arm_bill(decision, visit["id"], charge.row["service_on"], decision.now_ms + hold_ms)
+    arm_bill(decision, visit["id"], charge.billed_with, decision.now_ms + hold_ms)
     return ""
 
 
@@ -240,7 +239,7 @@ def _obstacle(decision: Decision, charge: OpenCharge, visit: Row) -> str:
         return "visit" if visit["state"] == "expected" else "cancelled"
     if said.mrn and not _is_of(decision, said, visit):
         return "patient"
-    if decision.config.provider(said.performing_npi) is None:
+    if charge.form == "837P" and decision.config.provider(said.performing_npi) is None:
         return "performer"
     if not said.place_of_service and decision.config.place_of_service(said.department) is None:
         return "place"
@@ -283,58 +282,6 @@ def resettle(decision: Decision, rows: Iterable[Row]) -> None:
                 settle(decision, charge)
         elif row["state"] == "held":
             settle(decision, charge)
-
-
-def bill(decision: Decision, due: Row) -> None:
-    """The bill hold of a visit's day has passed: make claims of its open charges, or the patient's own debt."""
-    visit = decision.row("visit", id=due["subject_id"])
-    assert visit is not None
-    day = due["subject"]
-    rows = decision.rows("charge", visit_id=visit["id"], service_on=day, state="open", order_by="id")
-    if visit["state"] != "open" or not rows:
-        return
-    open_charges = {row["id"]: opened(decision, row) for row in rows}
-    patient = patients.surviving(decision, visit["patient_id"])
-    coverage = patients.primary(decision, patient, day)
-    if coverage is None:
-        for charge in open_charges.values():
-            charge.to_patient()
-        return
-    payer = decision.config.payers.get(coverage.payer_id)
-    if payer is None:
-        for charge in open_charges.values():
-            hold(decision, charge, "payer")
-        return
-    billables = (
-        Billable(
-            charge_id=charge.id,
-            rendering_npi=charge.row["performing_npi"],
-            place_of_service=charge.row["place_of_service"],
-            diagnoses=charge.said.diagnoses,
-        )
-        for charge in open_charges.values()
-    )
-    for together in group(billables):
-        members = [open_charges[member.charge_id] for member in together.members]
-        if _joins_a_filed_claim(decision, members):
-            continue
-        claims.create(
-            decision,
-            visit=visit,
-            patient=patients.person(decision, patient),
-            coverage=coverage,
-            payer=payer,
-            group=together,
-            charges=members,
-        )
-
-
-def _joins_a_filed_claim(decision: Decision, late: list[OpenCharge]) -> bool:
-    """Whether the charges go onto a replacement of the claim that was sent for their visit before they came."""
-    if decision.config.policy.late_charges != "replacement" or any(charge.body.get("alone") for charge in late):
-        return False
-    base = replacements.filed_claim(decision, late[0])
-    return base is not None and replacements.join(decision, base, late)
 
 
 def give_up_waiting(decision: Decision, due: Row) -> None:

@@ -19,7 +19,7 @@ from hub.billing.ledger import PAYER, UNBILLED, Posting
 from hub.billing.open_charge import OpenCharge, arm_bill, opened
 from hub.billing.rules.examine import Examined, examine
 from hub.billing.rules.layers import rule_book
-from hub.billing.values import Coverage
+from hub.billing.values import Coverage, Visit
 from hub.billing.values import Patient as SaidPatient
 from hub.core.codec import to_plain
 from hub.core.errors import masked
@@ -32,6 +32,7 @@ def create(
     decision: Decision,
     *,
     visit: Row,
+    said: Visit,
     patient: SaidPatient,
     coverage: Coverage,
     payer: Payer,
@@ -45,14 +46,16 @@ def create(
     """
     claim_id = decision.ids.next()
     number = control_number(decision.vault, claim_id)
-    said = canonical.build(
+    content = canonical.build(
         decision.config,
         control_number=number,
         payer=payer,
+        visit=said,
         patient=patient,
         coverage=coverage,
         group=group,
         charges=[charge.said for charge in charges],
+        form=charges[0].form,
     )
     total = sum(charge.row["amount_cents"] for charge in charges)
     earlier = next((charge.body["chain"] for charge in charges if "chain" in charge.body), None)
@@ -63,29 +66,29 @@ def create(
         control_number=number,
         chain_id=earlier or claim_id,
         frequency="1",
-        form="837P",
+        form=content.form,
         payer_id=payer.payer_id,
         partner=payer.partner,
         environment=decision.config.environment,
         patient_id=visit["patient_id"],
         visit_id=visit["id"],
-        rendering_npi=group.members[0].rendering_npi,
-        place_of_service=group.members[0].place_of_service,
+        rendering_npi=group.members[0].rendering_npi or said.attending_npi[:10],
+        place_of_service=content.place_of_service,
         service_on=charges[0].row["service_on"],
         total_cents=total,
         state="draft",
         state_business_at=decision.now_ms,
         created_business_at=decision.now_ms,
-        body=decision.seal("claim", said.to_dict()),
+        body=decision.seal("claim", content.to_dict()),
     )
-    for ordinal, (line, charge) in enumerate(zip(said.lines, charges, strict=True), start=1):
+    for ordinal, (line, charge) in enumerate(zip(content.lines, charges, strict=True), start=1):
         decision.insert(
             "claim_line",
             claim_id=claim_id,
             ordinal=ordinal,
             control_number=line.control_number,
             charge_id=charge.id,
-            code=line.code,
+            code=line.billed_code[:16],
             modifiers=" ".join(line.modifiers),
             units_milli=charge.row["units_milli"],
             charge_cents=charge.row["amount_cents"],
@@ -101,8 +104,8 @@ def create(
         postings=[posting for charge in charges for posting in billed(row, charge)],
     )
     claim = OpenClaim(decision, row)
-    claim.record("created", "created", lines=len(charges), total=shown(said.charge))
-    check(decision, claim, said, payer)
+    claim.record("created", "created", lines=len(charges), total=shown(content.charge))
+    check(decision, claim, content, payer)
     return claim
 
 
@@ -242,7 +245,7 @@ def _keep_lines(decision: Decision, claim: OpenClaim, said: Claim) -> None:
     for row, line in zip(rows, said.lines, strict=True):
         wanted = {
             "control_number": line.control_number,
-            "code": line.code,
+            "code": line.billed_code[:16],
             "modifiers": " ".join(line.modifiers),
             "units_milli": int(line.units * 1000),
             "service_on": line.service_date.isoformat(),
@@ -281,7 +284,7 @@ def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
     for charge in charges:
         charge.change(state="open", claim_id=None)
         replacements.apply_pending(charge)
-        arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)
+        arm_bill(decision, charge.row["visit_id"], charge.billed_with, decision.now_ms)
 
 
 def _withdraw_next(decision: Decision, claim: OpenClaim, reason: str) -> None:

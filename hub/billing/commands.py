@@ -182,7 +182,7 @@ def release_charge(decision: Decision, args: Args) -> Answer:
     obstacle = settle(decision, charge)
     if obstacle:
         raise CommandError(SENTENCES[obstacle], fix="Correct it in the EHR; the charge then goes on by itself.")
-    arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)
+    arm_bill(decision, charge.row["visit_id"], charge.billed_with, decision.now_ms)
     return {"state": charge.row["state"]}
 
 

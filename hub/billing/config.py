@@ -45,12 +45,42 @@ class Provider(_File):
     given: str
 
 
+class Facility(_File):
+    """A place where services are done that is not the practice's own address."""
+
+    code: str
+    name: str
+    address: PostalAddress
+    npi: str = Field(default="", pattern=r"^(\d{10})?$")
+    clia: str = Field(default="", pattern=r"^(\d{2}D\d{7})?$", description="Its laboratory's CLIA number.")
+
+
 class Department(_File):
-    """Where a service was done, as the EHR names it."""
+    """Where a service was done, as the EHR names it, and on which form it is billed.
+
+    The admission's figures are for visits whose source does not say them.
+    """
 
     code: str
     title: str
     place_of_service: str = Field(pattern=r"^\d{2}$")
+    facility: str = Field(default="", description="The code of the facility that it belongs to.")
+    bills: Literal["837P", "837I", "both"] = Field(
+        default="837P", description="both: charges with a revenue code on an 837I, the others on an 837P."
+    )
+    type_of_bill: str = Field(default="13", pattern=r"^\d{2}$", description="Its first two digits, for the 837I.")
+    admission_type: str = Field(default="", description="CL101, where the source does not say it.", examples=["3"])
+    admission_source: str = Field(default="", description="CL102, where the source does not say it.", examples=["1"])
+    patient_status: str = Field(default="", description="CL103, where the source does not say it.", examples=["01"])
+
+
+class PayToPlan(_File):
+    """A plan that asks to be paid in the practice's place (2010AC)."""
+
+    name: str
+    id: str
+    tax_id: str = Field(pattern=r"^\d{9}$")
+    address: PostalAddress
 
 
 class Practice(_File):
@@ -66,8 +96,15 @@ class Practice(_File):
     phone: str = Field(pattern=r"^\d{10}$")
     contact: str = Field(default="BILLING OFFICE", description="Name in 1000A PER.")
     time_zone: str = Field(examples=["America/Chicago"])
+    pay_to: PostalAddress | None = Field(default=None, description="Where payments go, if not to the address.")
+    pay_to_plan: PayToPlan | None = None
+    clia: str = Field(default="", pattern=r"^(\d{2}D\d{7})?$", description="The laboratory's CLIA number.")
     providers: tuple[Provider, ...] = Field(alias="provider")
+    outside_providers: tuple[Provider, ...] = Field(
+        default=(), alias="outside_provider", description="Those who refer or order from elsewhere."
+    )
     departments: tuple[Department, ...] = Field(default=(), alias="department")
+    facilities: tuple[Facility, ...] = Field(default=(), alias="facility")
 
 
 class Partner(_File):
@@ -109,6 +146,11 @@ class Payer(_File):
     claim_filing: str = Field(description="SBR09.", examples=["CI", "MB", "MC"])
     effective: date | None = None
     member_id: str = Field(default="", description="Regular expression that member ids match.")
+    address: PostalAddress | None = Field(default=None, description="2010BB N3 and N4, for payers that want it.")
+    provider_id: str = Field(default="", description="Its own number of the practice (2010BB REF*G2), if it wants it.")
+    accepts_assignment: Literal["A", "B", "C"] = Field(
+        default="A", description="CLM07: the practice accepts assignment, for laboratory services only, or not."
+    )
     accepts_replacement: bool = True
     timely_filing_days: int = 90
     decides_within: int = Field(default=45, ge=1, description="Days until a claim without remittance is missed.")
@@ -231,6 +273,20 @@ class BillingConfig:
         """The practice's provider of that NPI."""
         return next((p for p in self.practice.providers if p.npi == npi), None)
 
+    def known_provider(self, npi: str) -> Provider | None:
+        """The provider of that NPI, one of the practice's or one from outside."""
+        return next((p for p in (*self.practice.providers, *self.practice.outside_providers) if p.npi == npi), None)
+
+    def department(self, code: str) -> Department | None:
+        """The department of that code."""
+        return next((d for d in self.practice.departments if d.code == code), None)
+
+    def facility(self, department: str) -> Facility | None:
+        """The facility that the department of that code belongs to; None for the practice's own address."""
+        found = self.department(department)
+        return next((f for f in self.practice.facilities if found and f.code == found.facility), None)
+
     def place_of_service(self, department: str) -> str | None:
         """The place of service of a department's code."""
-        return next((d.place_of_service for d in self.practice.departments if d.code == department), None)
+        found = self.department(department)
+        return found.place_of_service if found else None

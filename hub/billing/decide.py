@@ -11,6 +11,7 @@ from hub.billing import (
     appointments,
     bank,
     batches,
+    bill,
     charges,
     commands,
     delivered,
@@ -40,7 +41,7 @@ class UnknownWorkError(HubError):
 
 
 _DUE: dict[str, Callable[[Decision, Row], None]] = {
-    "bill": charges.bill,
+    "bill": bill.bill,
     "orphan": charges.give_up_waiting,
     "batch": batches.build,
     "delivered": delivered.note,

@@ -28,7 +28,7 @@ def note(decision: Decision, due: Row) -> None:
         .join(delivery, delivery.c.message_sequence == message.c.sequence)
         .where(delivery.c.id == delivery_id)
     ).one_or_none()
-    if sent is None or sent.kind != "837P":
+    if sent is None or sent.kind not in {"837P", "837I"}:
         return
     batch = decision.row("batch", reference=sent.control_id)
     if batch is None:

@@ -236,7 +236,7 @@ def _add_lines(decision: Decision, ours: BilledClaim, claim_id: int, content: Cl
             ordinal=before.ordinal,
             control_number=line.control_number,
             charge_id=before.charge_id,
-            code=line.code,
+            code=line.billed_code[:16],
             modifiers=" ".join(line.modifiers),
             units_milli=int(line.units * 1000),
             charge_cents=before.charge_cents,

@@ -7,11 +7,14 @@ from typing import Any
 
 from hub.billing import ledger
 from hub.billing.decision import Decision
+from hub.billing.grouping import Billable
 from hub.billing.ledger import PATIENT, PAYER, REVENUE, UNBILLED, Posting
 from hub.billing.values import Charge
 from hub.core.codec import from_plain, to_plain
 from hub.core.money import to_cents
 from hub.store.changes import Row
+
+STAY = "stay"
 
 
 def charge_digest(decision: Decision, source: str, transaction: str) -> bytes:
@@ -31,6 +34,31 @@ class OpenCharge:
     def said(self) -> Charge:
         """What its source said last."""
         return from_plain(Charge, self.body["charge"])
+
+    @property
+    def form(self) -> str:
+        """The form that it is billed on, by its department and whether it has a revenue code."""
+        said = self.said
+        found = self.decision.config.department(said.department)
+        bills = found.bills if found else "837P"
+        return ("837I" if said.revenue_code else "837P") if bills == "both" else bills
+
+    @property
+    def billed_with(self) -> str:
+        """With which others it is billed: those of its day, or of the whole stay."""
+        return STAY if self.form == "837I" else str(self.row["service_on"])
+
+    @property
+    def billable(self) -> Billable:
+        """It as far as grouping is concerned."""
+        facility = self.decision.config.facility(self.said.department)
+        return Billable(
+            charge_id=self.id,
+            rendering_npi=self.row["performing_npi"],
+            place_of_service=self.row["place_of_service"],
+            diagnoses=self.said.diagnoses,
+            facility=facility.code if facility else "",
+        )
 
     @property
     def id(self) -> int:
@@ -117,5 +145,8 @@ def columns(said: Charge) -> dict[str, Any]:
 
 
 def arm_bill(decision: Decision, visit_id: int, day: str, business_at: int) -> None:
-    """Have the open charges that the visit has on *day* billed at *business_at*; a later charge puts that off."""
+    """Have the open charges that the visit has on *day* billed at *business_at*; a later charge puts that off.
+
+    *day* is :data:`STAY` for those that go onto an institutional claim.
+    """
     decision.rearm(kind="bill", key=f"bill/{visit_id}/{day}", business_at=business_at, subject_id=visit_id, subject=day)

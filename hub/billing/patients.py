@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hub.billing.decision import Decision
-from hub.billing.values import Coverage, Name, Patient
+from hub.billing.values import Coverage, Name, Patient, Visit
 from hub.core.codec import from_plain, to_plain
 from hub.core.vault import Vault
 from hub.store.changes import Row
@@ -37,6 +37,11 @@ def surviving(decision: Decision, patient_id: int) -> Row:
 def person(decision: Decision, row: Row) -> Patient:
     """What the patient's newest snapshot says of them."""
     return from_plain(Patient, decision.unseal("patient", row["body"])["patient"])
+
+
+def visit_said(decision: Decision, row: Row, of: Patient) -> Visit:
+    """What the source said last of the visit of *row*, whose patient is *of*."""
+    return from_plain(Visit, {**decision.unseal("visit", row["body"]), "patient": to_plain(of)})
 
 
 def register(decision: Decision, said: Patient, as_of: str) -> tuple[Row, bool]:

@@ -18,7 +18,7 @@ from hub.billing.claim_body import ClaimBody
 from hub.billing.control_numbers import control_number, line_control_number
 from hub.billing.decision import Decision
 from hub.billing.events import ADJUDICATED, SENT, UNSENT, OpenClaim
-from hub.billing.grouping import MOST_DIAGNOSES, MOST_LINES, Billable, group
+from hub.billing.grouping import MOST_DIAGNOSES, MOST_LINES, MOST_LINES_OF_STAY, group
 from hub.billing.open_charge import OpenCharge, arm_bill, opened
 from hub.billing.values import Charge
 from hub.core.codec import from_plain, to_plain
@@ -37,11 +37,12 @@ def filed_claim(decision: Decision, charge: OpenCharge) -> OpenClaim | None:
     None where there is no such claim, or its payer takes no replacements.
     """
     row = charge.row
+    is_stay = charge.form == "837I"
+    same = {} if is_stay else {"service_on": row["service_on"], "rendering_npi": row["performing_npi"]}
     found = [
         claim
-        for claim in decision.rows("claim", visit_id=row["visit_id"], service_on=row["service_on"], state=_FILED)
-        if claim["rendering_npi"] == row["performing_npi"]
-        and claim["place_of_service"] == row["place_of_service"]
+        for claim in decision.rows("claim", visit_id=row["visit_id"], form=charge.form, state=_FILED, **same)
+        if (is_stay or claim["place_of_service"] == row["place_of_service"])
         and _takes_replacements(decision, claim)
         and decision.rows("charge", claim_id=claim["id"])
     ]
@@ -194,7 +195,7 @@ def discard(decision: Decision, claim: OpenClaim, reason: str) -> None:
         charge.body.pop("joins")
         charge.body["alone"] = True
         charge.change(state="open")
-        arm_bill(decision, charge.row["visit_id"], charge.row["service_on"], decision.now_ms)
+        arm_bill(decision, charge.row["visit_id"], charge.billed_with, decision.now_ms)
 
 
 def dissolve(decision: Decision, base: Row) -> None:
@@ -279,11 +280,30 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
         return _as(decision, base, old, VOID), sorted(kept, key=lambda charge: ordinals.get(charge.id, 0))
     diagnoses = tuple(dict.fromkeys((*(code for _, _, codes in lines for code in codes), *old.diagnoses)))
     pointed = {code for _, _, codes in lines for code in codes}
+    if old.institutional:
+        return _stay_as(decision, base, old, lines)
     if len(lines) > MOST_LINES or len(pointed) > MOST_DIAGNOSES:
         return None
     diagnoses = diagnoses[:MOST_DIAGNOSES]
     made = tuple(replace(line, pointers=tuple(diagnoses.index(code) + 1 for code in codes)) for line, _, codes in lines)
     content = replace(_as(decision, base, old, REPLACE), lines=made, diagnoses=diagnoses)
+    return content, [charge for _, charge, _ in lines]
+
+
+def _stay_as(
+    decision: Decision, base: OpenClaim, old: Claim, lines: list[tuple[ClaimLine, OpenCharge, tuple[str, ...]]]
+) -> tuple[Claim, list[OpenCharge]] | None:
+    """The replacement of a hospital's claim: its diagnoses are the stay's own, its statement covers all lines."""
+    said = old.institutional
+    if said is None or len(lines) > MOST_LINES_OF_STAY:
+        return None
+    made = tuple(line for line, _, _ in lines)
+    statement = replace(
+        said,
+        statement_from=min(said.statement_from, *(line.service_date for line in made)),
+        statement_to=max(said.statement_to, *(line.service_to or line.service_date for line in made)),
+    )
+    content = replace(_as(decision, base, old, REPLACE), lines=made, institutional=statement)
     return content, [charge for _, charge, _ in lines]
 
 
@@ -324,20 +344,20 @@ def _built(decision: Decision, base: OpenClaim, charge: OpenCharge, said: Charge
     coverage = patients.primary(decision, patient, said.service_date.isoformat())
     if coverage is None:
         raise CommandError("The patient is not insured on the day of service any more.")
-    billable = Billable(
-        charge_id=charge.id,
-        rendering_npi=said.performing_npi,
-        place_of_service=base.row["place_of_service"],
-        diagnoses=said.diagnoses,
-    )
+    billable = replace(charge.billable, diagnoses=said.diagnoses)
+    person = patients.person(decision, patient)
+    visit = decision.row("visit", id=base.row["visit_id"])
+    assert visit is not None
     built = canonical.build(
         decision.config,
         control_number=base.row["control_number"],
         payer=decision.config.payers[base.row["payer_id"]],
-        patient=patients.person(decision, patient),
+        visit=patients.visit_said(decision, visit, person),
+        patient=person,
         coverage=coverage,
         group=group([billable])[0],
         charges=[said],
+        form=base.row["form"],
     )
     return built.lines[0]
 
@@ -381,7 +401,7 @@ def _insert_lines(decision: Decision, claim_id: int, content: Claim, charges: Se
             ordinal=ordinal,
             control_number=line.control_number,
             charge_id=charge.id,
-            code=line.code,
+            code=line.billed_code[:16],
             modifiers=" ".join(line.modifiers),
             units_milli=int(line.units * 1000),
             charge_cents=to_cents(line.charge),

@@ -34,11 +34,101 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clinician:
+    """A person whom the source names by NPI, so that claims can name people from outside of the practice."""
+
+    npi: str
+    family: str
+    given: str = ""
+    middle: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A document about the visit that goes to the payer another way.
+
+    *kind* is PWK01 (``OB`` operative note), *way* PWK02 (``EL`` electronic, ``FX`` fax, ``BM`` mail, ``AA`` on
+    request), *control_number* what joins it with the claim.
+    """
+
+    kind: str
+    way: str = "AA"
+    control_number: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accident:
+    """The accident that the visit is about: *cause* is ``auto``, ``work`` or ``other``."""
+
+    cause: str
+    on: date | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatedCode:
+    """A procedure, or an occurrence code, and its day; *until* makes it a span."""
+
+    code: str
+    on: date
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmountCode:
+    """A value code of the UB-04 and its amount."""
+
+    code: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """What a hospital says of a visit, in the terms of the UB-04.
+
+    *type_of_bill* is its first two digits (``13``), *admission_time* and *discharge_time* are HHMM. *present* goes with
+    *diagnoses*, one indicator each. Codes are without dots.
+    """
+
+    type_of_bill: str = ""
+    admitted: date | None = None
+    admission_time: str = ""
+    discharged: date | None = None
+    discharge_time: str = ""
+    admission_type: str = ""
+    admission_source: str = ""
+    patient_status: str = ""
+    diagnoses: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()
+    admitting_diagnosis: str = ""
+    visit_reasons: tuple[str, ...] = ()
+    external_causes: tuple[str, ...] = ()
+    drg: str = ""
+    procedures: tuple[DatedCode, ...] = ()
+    occurrences: tuple[DatedCode, ...] = ()
+    values: tuple[AmountCode, ...] = ()
+    conditions: tuple[str, ...] = ()
+    operating_npi: str = ""
+    other_operating_npi: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drug:
+    """A drug that was given: its NDC, how much, and in what (``F2``, ``GR``, ``ME``, ``ML``, ``UN``)."""
+
+    ndc: str
+    quantity: Decimal
+    unit: str = "UN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """One insurance of the patient.
 
     *relationship* is the patient's to the insured: ``self``, ``spouse``, ``child``, ``other``. *insurance_type* says
-    why Medicare pays second (SBR05: ``12`` working aged, ``43`` disabled…), where the source knows it.
+    why Medicare pays second (SBR05: ``12`` working aged, ``43`` disabled…), where the source knows it. *claim_number*
+    is the casualty insurer's number of the event. *assigned* says whether the patient assigned the benefits (``Y``,
+    ``N``, ``W`` refused), *released* whether medical facts may be told (``Y``, ``I`` by law); empty: not said.
     """
 
     priority: int
@@ -52,6 +142,10 @@ class Coverage:
     insured_sex: str = ""
     insured_address: Address | None = None
     insurance_type: str = ""
+    group_name: str = ""
+    claim_number: str = ""
+    assigned: str = ""
+    released: str = ""
     effective: date | None = None
     expires: date | None = None
 
@@ -67,6 +161,7 @@ class Patient:
     sex: str = "U"
     address: Address | None = None
     phone: str = ""
+    death_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +170,8 @@ class Visit:
 
     *as_of* is the source's own time of it, ISO text: an older one never overwrites a newer. *coverages* is the whole
     list, or None when the message does not speak of insurance. *procedures* are the codes that the source documents as
-    done (PR1, Procedure), charged or not. *cancelled* voids the visit (A11).
+    done (PR1, Procedure), charged or not. *cancelled* voids the visit (A11). *clinicians* are the people whom the
+    message names, whatever their part; *stay* is what a hospital bills by.
     """
 
     account: str
@@ -87,8 +183,16 @@ class Visit:
     department: str = ""
     attending_npi: str = ""
     referring_npi: str = ""
+    supervising_npi: str = ""
+    clinicians: tuple[Clinician, ...] = ()
     coverages: tuple[Coverage, ...] | None = None
     procedures: tuple[str, ...] = ()
+    accident: Accident | None = None
+    onset: date | None = None
+    prior_authorisation: str = ""
+    referral_number: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    stay: Stay | None = None
     cancelled: bool = False
     source_path: str = ""
 
@@ -99,6 +203,7 @@ class Charge:
 
     *kind* is ``charge`` or ``credit``; *amount* is the extended amount, positive for both; *credits* names the
     transaction that a credit takes back. *diagnoses* are ICD-10-CM codes without the dot, in pointer order.
+    *revenue_code* is for hospitals' charges, whose *code* may be empty. *minutes* are those of anaesthesia.
     """
 
     transaction: str
@@ -114,9 +219,18 @@ class Charge:
     diagnoses: tuple[str, ...] = ()
     performing_npi: str = ""
     ordering_npi: str = ""
+    clinicians: tuple[Clinician, ...] = ()
     place_of_service: str = ""
     department: str = ""
     credits: str = ""
+    service_to: date | None = None
+    revenue_code: str = ""
+    minutes: Decimal | None = None
+    drug: Drug | None = None
+    description: str = ""
+    note: str = ""
+    emergency: bool = False
+    prior_authorisation: str = ""
     source_path: str = ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub.billing import charges, claims, patients
+from hub.billing import bill, charges, claims, patients
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT
 from hub.billing.open_charge import opened
@@ -39,6 +39,8 @@ def register(decision: Decision, said: Visit) -> None:
     elif changed:
         _start_over(decision, patient)
     charges.resettle(decision, decision.rows("charge", visit_id=visit["id"], state="held"))
+    if visit["state"] == "open" and said.stay is not None:
+        bill.rearm_stay(decision, visit)
 
 
 def _owner(decision: Decision, visit: Row) -> Row:

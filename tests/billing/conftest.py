@@ -267,7 +267,7 @@ class World:
         self.run_due("bill", "orphan")
         self.advance(hours=1)
         self.run_due("batch")
-        made = [emit for emit in self.emitted[before:] if emit.kind == "837P"]
+        made = [emit for emit in self.emitted[before:] if emit.kind in {"837P", "837I"}]
         for emit in made:
             self.deliver(emit)
         self.run_due("delivered")

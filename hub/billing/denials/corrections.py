@@ -16,7 +16,7 @@ from hub.billing.config import Payer
 from hub.billing.control_numbers import control_number, line_control_number
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, OpenClaim, open_claim
-from hub.billing.grouping import Billable, group
+from hub.billing.grouping import group, group_stay
 from hub.billing.rules.fields import FIELDS, Field, places, read, write
 from hub.core.errors import HubError, masked
 from hub.core.money import shown
@@ -264,23 +264,23 @@ def _as_known_now(decision: Decision, old: OpenClaim) -> Claim | None:
         return None
     ordered = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=row["id"])}
     charges.sort(key=lambda charge: ordered.get(charge.id, 0))
-    groups = group(
-        Billable(
-            charge_id=charge.id,
-            rendering_npi=charge.row["performing_npi"],
-            place_of_service=charge.row["place_of_service"],
-            diagnoses=charge.said.diagnoses,
-        )
-        for charge in charges
-    )
+    person = patients.person(decision, patient)
+    visit = decision.row("visit", id=row["visit_id"])
+    assert visit is not None
+    known = patients.visit_said(decision, visit, person)
+    billables = [charge.billable for charge in charges]
+    diagnoses = known.stay.diagnoses if known.stay else ()
+    groups = group_stay(billables, diagnoses) if row["form"] == "837I" else group(billables)
     if len(groups) != 1:
         return None
     return canonical.build(
         decision.config,
         control_number=row["control_number"],
         payer=payer,
-        patient=patients.person(decision, patient),
+        visit=known,
+        patient=person,
         coverage=coverage,
         group=groups[0],
         charges=[charge.said for charge in charges],
+        form=row["form"],
     )

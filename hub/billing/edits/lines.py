@@ -35,12 +35,17 @@ def _numbered(claim: Claim) -> Iterator[tuple[int, ClaimLine]]:
 
 @edit("LN-01")
 def _procedure(claim: Claim, context: Context) -> Iterator[Found]:
-    malformed = [number for number, line in _numbered(claim) if not re.fullmatch(r"[A-Z0-9]{5}", line.code)]
+    bare = [number for number, line in _numbered(claim) if line.revenue_code and not line.code]
+    malformed = [
+        number
+        for number, line in _numbered(claim)
+        if number not in bare and not re.fullmatch(r"[A-Z0-9]{5}", line.code)
+    ]
     for number in malformed:
         yield Found(number, sentence="A line's procedure code is not five letters and digits.")
     for number, line in _numbered(claim):
         kind = "hcpcs" if line.code[:1].isalpha() else "cpt"
-        if number not in malformed and context.reference.code(kind, line.code, line.service_date) is None:
+        if number not in (*bare, *malformed) and context.reference.code(kind, line.code, line.service_date) is None:
             yield Found(number)
 
 

@@ -67,13 +67,13 @@ def scrub(claim: Claim, context: Context, undone: Collection[str] = (), skip: Co
     """Run every edit. Repairs named in *undone* were taken back by a person; edits in *skip* are replaced by a rule."""
     made: list[Repaired] = []
     for name, repair in REPAIRS.items():
-        if name not in undone and name not in skip:
+        if name not in undone and name not in skip and _is_of(name, claim):
             claim, changes = repair(claim, context)
             made += (Repaired(name, change.place, change.before, change.after) for change in changes)
     found: list[Finding] = []
     unchecked: list[Unchecked] = []
     for name, check in CHECKS.items():
-        if name in skip:
+        if name in skip or not _is_of(name, claim):
             continue
         edit = EDITS[name]
         usual = WARNING if edit.severity == REPAIR else edit.severity
@@ -91,3 +91,8 @@ def scrub(claim: Claim, context: Context, undone: Collection[str] = (), skip: Co
 def findings(claim: Claim, payer: Payer, today: date) -> tuple[Finding, ...]:
     """Everything that stands against *claim* as far as the claim alone tells."""
     return scrub(claim, Context(payer, today)).findings
+
+
+def _is_of(name: str, claim: Claim) -> bool:
+    """Whether the edit is one of the claim's form."""
+    return EDITS[name].form in {"837", claim.form}

@@ -63,7 +63,7 @@ def _claim_fits(name: str, wanted: object, claim: Claim) -> bool:
     age = years(born, service_day(claim)) if born else None
     match name, wanted:
         case "form", str():
-            return wanted == "837P"
+            return bool(wanted == claim.form)
         case "relationship", str():
             return (claim.patient is None) == (wanted == "self")
         case "age_under", int():

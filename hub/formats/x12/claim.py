@@ -396,6 +396,11 @@ class ClaimLine:
     other_operating: Provider | None = None
     forms: tuple[Form, ...] = ()
 
+    @property
+    def billed_code(self) -> str:
+        """The procedure, or the revenue code of a line that has none."""
+        return self.code or self.revenue_code
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:

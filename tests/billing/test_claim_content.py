@@ -1,0 +1,219 @@
+"""What charges, coverages and the site's files say, as it stands on the 837 that leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hub.billing.config import Department, Facility, PayToPlan, PostalAddress, Provider
+from hub.billing.values import Accident, AmountCode, Attachment, Clinician, DatedCode, Drug, Stay
+from hub.formats.x12.claim import Claim, Occurrence, Person, Procedure, SecondaryId, ValueCode
+from hub.formats.x12.institutional import read_837i
+from hub.formats.x12.professional import read_837p
+from hub.store import tables
+from tests.billing.conftest import World
+
+ANNEX = PostalAddress(line="9 BIRCH LANE", city="SPRINGFIELD", state="IL", postal_code="627011234")
+
+
+def set_practice(world: World, **values: Any) -> None:
+    practice = world.config.practice
+    departments = (
+        *practice.departments,
+        Department(code="ANX", title="Annex", place_of_service="22", facility="annex"),
+        Department(
+            code="ED",
+            title="Emergency",
+            place_of_service="23",
+            bills="both",
+            admission_type="1",
+            admission_source="1",
+            patient_status="01",
+        ),
+        Department(code="WARD", title="Ward", place_of_service="21", bills="837I", type_of_bill="11"),
+    )
+    facilities = (Facility(code="annex", name="Annex", address=ANNEX, npi="1999000239", clia="14D0000002"),)
+    changes = {"departments": departments, "facilities": facilities, **values}
+    world.config = replace(world.config, practice=practice.model_copy(update=changes))
+
+
+def sent(world: World) -> list[Claim]:
+    world.bill_and_batch()
+    found: list[Claim] = []
+    for emit in world.emitted:
+        if emit.kind in {"837P", "837I"}:
+            found += (read_837p if emit.kind == "837P" else read_837i)(emit.body)
+    return found
+
+
+def test_what_a_charge_says_stands_on_its_line(world: World) -> None:
+    set_practice(world, clia="14D0000001")
+    world.decide_values([world.visit()])
+    charges = [
+        world.charge(
+            "T1",
+            code="J1100",
+            drug=Drug(ndc="63323-0165-01", quantity=Decimal("1.5"), unit="ML"),
+            description="dexamethasone",
+            note="from stock",
+            emergency=True,
+            prior_authorisation="PA-77",
+            ordering_npi="1999000221",
+        ),
+        world.charge("T2", code="00400", modifiers=("AA",), minutes=Decimal(45)),
+        world.charge("T3", code="83036", service_to=world.clock.today() + timedelta(days=0)),
+    ]
+    world.decide_values(charges)
+    (claim,) = sent(world)
+    drug, anaesthesia, laboratory = claim.lines
+    assert drug.drug
+    assert (drug.drug.ndc, drug.drug.quantity, drug.drug.unit) == ("63323016501", Decimal("1.5"), "ML")
+    assert (drug.description, drug.note, drug.emergency) == ("DEXAMETHASONE", "FROM STOCK", True)
+    assert drug.prior_authorisation == "PA-77"
+    assert drug.ordering
+    assert drug.ordering.party == Person("LINDQVIST", "TESS")
+    assert (anaesthesia.unit_code, anaesthesia.units) == ("MJ", Decimal(45))
+    assert (claim.clia, laboratory.service_to) == ("14D0000001", None)
+
+
+def test_what_a_visit_says_stands_on_the_claim(world: World) -> None:
+    today = world.clock.today()
+    visit = world.visit(
+        referring_npi="1999000338",
+        supervising_npi="1999000221",
+        clinicians=(Clinician(npi="1999000338", family="Duarte", given="Ivo"),),
+        accident=Accident(cause="auto", on=today - timedelta(days=3), state="IL"),
+        onset=today - timedelta(days=3),
+        prior_authorisation="PA-1",
+        referral_number="RF-2",
+        attachments=(Attachment(kind="OB", way="FX", control_number="ACN1"),),
+        coverages=(world.coverage(group_name="Works", claim_number="CAS-5", assigned="N", released="I"),),
+    )
+    world.decide_values([visit])
+    world.decide_values([world.charge()])
+    (claim,) = sent(world)
+    assert claim.referring
+    assert claim.referring.party == Person("DUARTE", "IVO")
+    assert claim.supervising
+    assert claim.supervising.npi == "1999000221"
+    assert (claim.related_causes, claim.accident_state) == (("AA",), "IL")
+    assert claim.accident_date == claim.onset_date == today - timedelta(days=3)
+    assert (claim.prior_authorisation, claim.referral_number) == ("PA-1", "RF-2")
+    assert [(each.kind, each.way, each.control_number) for each in claim.attachments] == [("OB", "FX", "ACN1")]
+    assert (claim.subscriber.group_name, claim.subscriber.property_claim_number) == ("WORKS", "CAS-5")
+    assert (claim.assignment, claim.benefits_assignment, claim.release) == ("A", "N", "I")
+
+
+def test_what_the_site_says_stands_on_the_claim(world: World) -> None:
+    lockbox = PostalAddress(line="BOX 9", city="SPRINGFIELD", state="IL", postal_code="627050001")
+    outside = Provider(npi="1999000445", taxonomy="208000000X", family="HALVORSEN", given="PIA")
+    plan = PayToPlan(name="Plan", id="P9", tax_id="371990009", address=lockbox)
+    set_practice(world, pay_to=lockbox, pay_to_plan=plan, outside_providers=(outside,))
+    payer = world.config.payers["90001"].model_copy(
+        update={"address": ANNEX, "provider_id": "LEGACY1", "accepts_assignment": "C"}
+    )
+    world.config.payers["90001"] = payer
+    world.decide_values([world.visit(referring_npi="1999000445")])
+    world.decide_values([world.charge(department="ANX"), world.charge("T2", code="99212")])
+    annex, own = sorted(sent(world), key=lambda claim: claim.place_of_service, reverse=True)
+    billing = annex.billing_provider
+    assert billing.pay_to
+    assert billing.pay_to.line1 == "BOX 9"
+    assert billing.pay_to_plan
+    assert billing.pay_to_plan.id == "P9"
+    assert annex.facility
+    assert (annex.facility.name, annex.facility.npi) == ("ANNEX", "1999000239")
+    assert own.facility is None
+    assert annex.payer.address
+    assert annex.payer.provider_ids == (SecondaryId("G2", "LEGACY1"),)
+    assert annex.assignment == "C"
+    assert annex.referring
+    assert annex.referring.party == Person("HALVORSEN", "PIA")
+
+
+def test_a_referring_provider_whose_name_nobody_knows_is_left_out(world: World) -> None:
+    world.decide_values([world.visit(referring_npi="1999000445")])
+    world.decide_values([world.charge()])
+    (claim,) = sent(world)
+    assert claim.referring is None
+
+
+# Hospitals --------------------------------------------------------------------------------------------------------
+
+
+def test_an_outpatient_visit_leaves_as_one_837i_beside_its_837p(world: World) -> None:
+    set_practice(world)
+    world.decide_values([world.visit(attending_npi="1999000114", department="ED")])
+    facility = world.charge("F1", code="99284", amount=Decimal("900.00"), department="ED", revenue_code="450")
+    trace = world.charge("F2", code="93005", amount=Decimal("300.00"), department="ED", revenue_code="0730")
+    doctor = world.charge("P1", code="99284", modifiers=("26",), department="ED")
+    world.decide_values([replace(facility, performing_npi=""), replace(trace, performing_npi=""), doctor])
+    professional, institutional = sorted(sent(world), key=lambda claim: claim.form, reverse=True)
+    assert [emit.kind for emit in world.emitted if emit.kind.startswith("837")] == ["837P", "837I"]
+    assert [line.code for line in professional.lines] == ["99284"]
+    assert [(line.revenue_code, line.code) for line in institutional.lines] == [("0450", "99284"), ("0730", "93005")]
+    said = institutional.institutional
+    assert said
+    assert (said.facility_type, said.patient_status, said.admission_type) == ("13", "01", "1")
+    assert (said.statement_from, said.statement_to) == (world.clock.today() - timedelta(days=1),) * 2
+    assert said.attending
+    assert said.attending.npi == "1999000114"
+    assert institutional.admission_date is None
+    assert {row["form"]: row["state"] for row in world.rows(tables.claim)} == {"837P": "sent", "837I": "sent"}
+    world.check_ledger()
+
+
+def test_a_stay_is_billed_as_a_whole_once_the_patient_has_left(world: World) -> None:
+    set_practice(world)
+    day = world.clock.today()
+    stay = Stay(
+        admitted=day,
+        admission_time="0915",
+        admission_type="3",
+        admission_source="1",
+        diagnoses=("K3580", "E119"),
+        present=("Y", "Y"),
+        admitting_diagnosis="R1031",
+        operating_npi="1999000221",
+    )
+    arriving = world.visit(attending_npi="1999000114", department="WARD", patient_class="I", stay=stay)
+    world.decide_values([arriving])
+    for number in (1, 2):
+        bed = world.charge(f"B{number}", code="", revenue_code="0120", department="WARD", performing_npi="")
+        world.decide_values([replace(bed, service_date=day + timedelta(days=number - 1))])
+    assert sent(world) == []
+    left = replace(
+        stay,
+        discharged=day + timedelta(days=2),
+        discharge_time="1430",
+        patient_status="01",
+        drg="343",
+        procedures=(DatedCode(code="0DTJ4ZZ", on=day),),
+        occurrences=(DatedCode(code="11", on=day), DatedCode(code="70", on=day, until=day + timedelta(days=1))),
+        values=(AmountCode(code="80", amount=Decimal("2.00")),),
+        conditions=("17",),
+    )
+    world.decide_values([replace(arriving, as_of=world.clock.now().isoformat(), stay=left)])
+    (claim,) = sent(world)
+    said = claim.institutional
+    assert said
+    assert [line.revenue_code for line in claim.lines] == ["0120", "0120"]
+    assert (said.facility_type, claim.admission_date, said.admission_time) == ("11", day, "0915")
+    assert (said.statement_from, said.statement_to, said.discharge_time) == (day, day + timedelta(days=2), "1430")
+    assert (claim.diagnoses, said.present, said.admitting_diagnosis) == (("K3580", "E119"), ("Y", "Y"), "R1031")
+    assert said.procedures == (Procedure("0DTJ4ZZ", day),)
+    assert said.occurrences == (Occurrence("70", day, day + timedelta(days=1)), Occurrence("11", day))
+    assert (said.values, claim.condition_codes, said.drg) == ((ValueCode("80", Decimal("2.00")),), ("17",), "343")
+    assert said.operating
+    assert said.operating.party == Person("LINDQVIST", "TESS")
+
+
+def test_a_hospital_charge_without_revenue_code_waits_for_a_person(world: World) -> None:
+    set_practice(world)
+    stay = Stay(admitted=date(2026, 11, 10), discharged=date(2026, 11, 10), patient_status="01")
+    world.decide_values([world.visit(attending_npi="1999000114", department="WARD", patient_class="I", stay=stay)])
+    world.decide_values([world.charge(department="WARD")])
+    assert sent(world) == []
+    assert [item["queue"] for item in world.items()] == ["claim edits"]
