@@ -144,7 +144,7 @@ def _credited(decision: Decision, said: Charge) -> OpenCharge | None:
     fitting = [
         row
         for row in decision.rows(
-            "charge", visit_id=visit["id"], service_on=said.service_date.isoformat(), code=said.code[:16]
+            "charge", visit_id=visit["id"], service_on=said.service_date.isoformat(), code=said.billed_code[:16]
         )
         if row["state"] != "void"
         and row["amount_cents"] == to_cents(said.amount)

@@ -135,7 +135,7 @@ def columns(said: Charge) -> dict[str, Any]:
     """
     return {
         "service_on": said.service_date.isoformat(),
-        "code": said.code[:16],
+        "code": said.billed_code[:16],
         "modifiers": " ".join(said.modifiers)[:16],
         "units_milli": int(said.units * 1000),
         "amount_cents": to_cents(said.amount),

@@ -233,6 +233,11 @@ class Charge:
     prior_authorisation: str = ""
     source_path: str = ""
 
+    @property
+    def billed_code(self) -> str:
+        """The procedure, or the revenue code of a charge that has none."""
+        return self.code or self.revenue_code
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appointment:

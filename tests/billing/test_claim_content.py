@@ -180,6 +180,8 @@ def test_a_stay_is_billed_as_a_whole_once_the_patient_has_left(world: World) -> 
     )
     arriving = world.visit(attending_npi="1999000114", department="WARD", patient_class="I", stay=stay)
     world.decide_values([arriving])
+    pharmacy = world.charge("D1", code="", revenue_code="0250", department="WARD", performing_npi="")
+    world.decide_values([pharmacy])
     for number in (1, 2):
         bed = world.charge(f"B{number}", code="", revenue_code="0120", department="WARD", performing_npi="")
         world.decide_values([replace(bed, service_date=day + timedelta(days=number - 1))])
@@ -199,7 +201,7 @@ def test_a_stay_is_billed_as_a_whole_once_the_patient_has_left(world: World) -> 
     (claim,) = sent(world)
     said = claim.institutional
     assert said
-    assert [line.revenue_code for line in claim.lines] == ["0120", "0120"]
+    assert [line.revenue_code for line in claim.lines] == ["0250", "0120", "0120"]
     assert (said.facility_type, claim.admission_date, said.admission_time) == ("11", day, "0915")
     assert (said.statement_from, said.statement_to, said.discharge_time) == (day, day + timedelta(days=2), "1430")
     assert (claim.diagnoses, said.present, said.admitting_diagnosis) == (("K3580", "E119"), ("Y", "Y"), "R1031")

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from hub.scripting import Charge, Hold, Message, Skip, mapping, table
+from hub.scripting import Charge, Drug, Hold, Message, Segment, Skip, mapping, table
+
+from .people import clinicians
 
 DEPARTMENTS = table("alder/departments.csv", key="code")
 KINDS = {"CG": "charge", "CD": "credit"}
@@ -19,7 +21,9 @@ FIELDS = {
     "ordering_npi": "FT1-21[.13=NPI].1 | npi",
     "department": "FT1-13.1",
     "credits": "FT1-31",
+    "revenue_code": "FT1-41.1",
 }
+DRUG = {"quantity": "FT1-43.1 | number", "unit": "FT1-43.2.1"}
 
 
 @mapping(accepts="DFT^P03", returns=Charge)
@@ -43,5 +47,16 @@ def charges(message: Message) -> Iterator[Charge | Skip | Hold]:
             authority=message["PID-3[MR].4.1"],
             kind=kind,
             place_of_service=department["place_of_service"],
+            clinicians=clinicians(line, "FT1-20", "FT1-21"),
+            drug=drug(line),
             **line.fields(FIELDS),
         )
+
+
+def drug(line: Segment) -> Drug | None:
+    """The drug that was given, where FT1-29 has its NDC and FT1-43 how much."""
+    ndc = line["FT1-29.1"]
+    given = line.fields(DRUG)
+    if not ndc or given["quantity"] is None:
+        return None
+    return Drug(ndc=ndc, quantity=given["quantity"], unit=given["unit"] or "UN")

@@ -1,9 +1,10 @@
 """Patients and their insurances as ADT segments describe them."""
 
-from hub.scripting import Address, Coverage, Message, Name, Patient, Segment
+from hub.scripting import Accident, Address, Clinician, Coverage, Message, Name, Patient, Segment
 
 RELATIONSHIPS = {"SEL": "self", "01": "self", "SPO": "spouse", "CHD": "child"}
 SEXES = {"F": "F", "M": "M"}
+ACCIDENTS = {"A": "auto", "W": "work", "O": "other"}
 
 
 def patient(message: Message) -> Patient:
@@ -20,7 +21,7 @@ def patient(message: Message) -> Patient:
         sex=SEXES.get(message["PID-8"], "U"),
         address=address(message.each("PID")[0], "PID-11"),
         phone=phone(message),
-        **message.fields({"birth_date": "PID-7.1 | date"}),
+        **message.fields({"birth_date": "PID-7.1 | date", "death_date": "PID-29.1 | date"}),
     )
 
 
@@ -34,6 +35,7 @@ def coverage(line: Segment) -> Coverage:
         payer_name=line["IN1-4.1"],
         member_id=line["IN1-36"] or line["IN1-49.1"],
         group_number=line["IN1-8"],
+        group_name=line["IN1-9.1"],
         relationship=relationship,
         insured_name=Name(family=family, given=line["IN1-16.2"]) if family else None,
         insured_sex=SEXES.get(line["IN1-43"], "U"),
@@ -46,6 +48,24 @@ def coverage(line: Segment) -> Coverage:
             }
         ),
     )
+
+
+def clinicians(line: Message | Segment, *places: str) -> tuple[Clinician, ...]:
+    """Everybody with an NPI and a name at *places* (fields of type XCN)."""
+    found = []
+    for place in places:
+        npi, family = line[f"{place}[.13=NPI].1"], line[f"{place}[.13=NPI].2"]
+        if npi and family:
+            found.append(Clinician(npi=npi, family=family, given=line[f"{place}[.13=NPI].3"]))
+    return tuple(found)
+
+
+def accident(message: Message) -> Accident | None:
+    """The accident that ACC tells of."""
+    cause = ACCIDENTS.get(message["ACC-2.1"])
+    if cause is None:
+        return None
+    return Accident(cause=cause, state=message["ACC-4.1"], **message.fields({"on": "ACC-1.1 | date"}))
 
 
 def address(line: Segment, place: str) -> Address | None:

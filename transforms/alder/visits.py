@@ -1,11 +1,12 @@
-"""Registrations and their updates (ADT A04, A08, A11) as visits."""
+"""Registrations, admissions, their updates and their end (ADT A01, A03, A04, A08, A11) as visits."""
 
 from hub.scripting import Message, Visit, mapping
 
-from .people import coverage, patient
+from .people import accident, clinicians, coverage, patient
+from .stays import stay
 
 
-@mapping(accepts=["ADT^A04", "ADT^A08", "ADT^A11"], returns=Visit)
+@mapping(accepts=["ADT^A01", "ADT^A03", "ADT^A04", "ADT^A08", "ADT^A11"], returns=Visit)
 def visit(message: Message) -> Visit:
     """One visit per account; A11 takes it back. Without an IN1 the patient pays alone."""
     times = message.fields({"as_of": "MSH-7.1 | datetime", "visit_date": "PV1-44.1 | date"})
@@ -19,6 +20,10 @@ def visit(message: Message) -> Visit:
         department=message["PV1-3.1"],
         attending_npi=message["PV1-7[.13=NPI].1"],
         referring_npi=message["PV1-8[.13=NPI].1"],
+        clinicians=clinicians(message, "PV1-7", "PV1-8", "PR1-11"),
+        accident=accident(message),
+        prior_authorisation=message["IN1-14.1"],
+        stay=stay(message),
         coverages=tuple(coverage(line) for line in message.each("IN1")),
         procedures=tuple(line["PR1-3.1"] for line in message.each("PR1")),
         cancelled=message.type == "ADT^A11",
