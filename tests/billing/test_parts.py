@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hub.billing import canonical, edits
 from hub.billing.control_numbers import control_number, is_intact, line_control_number
 from hub.billing.grouping import Billable, group
-from hub.billing.values import Address, Charge, Coverage, Name, Patient
+from hub.billing.values import Address, Charge, Coverage, Name, Patient, Visit
 from hub.core.vault import Vault
 from tests.billing.conftest import billing_config
 
@@ -109,6 +109,7 @@ def claim(**fields):
         config,
         control_number=control_number(VAULT, 1),
         payer=config.payers["90001"],
+        visit=Visit(account="A1", patient=said["patient"]),
         patient=said["patient"],
         coverage=said["coverage"],
         group=only,

@@ -21,9 +21,9 @@ FIELDS = {
     "ordering_npi": "FT1-21[.13=NPI].1 | npi",
     "department": "FT1-13.1",
     "credits": "FT1-31",
-    "revenue_code": "FT1-41.1",
+    "revenue_code": "FT1-7.4",
 }
-DRUG = {"quantity": "FT1-43.1 | number", "unit": "FT1-43.2.1"}
+DRUG = {"ndc": "FT1-29.1", "quantity": "FT1-10 | number"}
 
 
 @mapping(accepts="DFT^P03", returns=Charge)
@@ -54,9 +54,5 @@ def charges(message: Message) -> Iterator[Charge | Skip | Hold]:
 
 
 def drug(line: Segment) -> Drug | None:
-    """The drug that was given, where FT1-29 has its NDC and FT1-43 how much."""
-    ndc = line["FT1-29.1"]
-    given = line.fields(DRUG)
-    if not ndc or given["quantity"] is None:
-        return None
-    return Drug(ndc=ndc, quantity=given["quantity"], unit=given["unit"] or "UN")
+    """The drug whose NDC is in FT1-29: this EHR counts in FT1-10 how many units of it were given."""
+    return Drug(**line.fields(DRUG)) if line["FT1-29.1"] else None

@@ -40,7 +40,7 @@ def stay(message: Message) -> Stay | None:
 def diagnoses(message: Message, kind: str) -> list[tuple[str, str]]:
     """Code and presence on admission of every DG1 of that kind (DG1-6), in order."""
     return [
-        (line.fields({"code": "DG1-3.1 | icd"})["code"], line["DG1-26"])
+        (line.fields({"code": "DG1-3.1 | icd"})["code"], "".join(each["ZDG-1"] for each in line.following("ZDG")))
         for line in message.each("DG1")
         if line["DG1-6"] == kind
     ]
