@@ -16,11 +16,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from hub.billing import canonical, claims, patients
+from hub.billing import claims
 from hub.billing.decision import Decision
 from hub.billing.edits.table import EDITS
 from hub.billing.events import OpenClaim
-from hub.billing.grouping import Billable, group
+from hub.billing.made_anew import as_of_today
 from hub.core.clock import at
 from hub.formats.x12.claim import Claim, Organisation, Party
 from hub.formats.x12.claim_status import Reason
@@ -110,35 +110,6 @@ def held_payers(decision: Decision) -> set[str]:
     return {item["item_key"].partition("/")[2] for item in items}
 
 
-def as_of_today(decision: Decision, claim: OpenClaim) -> Claim | None:
-    """The claim as the registration, charges and records of today would make it; None when they cannot."""
-    row = claim.row
-    patient = patients.surviving(decision, row["patient_id"])
-    coverage = patients.primary(decision, patient, row["service_on"])
-    payer = decision.config.payers.get(coverage.payer_id) if coverage is not None else None
-    charges = claims.charges_of(decision, row["id"])
-    groups = group(
-        Billable(
-            charge_id=charge.id,
-            rendering_npi=charge.row["performing_npi"],
-            place_of_service=charge.row["place_of_service"],
-            diagnoses=charge.said.diagnoses,
-        )
-        for charge in charges
-    )
-    if coverage is None or payer is None or len(groups) != 1:
-        return None
-    return canonical.build(
-        decision.config,
-        control_number=row["control_number"],
-        payer=payer,
-        patient=patients.person(decision, patient),
-        coverage=coverage,
-        group=groups[0],
-        charges=[charge.said for charge in charges],
-    )
-
-
 # ---------------------------------------------------------------- what a machine may do
 
 
@@ -156,7 +127,7 @@ def _fixed(decision: Decision, claim: OpenClaim, fixes: Sequence[Fix]) -> bool:
     kept = claims.body(decision, claim)
     if kept.accepted:  # a person's decisions would be lost
         return False
-    now = as_of_today(decision, claim)
+    now = as_of_today(decision, claim.row)
     if now is None or _tried(decision, claim, fixes):
         return False
     if any(FACTS[fix.about](now) in {FACTS[fix.about](kept.claim), ()} for fix in fixes):

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from hub.billing import canonical, claims, ledger, patients
+from hub.billing import claims, ledger
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.control_numbers import control_number, line_control_number
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, OpenClaim, open_claim
-from hub.billing.grouping import group, group_stay
+from hub.billing.made_anew import as_of_today
 from hub.billing.rules.fields import FIELDS, Field, places, read, write
 from hub.core.errors import HubError, masked
 from hub.core.money import shown
@@ -241,8 +241,8 @@ def _move_charges(decision: Decision, before: Row, after: Row, why: str) -> None
 
 def _differences(decision: Decision, old: OpenClaim, said: Claim) -> Iterator[Difference]:
     """What the records say by now in another way than *said*, field by field; nothing where they cannot be compared."""
-    now = _as_known_now(decision, old)
-    if now is None or len(now.lines) != len(said.lines):
+    now = as_of_today(decision, old.row)
+    if now is None or now.payer.id != said.payer.id or len(now.lines) != len(said.lines):
         return
     for field in FIELDS.values():
         if field.name in _OF_THE_CLAIM or field.kind == "part":
@@ -251,36 +251,3 @@ def _differences(decision: Decision, old: OpenClaim, said: Claim) -> Iterator[Di
             before, after = read(said, field, line), read(now, field, line)
             if after and after != before:
                 yield Difference(field, line, before, after)
-
-
-def _as_known_now(decision: Decision, old: OpenClaim) -> Claim | None:
-    """The claim as it would be made today from registration, charges and the practice's own records."""
-    row = old.row
-    patient = patients.surviving(decision, row["patient_id"])
-    coverage = patients.primary(decision, patient, row["service_on"])
-    payer = decision.config.payers.get(row["payer_id"])
-    charges = claims.charges_of(decision, row["id"])
-    if coverage is None or payer is None or coverage.payer_id != payer.payer_id or not charges:
-        return None
-    ordered = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=row["id"])}
-    charges.sort(key=lambda charge: ordered.get(charge.id, 0))
-    person = patients.person(decision, patient)
-    visit = decision.row("visit", id=row["visit_id"])
-    assert visit is not None
-    known = patients.visit_said(decision, visit, person)
-    billables = [charge.billable for charge in charges]
-    diagnoses = known.stay.diagnoses if known.stay else ()
-    groups = group_stay(billables, diagnoses) if row["form"] == "837I" else group(billables)
-    if len(groups) != 1:
-        return None
-    return canonical.build(
-        decision.config,
-        control_number=row["control_number"],
-        payer=payer,
-        visit=known,
-        patient=person,
-        coverage=coverage,
-        group=groups[0],
-        charges=[charge.said for charge in charges],
-        form=row["form"],
-    )
