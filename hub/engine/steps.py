@@ -322,11 +322,9 @@ class Steps:
         try:
             written = []
             for arrival, result in zip(arrivals, results, strict=True):
-                mine = self._deliveries(arrival, result, reply.parts)
-                for at_, new in enumerate(mine):
-                    mine[at_] = self._with_intent(new)
-                    reserved.append(mine[at_])
-                written.append(_Written(arrival, result, mine, reply.parts))
+                begun = len(reserved)
+                self._reserve_deliveries(arrival, result, reply.parts, reserved)
+                written.append(_Written(arrival, result, reserved[begun:], reply.parts))
             made = yield self._around.journal.submit(partial(self._write_results, written=written))
         except StoreFailedError:
             raise
@@ -343,12 +341,6 @@ class Steps:
                 raise
         else:
             self._made(made)
-
-    def _with_intent(self, new: NewDelivery) -> NewDelivery:
-        """*new*, to be sent as soon as it is written where its lane is free."""
-        if not self._is_shadow(new) and self._reserve(new.destination, new.lane):
-            return replace(new, attempts=1, intent=True)
-        return new
 
     def _is_shadow(self, new: NewDelivery) -> bool:
         return self._plan.destinations[new.destination].shadow
@@ -384,30 +376,35 @@ class Steps:
         reached("steps.written")
         return [new for new in made if not self._is_shadow(new)]
 
-    def _deliveries(self, arrival: Arrival, result: dict[str, Any], parts: tuple[bytes, ...]) -> list[NewDelivery]:
-        """The deliveries of one message; their sequence numbers are taken when they are written."""
-        made = []
+    def _reserve_deliveries(
+        self, arrival: Arrival, result: dict[str, Any], parts: tuple[bytes, ...], reserved: list[NewDelivery]
+    ) -> None:
+        """Add the deliveries of one message to *reserved*; where its lane is free one is sent as soon as it is written.
+
+        Their sequence numbers are taken when they are written.
+        """
         for output in result.get("deliveries", ()):
-            destination = output["destination"]
-            lane = _lane(self._plan.destinations[destination].order, arrival)
-            made.append(
+            plan = self._plan.destinations[output["destination"]]
+            lane = _lane(plan.order, arrival)
+            kind, name, body = output["kind"], output["name"], parts[output["part"]]
+            intent = not plan.shadow and self._reserve(plan.name, lane)
+            reserved.append(
                 NewDelivery(
                     sequence=0,
                     delivery_id=self._around.ids.next(),
                     message_sequence=arrival.sequence,
                     message_id=arrival.message_id,
                     channel=arrival.channel,
-                    destination=destination,
-                    kind=output["kind"],
-                    name=output["name"],
+                    destination=plan.name,
+                    kind=kind,
+                    name=name,
                     lane=lane,
-                    body=parts[output["part"]],
+                    body=body,
                     body_id=self._around.ids.next(),
-                    attempts=0,
-                    intent=False,
+                    attempts=int(intent),
+                    intent=intent,
                 )
             )
-        return made
 
     def _insert_deliveries(self, connection: Connection, made: list[NewDelivery]) -> None:
         now = real_ms()

@@ -89,7 +89,8 @@ class Upkeep:
     def _failed(self, failure: TwistedFailure) -> None:
         error = error_of(failure)
         if isinstance(error, StoreFailedError):
-            self._loop.stop()
+            if self._loop.running:
+                self._loop.stop()
             return
         self._log.failure("upkeep.failed", error)
         self._sequences, self._expired, self._after = (), [], None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from OpenSSL import SSL
@@ -26,9 +26,9 @@ from hub.connectors.settings import TcpEndpoint
 from hub.connectors.tls import client_options, says_our_certificate_is_refused
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
-from hub.engine.contracts import DELIVERED, DestinationContext, EndpointState, Failure, Health, Outcome, Parcel
+from hub.engine.contracts import DestinationContext, EndpointState, Failure, Health, Outcome, Parcel
 from hub.formats.hl7v2.ack import Ack, read_ack
-from hub.formats.hl7v2.header import HL7ParseError, read_header
+from hub.formats.hl7v2.header import HL7ParseError, read_control_id
 from hub.formats.hl7v2.mllp import Frame, FrameError, FrameReader, Oversize, frame
 
 reactor: Any = _reactor
@@ -164,8 +164,8 @@ class _Line(Protocol):
             self._stray("late answer" if late else "answer to another message", raw)
             return
         exchange, self._exchange = self._exchange, None
-        meaning = _meaning(ack)
-        exchange.done.callback(replace(meaning, answer=raw, reason=_with_strays(meaning.reason, exchange.strays)))
+        failure, reason = _meaning(ack)
+        exchange.done.callback(Outcome(failure, _with_strays(reason, exchange.strays), answer=raw))
 
     def _stray(self, oddity: str, raw: bytes) -> None:
         self._destination.note(oddity)
@@ -191,15 +191,15 @@ def _with_strays(reason: str, strays: int) -> str:
     return f"{reason} {strays} answers belonged to no message in hand.".lstrip() if strays else reason
 
 
-def _meaning(ack: Ack) -> Outcome:
+def _meaning(ack: Ack) -> tuple[Failure | None, str]:
     """What an acknowledgement says. Its free text may quote the message, so it stays in the answer."""
     if ack.accepted:
-        return DELIVERED
+        return None, ""
     place = f" at {ack.error_location}" if ack.error_location else ""
     condition = f", condition {ack.error_condition}" if ack.error_condition else ""
     if ack.code in {"AR", "CR"}:
-        return Outcome(Failure.TRANSIENT, f"The receiver did not take the message now: {ack.code}{condition}{place}.")
-    return Outcome(Failure.PERMANENT, f"The receiver refused the message: {ack.code}{condition}{place}.")
+        return Failure.TRANSIENT, f"The receiver did not take the message now: {ack.code}{condition}{place}."
+    return Failure.PERMANENT, f"The receiver refused the message: {ack.code}{condition}{place}."
 
 
 class MllpDestination:
@@ -232,7 +232,7 @@ class MllpDestination:
     def deliver(self, parcel: Parcel) -> Deferred[Outcome]:
         """Send *parcel* and wait for its answer."""
         try:
-            control_id = read_header(parcel.body).control_id
+            control_id = read_control_id(parcel.body)
             block = frame(parcel.body)
         except (HL7ParseError, FrameError) as error:
             return succeed(Outcome(Failure.PERMANENT, f"The message cannot be sent: {error.what}"))

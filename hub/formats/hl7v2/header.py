@@ -34,6 +34,7 @@ _TEXT_CODEC = re.compile(
 )
 _REMEMBERED = 65_536
 _LONGEST_NAMES = 1000
+_PLAIN_BEGINNING = re.compile(rb"MSH\|\^~\\&(?:\|[^|\r\n\x0b\x1c]*){6}\|[A-Z0-9][^|\r\n\x0b\x1c]*\|([A-Za-z0-9._-]+)\|")
 _VERSION = re.compile(r"\s*[vV]?(\d{1,3}(?:\.\d{1,3}){0,3})")
 
 
@@ -177,6 +178,14 @@ def read_header(raw: bytes) -> Header:
     if len(raw) <= _REMEMBERED:
         _last_read[:] = [_Last(raw, header)]
     return header
+
+
+def read_control_id(raw: bytes) -> str:
+    """MSH-10 of *raw*, by the shortest way that there is. Raises :class:`HL7ParseError` as :func:`read_header` does."""
+    found = _PLAIN_BEGINNING.match(raw)
+    if found:
+        return found[1].decode("ascii")
+    return read_header(raw).control_id
 
 
 def _read_header(raw: bytes, wide: str, mark: bytes) -> Header:

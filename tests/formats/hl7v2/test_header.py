@@ -14,6 +14,7 @@ from hub.formats.hl7v2.header import (
     codec_for,
     content_without_timestamp,
     normal_version,
+    read_control_id,
     read_header,
 )
 
@@ -219,3 +220,18 @@ def test_before_version_2_2_the_event_stands_in_evn(kind: str, following: str, t
 
 def test_the_pointer_of_a_continued_message_is_read() -> None:
     assert read_header(b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5||X1\r").continues == "X1"
+
+
+@pytest.mark.parametrize("control_id", [b"HUB000017", b" ID 7 ", b"A\\T\\B", b"A^B", b"", b'""', "Ä".encode()])
+@pytest.mark.parametrize("kind", [b"ADT^A04", b"ACK"])
+def test_the_short_way_to_the_control_id_leads_to_the_same(control_id: bytes, kind: bytes) -> None:
+    raw = b"MSH|^~\\&|EHR|CLINIC|HUB|BILL|20261110||" + kind + b"|" + control_id + b"|T|2.5.1\rEVN|A04|20261110\r"
+    assert read_control_id(raw) == read_header(raw).control_id
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"PID|1\r", b"MSH|^~\\&|a|b|c|d|e|||X7|T\r", b"MSH|^~\\&|a\rPID|b|c|d|e|f|g|h|X7|T\r"]
+)
+def test_the_short_way_refuses_what_the_long_way_does(raw: bytes) -> None:
+    with pytest.raises(HL7ParseError):
+        read_control_id(raw)
