@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("hub.cli.status", "channels, what waits and why, and whether everything adds up"),
     "reconcile": ("hub.cli.reconcile", "where everything stands, to the cent: lost, waiting, and whose it is"),
     "denials": ("hub.cli.denials", "what payers refused, what to work first, which reasons no rule covers"),
+    "entries": ("hub.cli.entries", "what a balance is made of, each cent with the segment that says it"),
     "close": ("hub.cli.close", "freeze a month's figures; what was corrected of it later"),
     "bank": ("hub.cli.bank", "hold what the bank took in against the remittances"),
     "find": ("hub.cli.find", "find messages by patient, account, claim, control id, kind or outcome"),

@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from hub.core.errors import HubError
 from hub.core.log import Log
 from hub.core.vault import Vault, open_vault
+from hub.demo.biller import Biller
 from hub.demo.cast import Cast
 from hub.demo.reconcile import Reconciliation, read_books, reconcile
 from hub.demo.stage import Play, Stage, configurations, write_overlay
@@ -79,6 +80,7 @@ class Performance:
         self._store: Engine | None = None
         self._vault: Vault | None = None
         self._stopping = False
+        self._biller: Biller | None = None
         self.login: tuple[str, str] | None = None
 
     @property
@@ -99,6 +101,8 @@ class Performance:
             self.login = ensure_first_user(connection, must_change=False)
         self._socket = control_socket(site)
         self._zone_clock = site.clock
+        if self.play.days:
+            self._biller = Biller(self._store, self._socket)
         self.hub.start()
         addresses = yield self._addresses()
         self.stage.hub_file.write_text(json.dumps(addresses))
@@ -112,6 +116,8 @@ class Performance:
             yield deferLater(self._reactor, LOOK_SECONDS)
             if self._stopping:
                 return
+            if self._biller is not None:
+                yield deferToThread(self._biller.work)
             scene = yield deferToThread(self._look)
             self._show(scene)
             quiet = quiet + 1 if scene.is_quiet else 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from hub.billing import closing, reconcile
+from hub.billing import closing, reconcile, tracing
 from hub.billing.ledger import LedgerError
 from hub.store import tables
 from hub.store.database import reading
@@ -78,3 +78,19 @@ def test_months_are_closed_in_their_order_and_nothing_is_posted_into_one(desk: D
     world.clock = replace(began)
     with pytest.raises(LedgerError):
         desk.claim("A3")
+
+
+def test_a_posted_cent_leads_to_its_segment_and_a_balance_to_its_entries(desk: Desk) -> None:
+    world = desk.world
+    claim = desk.claim("A1")
+    desk.send(Remit((paid(claim),)))
+    with reading(world.store) as connection:
+        found = tracing.traced(connection, control_number=claim["control_number"], account="clearing")
+        assert [f"{each.balance:.2f}" for each in found] == ["100.00"]
+        segment = tracing.segment_of(connection, world.vault, found[0])
+        assert segment is not None
+        assert segment.text == "SVC*HC:99213*150*100"
+        whole = tracing.traced(connection, account="receivable payer")
+        assert f"{whole[-1].balance:.2f}" == "0.00"
+        (charged,) = [each for each in whole if each.kind == "claim"]
+        assert tracing.segment_of(connection, world.vault, charged) is None

@@ -1,0 +1,111 @@
+"""From a balance to the entries that it is made of, and from a posted cent to the segment of the 835 that says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from hub.billing.closing import bounds
+from hub.core.money import from_cents
+from hub.core.vault import Vault
+from hub.formats.x12.segments import Segment, read_segments
+from hub.store.contents import read_content
+from hub.store.tables import claim, ledger_entry, ledger_posting, message, remittance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """One posting: what moved, why, by whom, and where it comes from. *balance* runs over what was asked for.
+
+    *place* is where the amount stands (``ISA 000000101, segment 12 SVC``) in the message *message_id*; *trace* is the
+    payment's number.
+    """
+
+    entry_id: int
+    posted_on: str
+    kind: str
+    account: str
+    amount: Decimal
+    balance: Decimal
+    code: str
+    payer_id: str
+    control_number: str
+    actor: str
+    rule: str
+    trace: str
+    place: str
+    message_id: int | None
+    reverses_id: int | None
+
+
+def traced(
+    connection: Connection,
+    *,
+    control_number: str = "",
+    account: str = "",
+    payer_id: str = "",
+    month: str = "",
+    trace: str = "",
+    entry_id: int | None = None,
+) -> list[Traced]:
+    """Every posting that fits, in order; the last one's *balance* is that of all of them."""
+    conditions: list[ColumnElement[bool]] = []
+    if control_number:
+        conditions.append(claim.c.control_number == control_number)
+    if account:
+        conditions.append(ledger_posting.c.account == account)
+    if payer_id:
+        conditions.append(ledger_posting.c.payer_id == payer_id)
+    if month:
+        conditions.append(ledger_entry.c.posted_on.between(*bounds(month)))
+    if trace:
+        conditions.append(remittance.c.trace == trace)
+    if entry_id is not None:
+        conditions.append(ledger_entry.c.id == entry_id)
+    rows = connection.execute(
+        select(ledger_entry, ledger_posting, remittance.c.trace, claim.c.control_number)
+        .join(ledger_posting, ledger_posting.c.entry_id == ledger_entry.c.id)
+        .outerjoin(remittance, remittance.c.id == ledger_entry.c.remittance_id)
+        .outerjoin(claim, claim.c.id == ledger_posting.c.claim_id)
+        .where(*conditions)
+        .order_by(ledger_entry.c.id, ledger_posting.c.ordinal)
+    ).mappings()
+    found, cents = [], 0
+    for row in rows:
+        cents += int(row[ledger_posting.c.amount_cents])
+        found.append(
+            Traced(
+                entry_id=row[ledger_entry.c.id],
+                posted_on=row[ledger_entry.c.posted_on],
+                kind=row[ledger_entry.c.kind],
+                account=row[ledger_posting.c.account],
+                amount=from_cents(int(row[ledger_posting.c.amount_cents])),
+                balance=from_cents(cents),
+                code=row[ledger_posting.c.code],
+                payer_id=row[ledger_posting.c.payer_id],
+                control_number=row[claim.c.control_number] or "",
+                actor=row[ledger_entry.c.actor],
+                rule=row[ledger_entry.c.rule],
+                trace=row[remittance.c.trace] or "",
+                place=row[ledger_posting.c.reference],
+                message_id=row[ledger_entry.c.message_id],
+                reverses_id=row[ledger_entry.c.reverses_id],
+            )
+        )
+    return found
+
+
+def segment_of(connection: Connection, vault: Vault, posting: Traced) -> Segment | None:
+    """The segment that *posting* came from; None where no message says it, or its content left the store."""
+    if posting.message_id is None or not posting.place.startswith("ISA "):
+        return None
+    raw_id = connection.execute(select(message.c.raw_id).where(message.c.id == posting.message_id)).scalar()
+    if raw_id is None:
+        return None
+    try:
+        body = read_content(connection, vault, raw_id)
+    except KeyError:
+        return None
+    return next((segment for segment in read_segments(body) if segment.place == posting.place), None)
