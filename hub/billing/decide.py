@@ -15,6 +15,7 @@ from hub.billing import (
     charges,
     commands,
     delivered,
+    early_reversals,
     merges,
     missing,
     next_payer,
@@ -52,6 +53,7 @@ _DUE: dict[str, Callable[[Decision, Row], None]] = {
     "silence": silence.look,
     "missed": silence.still_missed,
     "denial": triage.follow_up,
+    "early reversal": early_reversals.retry,
     "correct denial": automatic.correct,
     "missing charges": missing.sweep,
 }

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
-from hub.billing import events, ledger, next_payer, results, variance
+from hub.billing import early_reversals, events, ledger, next_payer, results, variance
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
 from hub.billing.denials.triage import triage, withdraw
@@ -229,6 +229,7 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
         open=str(from_cents(left)),
     )
     results.send(decision, remitted, ours, shares)
+    early_reversals.plan(decision, remitted, ours)
 
 
 def _goes_on(

@@ -282,3 +282,20 @@ def test_the_payers_claim_number_is_kept_on_the_claim(desk: Desk) -> None:
     desk.send(Remit((one_line(claim, "100", ("CO", "45", "50"), icn="ICN77"),)))
     assert desk.world.one(tables.claim, id=claim["id"])["payer_claim_number"] == "ICN77"
     assert date.fromisoformat(claim["service_on"]) == date(2026, 11, 10)
+
+
+def test_a_reversal_that_comes_before_its_payment_takes_effect_when_the_payment_comes(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    first = one_line(claim, "80", ("CO", "45", "70"))
+    better = one_line(claim, "120", ("CO", "45", "30"), icn="ICN2")
+    desk.send(Remit((first.reversed(), better), trace="EFT2"))
+    (item,) = desk.world.items("unmatched payments")
+    assert item["kind"] == "reversal without payment"
+    desk.send(Remit((first,), trace="EFT1"))
+    desk.world.run_due("early reversal")
+    assert not desk.world.items("unmatched payments")
+    assert desk.world.balances()["contractual"] == 3000
+    assert desk.state(claim) == "paid"
+    assert not desk.world.items("credits")
+    assert desk.world.balances().get("receivable payer", 0) == 0
+    check(desk)
