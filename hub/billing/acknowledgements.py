@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hub.billing import isolation, rejections, remittance_sources, remittances, silence
+from hub.billing import isolation, receipts, rejections, remittance_sources, remittances, silence
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim, find_claim
 from hub.billing.values import PartnerFile
@@ -57,11 +57,13 @@ def _take_answers(decision: Decision, partner: str) -> list[tuple[int, Transacti
     ).scalar_one()
     raw = stream_content(decision.connection, decision.vault, raw_id)
     payments: list[tuple[int, Transaction]] = []
+    received: list[Interchange] = []
     ordinal = 0
     try:
         for interchange in read_interchanges(raw, skimmed=("835",)):
             if not _is_for_us(decision, interchange):
                 continue
+            received.append(interchange)
             for segment in interchange.acknowledgements:
                 ta1 = read_ta1(segment)
                 _take_ta1(decision, partner, ta1.control_number, ta1.code, ta1.note)
@@ -75,6 +77,7 @@ def _take_answers(decision: Decision, partner: str) -> list[tuple[int, Transacti
                     return []
     except X12Error as error:
         _anomaly(decision, "unreadable file", f"A partner's file cannot be read to its end: {error.what}", "file")
+    receipts.answer(decision, partner, received)
     return payments
 
 

@@ -23,7 +23,7 @@ from hub.formats.x12.writer import Envelope
 from hub.store.changes import Emit, Row
 
 MOST_CLAIMS = 500  # of each form: what one decision has ids for, with room to spare
-_USAGE = {"production": "P", "test": "T"}
+USAGE = {"production": "P", "test": "T"}
 _WRITERS = {"837P": write_837p, "837I": write_837i}
 _EVERY_PARTNER = ""  # BHT03 is unique over all partners
 
@@ -111,7 +111,7 @@ def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> b
         reference=numbers.reference,
         interchange_number=numbers.interchange,
         group_number=numbers.group,
-        usage=_USAGE[partner.environment],
+        usage=USAGE[partner.environment],
         claims=len(ready),
         total_cents=sum(claim.row["total_cents"] for claim in ready.values()),
         payload_digest=_payload_digest(decision, ready.values(), [contents[number] for number in ready]),
@@ -187,7 +187,7 @@ def _envelope(decision: Decision, partner: Partner, numbers: _Numbers) -> Envelo
         at=_local(decision),
         interchange_control=numbers.interchange,
         group_control=numbers.group,
-        usage=_USAGE[partner.environment],
+        usage=USAGE[partner.environment],
         sender_qualifier=partner.submitter_qualifier,
         receiver_qualifier=partner.receiver_qualifier,
         acknowledgement_requested=partner.ask_for_ta1,
@@ -240,14 +240,14 @@ def _payload_digest(decision: Decision, ready: Iterable[OpenClaim], contents: Se
 
 def _take_numbers(decision: Decision, partner: str) -> _Numbers:
     return _Numbers(
-        interchange=_next(decision, partner, "interchange"),
-        group=_next(decision, partner, "group"),
-        reference=f"B{_next(decision, _EVERY_PARTNER, 'reference'):09d}",
+        interchange=next_number(decision, partner, "interchange"),
+        group=next_number(decision, partner, "group"),
+        reference=f"B{next_number(decision, _EVERY_PARTNER, 'reference'):09d}",
     )
 
 
-def _next(decision: Decision, partner: str, name: str) -> int:
-    """The next number of a counter. Two decisions cannot take the same: the row's version, or its key, refuses one."""
+def next_number(decision: Decision, partner: str, name: str) -> int:
+    """The next number of a partner's counter. No two decisions take the same: row version and key forbid it."""
     row = decision.row("control_number", partner=partner, name=name)
     if row is None:
         decision.insert("control_number", partner=partner, name=name, value=1)

@@ -133,6 +133,9 @@ class Partner(_File):
     closed_on: tuple[date, ...] = Field(default=(), description="Days besides weekends that are no business days.")
     acknowledges_within: int = Field(default=1, ge=1, description="Business days until a 999 is missed.")
     answers_within: int = Field(default=2, ge=1, description="Business days until a claim without 277CA is missed.")
+    wants: tuple[Literal["TA1", "999"], ...] = Field(
+        default=(), description="How the partner wants its own files acknowledged; a channel must take these kinds."
+    )
     rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
 
 
