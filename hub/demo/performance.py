@@ -178,8 +178,9 @@ class Performance:
         assert self._vault is not None
         ehr = read_books(self.stage.world / "ehr.books.jsonl")
         payer = read_books(self.stage.world / "payer.books.jsonl")
+        clearinghouse = read_books(self.stage.world / "clearinghouse.books.jsonl")
         with reading(self._store) as connection:
-            return reconcile(connection, self._vault, ehr, payer)
+            return reconcile(connection, self._vault, ehr, payer, clearinghouse)
 
 
 def _scene(connection: Connection, summaries: dict[str, dict[str, Any]], day: str) -> Scene:
@@ -189,7 +190,9 @@ def _scene(connection: Connection, summaries: dict[str, dict[str, Any]], day: st
     by_state: dict[str, int] = dict(
         connection.execute(select(claim.c.state, func.count()).group_by(claim.c.state)).tuples().all()
     )
-    waiting_claims = sum(by_state.get(state, 0) for state in WAITING_STATES)
+    lost = select(work_item.c.claim_id).where(work_item.c.queue == "lost claims", work_item.c.state == "open")
+    missed = count(claim.c.id, claim.c.state.in_(WAITING_STATES), claim.c.id.in_(lost.where(work_item.c.claim_id > 0)))
+    waiting_claims = sum(by_state.get(state, 0) for state in WAITING_STATES) - missed
     paid = connection.execute(
         select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
             ledger_posting.c.account == "clearing", ledger_posting.c.claim_id.is_not(None)

@@ -85,8 +85,10 @@ def read_books(file: Path) -> list[Entry]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def reconcile(connection: Connection, vault: Vault, ehr: list[Entry], payer: list[Entry]) -> Reconciliation:
-    """Hold the store, in one read snapshot, against the books of the EHR and the payer."""
+def reconcile(
+    connection: Connection, vault: Vault, ehr: list[Entry], payer: list[Entry], clearinghouse: list[Entry]
+) -> Reconciliation:
+    """Hold the store, in one read snapshot, against the books of the EHR, the payer and the clearinghouse."""
     ours = figures(connection)
     claims = _claim_payments(connection, payer)
     results = _results(connection, ehr)
@@ -95,6 +97,7 @@ def reconcile(connection: Connection, vault: Vault, ehr: list[Entry], payer: lis
         _unreadable(connection, ehr),
         _balance(connection),
         _charges(connection, vault, ehr),
+        _lost(connection, clearinghouse),
         claims.check,
         _deposits(connection, payer),
         _provider_level(connection, payer),
@@ -107,6 +110,28 @@ def reconcile(connection: Connection, vault: Vault, ehr: list[Entry], payer: lis
         ),
     )
     return Reconciliation(checks, ours.charges, ours.charges.difference + claims.difference)
+
+
+def _lost(connection: Connection, clearinghouse: list[Entry]) -> Check:
+    """The claims that the clearinghouse lost are exactly those that nobody speaks of."""
+    lost = {entry["pcn"]: entry["charge_cents"] for entry in clearinghouse if entry["kind"] == "claim_lost"}
+    missed = dict(
+        connection.execute(
+            select(claim.c.control_number, claim.c.total_cents)
+            .join(work_item, work_item.c.claim_id == claim.c.id)
+            .where(work_item.c.queue == "lost claims", work_item.c.state == "open")
+        )
+        .tuples()
+        .all()
+    )
+    differences = [f"claim {number} was lost and nobody missed it" for number in sorted(set(lost) - set(missed))]
+    differences += [f"claim {number} is missed and was not lost" for number in sorted(set(missed) - set(lost))]
+    return Check(
+        "Each claim that the clearinghouse lost was missed",
+        f"{len(lost)} claims, {shown(from_cents(sum(lost.values())))}",
+        f"{len(missed)} claims, {shown(from_cents(sum(missed.values())))}",
+        _few(differences),
+    )
 
 
 # ---------------------------------------------------------------- messages

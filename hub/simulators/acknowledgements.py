@@ -11,13 +11,18 @@ from hub.simulators.x12 import Claim837, Segment, Transaction, money, write_inte
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is said about one claim: ``status`` is STC01, ``icn`` the payer's number (REF*1K), if any."""
+    """What is said about one claim: ``status`` is STC01, ``icn`` the payer's number (REF*1K), if any.
+
+    ``line_status`` is said of its first line (loop 2220D); ``second`` is a further reason of the claim's own (STC10).
+    """
 
     claim: Claim837
     status: str
     accepted: bool
     text: str = ""
     icn: str = ""
+    line_status: str = ""
+    second: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +48,35 @@ def ack_999(
     when: datetime,
     transactions: list[Transaction],
     rejected: Transaction | None,
+    *,
+    blamed: str = "",
+    with_errors: bool = False,
+    old: bool = False,
 ) -> str:
-    """Acknowledge one functional group; ``rejected`` is a transaction to refuse as a whole, or nothing."""
+    """Acknowledge one functional group; ``rejected`` is a transaction to refuse as a whole, or nothing.
+
+    ``blamed`` is the claim that the refusal names, by its number in a CTX and by the place of its CLM; ``with_errors``
+    accepts with an error noted; ``old`` writes a 997 instead.
+    """
     first = transactions[0]
-    body = [["AK1", first.functional_id, first.group_control, first.version]]
+    segment, element, outcome = ("AK3", "AK4", "AK5") if old else ("IK3", "IK4", "IK5")
+    body = [["AK1", first.functional_id, first.group_control, *(() if old else (first.version,))]]
     for transaction in transactions:
-        body.append(["AK2", transaction.kind, transaction.control, transaction.version])
+        body.append(["AK2", transaction.kind, transaction.control, *(() if old else (transaction.version,))])
+        place = _place(transaction, blamed)
         if transaction is rejected:
-            body += [["IK3", "CLM", "22", "2300", "8"], ["IK4", "2", "782", "6"], ["IK5", "R", "5"]]
+            body.append([segment, "CLM", place, "2300", "8"])
+            if blamed and not old:
+                body.append(["CTX", f"CLM01:{blamed}"])
+            body += [[element, "2", "782", "6"], [outcome, "R", "5"]]
+        elif with_errors:
+            body += [[segment, "CLM", place, "2300", "8"], [element, "2", "782", "6"], [outcome, "E"]]
         else:
-            body.append(["IK5", "A"])
+            body.append([outcome, "A"])
     count = len(transactions)
     good = count - (rejected is not None)
-    body.append(["AK9", "A" if good == count else "P" if good else "R", str(count), str(count), str(good)])
+    verdict = ("E" if with_errors else "A") if good == count else "P" if good else "R"
+    body.append(["AK9", verdict, str(count), str(count), str(good)])
     return write_interchange(
         body,
         sender=source.door,
@@ -63,9 +84,17 @@ def ack_999(
         control=control,
         when=when,
         functional_id="FA",
-        version="005010X231A1",
-        kind="999",
+        version="005010" if old else "005010X231A1",
+        kind="997" if old else "999",
     )
+
+
+def _place(transaction: Transaction, claim: str) -> str:
+    """Where the CLM of ``claim`` (or the first) stands, with ST as 1."""
+    for place, segment in enumerate(transaction.segments, start=1):
+        if segment[0] == "CLM" and claim in ("", segment[1]):
+            return str(place)
+    return "1"
 
 
 def claim_acknowledgement(source: Source, control: int, when: datetime, batch: str, verdicts: list[Verdict]) -> str:
@@ -96,7 +125,8 @@ def claim_acknowledgement(source: Source, control: int, when: datetime, batch: s
     for number, verdict in enumerate(verdicts, start=4):
         claim = verdict.claim
         action = "WQ" if verdict.accepted else "U"
-        status = ["STC", verdict.status, day, action, money(claim.charge), *[""] * 7, verdict.text]
+        more = ["", "", "", "", "", verdict.second, "", verdict.text]
+        status = ["STC", verdict.status, day, action, money(claim.charge), *more]
         body += [
             ["HL", str(number), "3", "PT"],
             ["NM1", "QC", "1", *claim.patient, "", "", "MI", claim.member_id or "UNKNOWN"],
@@ -106,6 +136,13 @@ def claim_acknowledgement(source: Source, control: int, when: datetime, batch: s
         if verdict.icn:
             body.append(["REF", "1K", verdict.icn])
         body.append(["DTP", "472", "D8", claim.service_date])
+        if verdict.line_status and claim.lines:
+            line = claim.lines[0]
+            body += [
+                ["SVC", f"HC:{line.code}", money(line.charge), "", "", "", "", line.units],
+                ["STC", verdict.line_status, day, "U", "", *[""] * 7, verdict.text],
+                ["REF", "FJ", line.control],
+            ]
     return write_interchange(
         body,
         sender=source.door,

@@ -58,6 +58,7 @@ class Clearinghouse:
             payers=set(config.get("payers") or known),
             faults=self._faults,
             reject_group=bool(config.get("reject_group")),
+            careless=self._faults,
             accepted_status="A2:20",
             hand_over=self._forward,
         )

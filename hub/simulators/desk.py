@@ -80,7 +80,8 @@ class Outbox:
 class Desk:
     """Takes whole files from /inbound and answers each with TA1, 999 and 277CA.
 
-    ``hand_over`` gets the batch id and the accepted claims; ``accepted_status`` is their STC01.
+    ``hand_over`` gets the batch id and the accepted claims; ``accepted_status`` is their STC01. A ``careless`` desk
+    loses claims, and has its turn at every kind of functional acknowledgement.
     """
 
     def __init__(
@@ -94,14 +95,18 @@ class Desk:
         payers: set[str],
         faults: bool,
         reject_group: bool,
+        careless: bool = False,
         accepted_status: str,
         hand_over: Callable[[str, list[Claim837]], None],
     ) -> None:
         self._source, self._folder, self._outbox, self._books = source, folder, outbox, books
         self._clock, self._payers, self._faults = clock, payers, faults
         self._reject_group, self._accepted_status, self._hand_over = reject_group, accepted_status, hand_over
+        self._careless = careless
         self._control = 0
         self._seen: set[str] = set()
+        self._has_blamed = False
+        self._several = 0
         self._pending = 0
         self.files = self.claims_received = self.claims_accepted = 0
 
@@ -138,6 +143,9 @@ class Desk:
             return
         self._seen.add(isa[13])
         rejected = self._refused_transaction(interchange)
+        blamed = self._blamed(batches) if rejected is None else ""
+        if blamed:
+            rejected = interchange.transactions[0]
         outcome = "accepted" if rejected is None else "rejected_999"
         self._book_file((name, digest), isa, sum(len(claims) for _, claims in batches), outcome, "")
         if isa[14] == "1":
@@ -145,10 +153,10 @@ class Desk:
             self._later(TA1_LATE_AFTER if late else TA1_AFTER, self._answer_ta1, isa, "000")
         for group in dict.fromkeys(each.group_control for each in interchange.transactions):
             members = [each for each in interchange.transactions if each.group_control == group]
-            self._later(FUNCTIONAL_AFTER, self._answer_999, members, rejected)
+            self._later(FUNCTIONAL_AFTER, self._answer_999, members, rejected, blamed, self.files)
         for transaction, (batch, claims) in zip(interchange.transactions, batches, strict=True):
             if transaction is not rejected:
-                self._judge(isa[13], batch, claims)
+                self._judge(isa[13], batch, self._kept(isa[13], claims))
 
     def _check_envelope(self, isa: list[str]) -> None:
         if isa[6].strip() != SUBMITTER:
@@ -166,6 +174,33 @@ class Desk:
             return None
         self._reject_group = False
         return interchange.transactions[0]
+
+    def _blamed(self, batches: list[tuple[str, list[Claim837]]]) -> str:
+        """Choose the claim that a careless desk cannot read, which has its whole file sent back; once."""
+        claims = batches[0][1] if batches else []
+        if not self._careless or self._has_blamed or len(claims) < 2:
+            return ""
+        self._has_blamed = True
+        self._books.record("claim_blamed", door=self._source.door, pcn=claims[0].pcn)
+        return claims[0].pcn
+
+    def _kept(self, isa13: str, claims: list[Claim837]) -> list[Claim837]:
+        """What a careless desk does not lose: of every third file of several claims the last goes astray."""
+        if not self._careless or len(claims) < 2:
+            return claims
+        self._several += 1
+        if self._several % 3 != 1:
+            return claims
+        lost = claims[-1]
+        self._books.record(
+            "claim_lost",
+            door=self._source.door,
+            pcn=lost.pcn,
+            charge_cents=lost.charge,
+            isa13=isa13,
+            payer=lost.payer_id,
+        )
+        return claims[:-1]
 
     def _judge(self, isa13: str, batch: str, claims: list[Claim837]) -> None:
         verdicts = [self._verdict(claim) for claim in claims]
@@ -205,10 +240,17 @@ class Desk:
         control, when = self._next(), self._clock.now()
         self._outbox.put(f"{isa[13]}_{control}.ta1", "TA1", ta1(self._source, control, when, isa, code))
 
-    def _answer_999(self, transactions: list[Transaction], rejected: Transaction | None) -> None:
+    def _answer_999(
+        self, transactions: list[Transaction], rejected: Transaction | None, blamed: str, number: int
+    ) -> None:
         control, when = self._next(), self._clock.now()
-        text = ack_999(self._source, control, when, transactions, rejected)
-        self._outbox.put(f"{transactions[0].group_control}_{control}.999", "999", text)
+        old = self._careless and number % 4 == 3
+        with_errors = self._careless and number % 4 == 0
+        text = ack_999(
+            self._source, control, when, transactions, rejected, blamed=blamed, with_errors=with_errors, old=old
+        )
+        kind = "997" if old else "999"
+        self._outbox.put(f"{transactions[0].group_control}_{control}.{kind}", kind, text)
 
     def _answer_277(self, batch: str, verdicts: list[Verdict]) -> None:
         control, when = self._next(), self._clock.now()

@@ -171,6 +171,8 @@ class PayerHouse:
         elif rng.random() * 100 < REJECT_PERCENT:
             status, text = rng.choice(REJECTIONS)
             verdict = Verdict(claim, status, False, text)
+            if self._faults and status.startswith("A7"):  # said of a line, as some payers do, with a second reason
+                verdict = Verdict(claim, "A3:247", False, text, line_status=status, second="A7:21")
         self._books.record(
             "received",
             pcn=claim.pcn,

@@ -268,7 +268,10 @@ def test_faults_repeat_spoil_halve_and_invent_files_and_the_money_that_counts_st
         ]
         sftp.putfo(io.BytesIO(tools.file_837(41 + batch, claims).encode()), f"/inbound/{batch}.837.tmp")
         sftp.posix_rename(f"/inbound/{batch}.837.tmp", f"/inbound/{batch}.837")
-    tools.wait_for(lambda: payer.summary()["received"] == 120)
+    tools.wait_for(lambda: payer.summary()["received"] == 89)
+    assert [entry["outcome"] for entry in clearinghouse.entries("file_in")] == ["rejected_999", *["accepted"] * 3]
+    assert [entry["pcn"] for entry in clearinghouse.entries("claim_blamed")] == ["F000"]
+    assert [entry["pcn"] for entry in clearinghouse.entries("claim_lost")] == ["F129"]
     tools.wait_for(lambda: payer.summary()["idle"] and clearinghouse.summary()["idle"])
     remittances = payer.entries("remittance")
     assert sum(not entry["balanced"] for entry in remittances) == 1
