@@ -33,7 +33,7 @@ A new site stands in {arguments.folder}. Next:
   hub check                              find what is wrong; nothing, so far
   hub try ehr_visits {sample}
   hub test                               the samples, against what is expected
-  hub run                                listen on port 2575; pages at http://127.0.0.1:8080
+  hub run                                listen on port 2575; pages at https://127.0.0.1:8080
 
 Keep a copy of var/keys.json in a safe place: without it nothing in the store can be read.""")
     return 0

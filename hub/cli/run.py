@@ -247,11 +247,22 @@ class _Run:
         ]
         lines = [f"{self._site.settings.title} runs ({self._site.settings.environment}, bundle {status['bundle']})."]
         if pages:
-            lines.append(f"  pages  {pages}")
+            lines.append(f"  pages  {pages}{self._certificate()}")
         lines += [f"  {name}  {state} {address}" for name, state, address in sources]
         lines.append("Ctrl-C stops it; what waits stays on disk.")
         listeners = [dict(zip(("channel", "state", "address"), source, strict=True)) for source in sources]
         self._say({"event": "running", "pages": pages, "sources": listeners}, lines)
+
+    def _certificate(self) -> str:
+        """What a browser shows of a certificate that only signs itself, so that a person can compare."""
+        from hub.site.certificate import fingerprint
+        from hub.site.places import web_certificate
+
+        assert self._site.settings is not None
+        files = web_certificate(self._site)
+        if files is None or self._site.settings.web.certificate:
+            return ""
+        return f"\n         own certificate, SHA-256 {fingerprint(files[0].read_bytes())}"
 
     def _say(self, document: dict[str, Any], lines: list[str]) -> None:
         print(json.dumps(document) if self._how.as_json else "\n".join(lines), flush=True)
@@ -299,8 +310,10 @@ class _Run:
 
 def pages_address(site: Site) -> str:
     """Where a browser on this machine finds the pages."""
+    assert site.settings is not None
     host, port = _pages(site)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    scheme = "https" if site.settings.web.speaks_tls else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def _pages(site: Site) -> tuple[str, int]:

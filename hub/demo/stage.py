@@ -181,6 +181,7 @@ def write_overlay(stage: Stage, play: Play, ready: dict[str, dict[str, Any]]) ->
     values: dict[str, Any] = {
         "hub.store.url": play.store,
         "hub.web.listen": f"tcp:127.0.0.1:{stage.web_port}",
+        "hub.web.tls": False,
         "hub.clock.day_seconds": play.day_seconds,
         "hub.clock.business_epoch": play.opening,
         "hub.clock.real_epoch": datetime.fromtimestamp(play.started, UTC),

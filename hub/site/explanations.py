@@ -335,6 +335,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Nobody is signed in: the account is locked or disabled, or the session has ended.",
         "Sign in again, or ask an administrator.",
     ),
+    "H248": _E(
+        "The certificate of the pages cannot be used.",
+        "Name a PEM file and its key under `[web]` in config/hub.toml, or neither: then one is made.",
+    ),
     "H721": _E("A line is no checkpoint of the audit log.", "`hub audit checkpoint` prints one."),
     "H722": _E("An API token cannot be made or withdrawn as asked.", "The sentence beside it says why."),
     "H723": _E("An alert cannot be taken or snoozed as asked.", "The sentence beside it says why."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hub.site.certificate import CertificateError, ensure_certificate
 from hub.site.load import Site
 
 
@@ -15,6 +16,24 @@ def key_file(site: Site) -> Path:
 def control_socket(site: Site) -> Path:
     """The engine's control socket."""
     return site.var / "control.sock"
+
+
+def web_certificate(site: Site) -> tuple[Path, Path] | None:
+    """Certificate and key that the pages speak TLS with; None when they do not. The site's own one is made if need be.
+
+    Raises `CertificateError` when the files that the settings name cannot be read.
+    """
+    assert site.settings is not None
+    web = site.settings.web
+    if not web.speaks_tls:
+        return None
+    if not web.certificate:
+        return ensure_certificate(site.var / "tls", web.listen.removeprefix("tcp:").rpartition(":")[0])
+    named = (site.home / web.certificate, site.home / web.key)
+    for path in named:
+        if not path.is_file():
+            raise CertificateError("The pages' certificate or key is not there.", where=str(path))
+    return named
 
 
 def store_url(site: Site) -> str:

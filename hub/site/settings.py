@@ -27,17 +27,37 @@ class StoreSettings(_Table):
 
 
 class WebSettings(_Table):
-    """``[web]``. Pages show patient data, so they leave the machine only behind a proxy that speaks TLS."""
+    """``[web]``. Pages show patient data, so they speak TLS: with a certificate of their own, or with the site's."""
 
     listen: str = Field(
         default="tcp:127.0.0.1:8080",
         pattern=r"^tcp:(?:[^:\s]+:)?\d{1,5}$",
         description="Without a host, loopback.",
     )
+    tls: bool = Field(
+        default=True, description="Off only where nothing but this machine reaches the pages, or behind a proxy."
+    )
+    certificate: str = Field(
+        default="",
+        description="A PEM file, its chain included, in the site or absolute. Empty: one made at the first run.",
+        examples=["/etc/ssl/hub.pem"],
+    )
+    key: str = Field(default="", description="The certificate's key, a PEM file.", examples=["/etc/ssl/hub.key"])
     behind_tls_proxy: bool = Field(
         default=False,
         description="A proxy on this machine speaks TLS with browsers: cookies need TLS, X-Forwarded-For counts.",
     )
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the pages themselves speak TLS."""
+        return self.tls and not self.behind_tls_proxy
+
+    @model_validator(mode="after")
+    def _both_files(self) -> WebSettings:
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key go together")
+        return self
 
 
 class ClockSettings(_Table):

@@ -6,6 +6,7 @@ import argparse
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -19,7 +20,7 @@ from hub.core.errors import HubError
 from hub.core.vault import Vault, open_vault
 from hub.site.bundle import current, read_bundle
 from hub.site.load import Site, load_running
-from hub.site.places import control_socket, key_file, store_url
+from hub.site.places import control_socket, key_file, store_url, web_certificate
 from hub.site.supervisor import AGAIN
 from hub.store.database import open_store
 from hub.web.app import create_app
@@ -29,7 +30,16 @@ LOOK_SECONDS = 1.0
 """How often the pages look whether another version runs."""
 
 
-def load(folder: Path) -> tuple[Engine, Vault, WebSettings, str]:
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where the pages listen, with which certificate and key, and whether a proxy stands before them."""
+
+    address: str
+    certificate: tuple[Path, Path] | None = None
+    behind_tls_proxy: bool = False
+
+
+def load(folder: Path) -> tuple[Engine, Vault, WebSettings, Listening]:
     """What the pages of the site in *folder* stand on: store, vault, settings; and where they listen.
 
     Raises `HubError` when the site has errors or its keys are missing.
@@ -40,7 +50,9 @@ def load(folder: Path) -> tuple[Engine, Vault, WebSettings, str]:
         open_store(store_url(site)),
         open_vault(key_file(site)),
         web_settings(site),
-        site.settings.web.listen.removeprefix("tcp:"),
+        Listening(
+            site.settings.web.listen.removeprefix("tcp:"), web_certificate(site), site.settings.web.behind_tls_proxy
+        ),
     )
 
 
@@ -71,7 +83,7 @@ def web_settings(site: Site) -> WebSettings:
         ),
         payers={payer.payer_id: payer.name for payer in site.billing.payers.values()},
         payer_infos={payer_id: _payer(site.billing, payer_id) for payer_id in site.billing.payers},
-        secure=site.settings.web.behind_tls_proxy,
+        secure=site.settings.web.behind_tls_proxy or site.settings.web.speaks_tls,
         folder=site.home,
         files=read_bundle(site.folder).files,
         mapping_seconds=site.settings.workers.message_time,
@@ -108,14 +120,15 @@ def _in_force(rule: Rule) -> str:
     return " ".join(words) or "always"
 
 
-def server_config(app: Starlette, listen: str, *, behind_tls_proxy: bool) -> uvicorn.Config:
-    """How the pages are served on *listen*: a host and a port.
+def server_config(app: Starlette, listening: Listening) -> uvicorn.Config:
+    """How the pages are served.
 
     What a proxy says of the browser (its address, that it spoke TLS) is believed only when the settings say that there
     is one, and only from this machine; anybody else could say what they like. No access lines: they would say who
     looked at what, which is the audit log's to keep.
     """
-    host, _, port = listen.rpartition(":")
+    host, _, port = listening.address.rpartition(":")
+    certificate, key = listening.certificate or (None, None)
     return uvicorn.Config(
         app,
         host=host or "127.0.0.1",
@@ -124,7 +137,9 @@ def server_config(app: Starlette, listen: str, *, behind_tls_proxy: bool) -> uvi
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=3,
-        proxy_headers=behind_tls_proxy,
+        proxy_headers=listening.behind_tls_proxy,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         forwarded_allow_ips=["127.0.0.1", "::1"],
     )
 
@@ -135,12 +150,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--site", type=Path, required=True)
     options = parser.parse_args(arguments)
     try:
-        store, vault, settings, listen = load(options.site)
+        store, vault, settings, listening = load(options.site)
     except HubError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     app = create_app(store, vault, settings)
-    server = uvicorn.Server(server_config(app, listen, behind_tls_proxy=settings.secure))
+    server = uvicorn.Server(server_config(app, listening))
     threading.Thread(target=_end_with_version, args=(server, options.site, settings.bundle), daemon=True).start()
     server.run()
     return AGAIN if current(options.site) != settings.bundle else 0

@@ -216,10 +216,34 @@ def bars(values: Sequence[Bar], label: str, usual: float = 0.0) -> Markup:
 def _round_up(highest: int, usual: float) -> int:
     """A round number for the top of an axis, divisible by four where that matters."""
     least = max(highest, usual, 1)
-    for factor in (1, 2, 4, 8, 12, 20, 40, 60, 80, 100, 200, 400, 1000, 2000, 4000, 10_000, 40_000, 100_000):
+    for factor in (
+        1,
+        2,
+        4,
+        8,
+        12,
+        20,
+        40,
+        60,
+        80,
+        100,
+        120,
+        160,
+        200,
+        240,
+        320,
+        400,
+        600,
+        800,
+        1000,
+        2000,
+        4000,
+        10_000,
+        40_000,
+    ):
         if factor >= least:
             return factor
-    return int(-(-least // 100_000) * 100_000)
+    return int(-(-least // 40_000) * 40_000)
 
 
 def bar(value: int, highest: int, label: str, tone: str = "") -> Markup:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -156,8 +157,11 @@ def test_the_pages_answer_at_the_address_that_is_printed(site: Path) -> None:
     process = Running(site)
     try:
         up = process.event("running")
-        assert up["pages"] == f"http://127.0.0.1:{port}/"
-        with urlopen(f"{up['pages']}login", timeout=WAIT) as page:
+        assert up["pages"] == f"https://127.0.0.1:{port}/"
+        trusted = ssl.create_default_context(cafile=str(site / "var" / "tls" / "web.crt"))
+        with urlopen(f"{up['pages']}login", timeout=WAIT, context=trusted) as page:
+            assert page.headers["strict-transport-security"]
+            assert "Secure" in page.headers["set-cookie"]
             assert "Example Clinic" in page.read().decode()
         process.interrupt()
         assert process.process.wait(WAIT) == 0, process.log.read_text()

@@ -14,7 +14,7 @@ from hub.security.sessions import IDLE_MS, LOCK_AFTER
 from hub.security.users import PERMISSIONS, ROLES
 from hub.store import tables
 from hub.web.app import SECURITY_HEADERS, create_app
-from hub.web.main import server_config
+from hub.web.main import Listening, server_config
 from hub.web.pages.login import FAILURES_PER_ADDRESS
 from hub.web.routes import ROUTES
 
@@ -173,8 +173,8 @@ def test_large_forms_are_refused(world: World) -> None:
 
 
 def test_behind_a_proxy_cookies_need_tls_and_the_address_is_believed_from_this_machine_only(world: World) -> None:
-    behind = server_config(world_app(world), "127.0.0.1:0", behind_tls_proxy=True)
-    direct = server_config(world_app(world), ":0", behind_tls_proxy=False)
+    behind = server_config(world_app(world), Listening("127.0.0.1:0", behind_tls_proxy=True))
+    direct = server_config(world_app(world), Listening(":0"))
     assert (behind.proxy_headers, direct.proxy_headers) == (True, False)
     assert behind.forwarded_allow_ips == ["127.0.0.1", "::1"]
     assert direct.host == "127.0.0.1"
