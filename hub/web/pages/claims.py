@@ -13,6 +13,7 @@ from hub.web.content import parsed_view
 from hub.web.needs import SILENT_DAYS
 from hub.web.pages.people import account_number, person
 from hub.web.queries import accounts, claims, messages, status
+from hub.web.queries.explain import origins
 
 STATES = (
     "draft", "held", "needs fix", "ready", "forwarded", "batched", "sent", "accepted 999", "received",
@@ -79,7 +80,8 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
         values: dict[str, Any] = {
             "money": claims.money_of(connection, claim.id, claim.total_cents),
             "lines": claims.lines(connection, claim.id),
-            "events": claims.events(connection, claim.id),
+            "events": (events := claims.events(connection, claim.id)),
+            "origins": origins(connection, claim, events),
             "payments": claims.payments(connection, claim.id),
             "items": claims.items(connection, claim.id),
         }

@@ -205,6 +205,7 @@ def _page(
         counts = queues.counts(connection, call.today)
         workers = [user for user in list_users(connection) if "queues.work" in permissions_of(user.roles)]
     values: dict[str, Any] = {"facts": [], "history": [], "who": None, "offers": [], "candidates": [], "proposals": []}
+    values["advice"] = ""
     call.look("queue", name, patients=[each.patient_id for each in items], action="list", always=False)
     if item is not None:
         with call.reading() as connection:
@@ -220,12 +221,15 @@ def _page(
                 {
                     key: value
                     for key, value in evidence.items()
-                    if not (key == "candidates" and ranked) and not (key == "findings" and proposals)
+                    if not (key == "candidates" and ranked)
+                    and not (key == "findings" and proposals)
+                    and key not in {"denial", "note"}
                 }
             ),
             "history": [HistoryRow(e.at, e.actor, e.kind, _words(call, e.sealed)) for e in history],
             "who": person(call, patient) if patient else None,
             "offers": offers,
+            "advice": str(evidence.get("note") or "") if "denial" in evidence else "",
             "candidates": ranked,
             "proposals": proposals,
             "seen": item_seen(item),
