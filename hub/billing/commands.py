@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from hub.billing import claims, closing, ledger, money_commands, replacements, submission_commands
+from hub.billing import claims, closing, ledger, money_commands, next_payer, replacements, submission_commands
 from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
 from hub.billing.charges import SENTENCES, settle
 from hub.billing.claim_body import ClaimBody
@@ -209,14 +209,19 @@ def write_off(decision: Decision, args: Args) -> Answer:
     reason = the_text(args, "reason")
     subject = "charge" if "charge_id" in args else "claim"
     row = the_row(decision, subject, args)
-    charges = [row["id"]] if subject == "charge" else [c.id for c in claims.charges_of(decision, row["id"])]
-    balances = ledger.balances(decision, account, charges)
+    next_claim = row["id"] if subject == "claim" and row["previous_id"] is not None else None
+    if next_claim is not None:
+        owed_there = next_payer.balances(decision, next_claim).items()
+        balances = {charge_id: cents for (where, charge_id), cents in owed_there if where == account and cents > 0}
+    else:
+        charges = [row["id"]] if subject == "charge" else [c.id for c in claims.charges_of(decision, row["id"])]
+        balances = ledger.balances(decision, account, charges)
     if args.get("amount"):
         wanted = to_cents(money(str(args["amount"])))
-        if len(charges) != 1 or not 0 < wanted <= balances.get(charges[0], 0):
-            owed = shown(from_cents(sum(balances.values())))
-            raise CommandError("This much is not owed.", expected=f"one charge and at most {owed}")
-        balances = {charges[0]: wanted}
+        owed = sum(balances.values())
+        if len(balances) != 1 or not 0 < wanted <= owed:
+            raise CommandError("This much is not owed.", expected=f"one charge and at most {shown(from_cents(owed))}")
+        balances = dict.fromkeys(balances, wanted)
     total = sum(balances.values())
     if total <= 0:
         raise CommandError("Nothing is owed here that could be written off.")
@@ -225,7 +230,7 @@ def write_off(decision: Decision, args: Args) -> Answer:
         charge = one(decision, "charge", charge_id)
         about: dict[str, Any] = {
             "charge_id": charge_id,
-            "claim_id": charge["claim_id"],
+            "claim_id": next_claim or charge["claim_id"],
             "patient_id": charge["patient_id"],
         }
         postings.append(Posting(account=WRITE_OFF, amount_cents=cents, **about))

@@ -245,6 +245,9 @@ class BillingPolicy(_File):
     crossover_wait: Duration = Field(
         default=30 * 86_400.0, description="Business time that a payer has to answer a claim passed on to it."
     )
+    correction_wait: Duration = Field(
+        default=14 * 86_400.0, description="Business time that a payer has to decide anew after taking a payment back."
+    )
     crossover_remarks: tuple[str, ...] = Field(
         default=("MA07", "MA18", "N89"), description="Remark codes by which a payer says that it passed the claim on."
     )

@@ -8,7 +8,7 @@ is for a person, who gets the candidates ranked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -20,8 +20,9 @@ from hub.billing import number_rules
 from hub.billing.decision import Decision
 from hub.billing.number_rules import normalised
 from hub.core.money import from_cents, shown, to_cents
+from hub.formats.x12.claim import Person
 from hub.formats.x12.remittance import RemittanceClaim, RemittanceLine
-from hub.store.tables import claim, claim_line, coverage
+from hub.store.tables import claim, claim_line, coverage, patient
 
 SHORTEST_PREFIX = 5
 MOST_CANDIDATES = 50
@@ -139,8 +140,10 @@ def find_claim(decision: Decision, remitted: Remitted) -> Match:
             fitting = [each for each in fitting if each.payer_id == remitted.payer_id]
         if len(fitting) == 1:
             return Match(claim=fitting[0], rule=rule)
+    named = {each.id: each for each in _by_name(decision, remitted)}
+    seen.update(named)
     ranked = sorted(
-        (_candidate(decision, remitted, each) for each in seen.values()),
+        (_candidate(decision, remitted, each, named) for each in seen.values()),
         key=lambda each: (-each.score, each.claim_id),
     )
     return Match(reason=_why_not(ranked), candidates=tuple(ranked[:SHOWN_CANDIDATES]))
@@ -226,6 +229,17 @@ def _by_member(decision: Decision, remitted: Remitted) -> list[BilledClaim]:
     return _billed_claims(decision, claim.c.patient_id.in_(patients))
 
 
+def _by_name(decision: Decision, remitted: Remitted) -> list[BilledClaim]:
+    """Claims of a patient of that name over the same charge: never sure enough to post, but worth a person's look."""
+    party = remitted.claim.patient.party if remitted.claim.patient else None
+    if not isinstance(party, Person) or not party.first:
+        return []
+    digest = decision.vault.digest("name", f"{party.last} {party.first}")
+    patients = select(patient.c.id).where(patient.c.name_digest == digest)
+    charge = abs(remitted.charge_cents)
+    return _billed_claims(decision, and_(claim.c.patient_id.in_(patients), claim.c.total_cents == charge))
+
+
 _RULES = (
     ("control number", _by_control_number),
     ("payer claim number", _by_payer_claim_number),
@@ -304,7 +318,7 @@ def _member_digests(decision: Decision, said: RemittanceClaim) -> list[bytes]:
     return [decision.vault.digest("member", each.id) for each in people if each and each.id]
 
 
-def _candidate(decision: Decision, remitted: Remitted, ours: BilledClaim) -> Candidate:
+def _candidate(decision: Decision, remitted: Remitted, ours: BilledClaim, named: Collection[int]) -> Candidate:
     said = remitted.claim
     against = _objections(decision, remitted, ours, "")
     number = normalised(said.control_number)
@@ -320,6 +334,7 @@ def _candidate(decision: Decision, remitted: Remitted, ours: BilledClaim) -> Can
             "the payer's claim number is the same",
             bool(ours.payer_claim_number) and ours.payer_claim_number == said.payer_claim_control_number,
         ),
+        (10, "the patient's name is the same", ours.id in named),
         (20, "the charge is the same", abs(remitted.charge_cents) == ours.total_cents),
         (15, "the day of service is the same", bool(_days(said) & {ln.service_on for ln in ours.lines})),
     )

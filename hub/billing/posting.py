@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
-from hub.billing import early_reversals, events, ledger, next_payer, results, variance
+from hub.billing import early_reversals, events, ledger, next_payer, payer_news, results, variance
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
 from hub.billing.denials.triage import triage, withdraw
@@ -213,6 +213,7 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
         _report_rest(decision, remitted, ours, left, goes_on, spared)
     if rule == "policy":
         variance.report(decision, remitted, ours)
+    payer_news.report(decision, remitted, ours)
     if left < 0:
         _report_overpayment(decision, remitted, ours, -left)
     denied = left > 0 and not remitted.paid_cents and not to_patient
@@ -400,6 +401,7 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
     withdraw(decision, ours.id, original)
     decision.close_items("the payer took the payment back", claim_id=ours.id, remittance_claim_id=original)
     next_payer.first_payer_took_back(decision, ours)
+    payer_news.expect_correction(decision, ours, remitted.id)
     events.open_claim(decision, ours.id).record(
         "reversal", f"reversal:{remitted.id}", trace=remitted.trace, paid=str(remitted.claim.paid)
     )

@@ -32,7 +32,14 @@ from hub.store.tables import charge, claim, delivery, due, ledger_posting, messa
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.5
 QUIET_LOOKS = 4
-_STANDING = ("batch", "silence", "missed", "missing charges", "crossover")  # what is always planned, whatever was done
+_STANDING = (
+    "batch",
+    "silence",
+    "missed",
+    "missing charges",
+    "crossover",
+    "correction",
+)  # what is always planned, whatever was done
 WAITING_STATES = ("ready", "batched", "sent", "accepted 999", "received", "accepted clearinghouse", "accepted payer")
 
 

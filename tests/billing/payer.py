@@ -60,6 +60,7 @@ class Paid:
     member: str = "W123456789"
     interest: str = ""
     remark: str = ""
+    news: str = ""  # one more NM1
 
     def segments(self) -> list[str]:
         made = [
@@ -67,6 +68,8 @@ class Paid:
             *_cas(self.cas),
             f"NM1*QC*1*EXAMPLAR*WREN****MI*{self.member}",
         ]
+        if self.news:
+            made.append(self.news)
         if self.remark:
             made.append(f"MOA***{self.remark}")
         if self.interest:

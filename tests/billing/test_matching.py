@@ -115,6 +115,17 @@ def test_what_contradicts_the_claim_keeps_the_payment_unmatched(desk: Desk, fiel
     assert words in item["sentence"]
 
 
+def test_a_patient_of_the_same_name_is_a_candidate_and_never_more(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    stranger = Paid("LOST1", "150", "100", (Line("99213", "150", "100", (("CO", "45", "50"),)),), icn="X9", member="Z1")
+    assert matched(desk, stranger)["state"] == "unmatched"
+    (item,) = desk.world.items("unmatched payments")
+    (candidate,) = desk.world.open(tables.work_item, item)["candidates"]
+    assert candidate["claim_id"] == claim["id"]
+    assert "the patient's name is the same" in candidate["reasons"]
+    assert "the member id differs" in candidate["reasons"]
+
+
 def test_another_known_payer_may_not_pay_the_claim(desk: Desk) -> None:
     claim = desk.claim("A1")
     assert matched(desk, paid(claim), payer="90003", name="NORTHWIND")["state"] == "unmatched"

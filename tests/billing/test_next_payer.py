@@ -325,3 +325,16 @@ def test_a_person_bills_an_insurance_that_was_heard_of_only_later(desk: Desk) ->
     assert answer["claim"] == second["control_number"]
     assert len(sent(desk)) == 1
     check(desk)
+
+
+def test_what_a_second_payer_owes_can_be_written_off_there(desk: Desk) -> None:
+    claim = insured_twice(desk)
+    second = pay_first(desk, claim)
+    assert second is not None
+    version = desk.world.one(tables.claim, id=second["id"])["version"]
+    answer = desk.world.command(
+        "write_off", claim_id=second["id"], version=version, account="payer", reason="Not worth it"
+    )
+    assert answer == {"ok": True, "amount": "30.00"}
+    assert desk.world.balances(claim_id=second["id"]) == {"write-off": 3000}
+    check(desk)
