@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("hub.cli.demo", "play a whole practice against a real hub, and reconcile it to the cent"),
     "bench": ("hub.cli.bench", "measure what the durable path carries on this machine"),
     "run": ("hub.cli.run", "run a site until Ctrl-C"),
+    "diff": ("hub.cli.diff", "what the files would change, also in the output for recorded messages"),
     "deploy": ("hub.cli.deploy", "have the running hub go over to the files as they are now"),
     "history": ("hub.cli.history", "which version ran from when on, who deployed it and why"),
     "rollback": ("hub.cli.rollback", "have the running hub go back to an earlier version"),

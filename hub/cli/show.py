@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hub.cli.text import columns, content_lines, moment, printable
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from hub.cli.opened import OpenedSite
     from hub.core.vault import Vault
     from hub.web.queries.messages import Delivery, MessageDetail
 
@@ -42,6 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", type=int, help="the message's id (`hub find` shows it)")
     parser.add_argument("--stage", choices=STAGES, help="which content to show (default: raw)")
     parser.add_argument("--show-phi", action="store_true", help="do not mask patient data; needs --reason, is logged")
+    parser.add_argument(
+        "--as-sample", metavar="CHANNEL/CASE", help="write it below tests/channels/ with other people in it"
+    )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why patient data must be seen")
 
 
@@ -52,6 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     from hub.web.queries import messages
 
     reason = arguments.reason.strip()
+    channel, _, case = (arguments.as_sample or "").partition("/")
+    if arguments.as_sample and not (channel and re.fullmatch(r"[a-z0-9_]+", case)):
+        raise UsageError("A sample stands in a folder of its channel.", expected="--as-sample ehr_visits/late_credit")
     if arguments.show_phi and len(reason) < REASON_LENGTH:
         raise UsageError(
             "Patient data is shown for a reason.", expected=f"--reason with {REASON_LENGTH} letters or more"
@@ -64,6 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError("There is no message of that id.", where=str(arguments.id), fix="`hub find` shows ids.")
     action = "reveal" if arguments.show_phi else "view"
     stage = arguments.stage or "raw"
+    if arguments.as_sample:
+        opened.audit("sample", "message", str(detail.id), reason=reason, detail={})
+        return _write_sample(opened, vault, detail, channel, case)
     opened.audit(action, "message", str(detail.id), reason=reason, detail={"stage": stage})
     with reading(opened.store) as connection:
         deliveries = messages.deliveries(connection, detail.sequence)
@@ -98,6 +109,36 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(_lines(part, show=arguments.show_phi)))
     if not parts:
         print(f"\n{stage}: nothing")
+    return 0
+
+
+def _write_sample(opened: OpenedSite, vault: Vault, detail: MessageDetail, channel: str, case: str) -> int:
+    """Write the message as a sample of *channel*, with other people in it, and what the channel makes of it."""
+    from hub.cli.common import channel_of
+    from hub.site import samples
+    from hub.site.sample_from import Disguise, disguised
+    from hub.store.contents import read_content
+    from hub.store.database import reading
+    from hub.web.content import raw_view
+
+    channel_of(opened.site, channel)
+    folder = opened.site.folder / samples.FOLDER / channel / case
+    if folder.exists():
+        raise UsageError("This sample is there already.", where=str(folder), fix="Choose another name.")
+    with reading(opened.store) as connection:
+        view = raw_view(read_content(connection, vault, detail.raw_id))
+    if view.cut or view.form == "bytes":
+        raise UsageError("This message is too long, or of no form that is known, to be made a sample.")
+    pieces = [[(piece.text, bool(piece.what)) for piece in line] for line in view.lines]
+    text = "\n".join(disguised(pieces, Disguise())) + "\n"
+    folder.mkdir(parents=True)
+    suffix = {"HL7": "hl7", "X12": "x12", "JSON": "json"}[view.form]
+    (folder / f"in.{suffix}").write_text(text, encoding="utf-8")
+    (folder / "note.md").write_text("Made of a stored message, with other people in it. Say why this case exists.\n")
+    made = next(each for each in samples.cases(opened.site.folder, channel) if each.name == case)
+    written = [f"in.{suffix}", "note.md", *samples.update(opened.site, made)]
+    print("\n".join(f"  wrote {samples.FOLDER}/{channel}/{case}/{name}" for name in written))
+    print("\nRead it before you keep it: free text, and segments of the sender's own, may name people.")
     return 0
 
 

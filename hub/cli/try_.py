@@ -41,11 +41,51 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("channel")
     parser.add_argument("file", type=Path, help="one message")
     parser.add_argument("--step", help="only this step")
+    parser.add_argument("--watch", action="store_true", help="again whenever a file is saved, until q or Ctrl-C")
     parser.add_argument("--show-phi", action="store_true", help="do not mask patient data (this is logged)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every stage; 1 when the message would end errored or rejected."""
+    if arguments.watch:
+        return _watch(arguments)
+    return _try(arguments)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    """Try the message again whenever it, a script, a table or a channel is saved; 0 once that is enough."""
+    from hub.cli.watching import Key, watch
+
+    folder = site_folder(arguments)
+    raw = False
+
+    def files() -> list[Path]:
+        found = [arguments.file]
+        for part, pattern in (("channels", "*.toml"), ("transforms", "*.py"), ("transforms", "*.csv")):
+            found += sorted((folder / part).rglob(pattern))
+        return found
+
+    def show() -> None:
+        _try(arguments)
+        if raw:
+            from hub.cli.text import content_lines
+
+            print("\n".join(content_lines(arguments.file.read_bytes(), show=arguments.show_phi)))
+
+    def toggle_raw() -> None:
+        nonlocal raw
+        raw = not raw
+
+    def next_sample() -> None:
+        known = sorted(arguments.file.parent.parent.glob("*/in.*"))
+        if arguments.file in known:
+            arguments.file = known[(known.index(arguments.file) + 1) % len(known)]
+
+    watch(files, show, {"s": Key("next sample", next_sample), "r": Key("raw", toggle_raw)})
+    return 0
+
+
+def _try(arguments: argparse.Namespace) -> int:
     from hub.site.load import load_site
     from hub.site.samples import read_message
     from hub.site.trace import tracing

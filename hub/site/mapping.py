@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime, time
 from decimal import Decimal
@@ -95,14 +95,20 @@ def map_messages(channels: Mapping[str, Channel], scripts: Scripts, zone: ZoneIn
 
     def run(call: TaskCall) -> Reply:
         channel = channels[call.header["channel"]]
-        parts: list[bytes] = []
-        results = [
-            _result(channel, run_steps(channel, scripts, zone, about, raw), about, parts)
-            for about, raw in zip(call.header["messages"], call.parts, strict=True)
-        ]
+        messages = list(zip(call.header["messages"], call.parts, strict=True))
+        results, parts = results_of(channel, scripts, zone, messages)
         return Reply({"results": results}, tuple(parts))
 
     return run
+
+
+def results_of(
+    channel: Channel, scripts: Scripts, zone: ZoneInfo, messages: Sequence[tuple[Mapping[str, Any], bytes]]
+) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """What the steps of *channel* make of *messages*, as the engine writes it, and the bodies that it refers to."""
+    parts: list[bytes] = []
+    results = [_result(channel, run_steps(channel, scripts, zone, about, raw), about, parts) for about, raw in messages]
+    return results, parts
 
 
 def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping[str, Any], raw: bytes) -> Mapped:

@@ -50,7 +50,7 @@ def sampled_paths(site: Site) -> Iterator[Finding]:
         if channel.format != "hl7v2":
             continue
         messages = _messages(site, channel)
-        for module in _modules(site, channel):
+        for module in scripts_of(site, channel):
             shown = site.scripts.shown(site.scripts.path(module))
             reads = _reads(site.scripts.path(module).read_text(encoding="utf-8", errors="replace"))
             known = {read.place for read in reads}
@@ -120,7 +120,7 @@ def _messages(site: Site, channel: Channel) -> list[Message]:
     return found
 
 
-def _modules(site: Site, channel: Channel) -> list[str]:
+def scripts_of(site: Site, channel: Channel) -> list[str]:
     """The scripts that *channel*'s steps run, with the neighbours that these import."""
     found: list[str] = []
     waiting = [step.module for step in channel.steps]

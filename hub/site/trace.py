@@ -34,6 +34,7 @@ class Seen:
 @contextmanager
 def tracing(folder: Path, shown: Callable[[Path], str]) -> Iterator[list[Seen]]:
     """Collect what happens in scripts below *folder* while the block runs. *shown* names a file for people."""
+    linecache.checkcache()  # scripts are edited between two looks
     seen: list[Seen] = []
     root = str(folder.resolve())
     before = sys.gettrace()

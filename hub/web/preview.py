@@ -76,7 +76,7 @@ def map_now(folder: Path, channel: str, about: Mapping[str, Any], raw: bytes, se
         _one_at_a_time.release()
     if "error" in header:
         raise PreviewError(str(header["error"]["what"]), where=str(header["error"]["where"]))
-    return _made(header["reply"]["results"][0], parts)
+    return made_of(header["reply"]["results"][0], parts)
 
 
 def made_then(mapped: bytes | None, deliveries: Sequence[tuple[str, str]]) -> Made:
@@ -125,7 +125,8 @@ def _run(folder: Path, header: dict[str, Any], raw: bytes, seconds: float) -> tu
     return reply
 
 
-def _made(result: Mapping[str, Any], parts: tuple[bytes, ...]) -> Made:
+def made_of(result: Mapping[str, Any], parts: Sequence[bytes]) -> Made:
+    """What the steps' *result* for one message, with the bodies of its reply, comes to."""
     error = result["error"]
     if error:
         place = f" ({error['where']})" if error["where"] else ""

@@ -225,7 +225,7 @@ def test_a_changed_message_shows_its_segment_and_field(run: Run, site: Path) -> 
     script = site / "transforms/alder/results.py"
     script.write_text(script.read_text().replace('"PAYMENT"', '"PAID"'))
     code, out, _ = run("test", "results_to_ehr", "--json", "--site", str(site))
-    differences = [d for case in json.loads(out) for d in case["differences"]]
+    differences = [d for case in json.loads(out)["samples"] for d in case["differences"]]
     assert code == 1
     assert {d["place"] for d in differences} == {"out_1_DFT_P03.hl7 line 4 FT1-7"}
     assert {(d["expected"], d["found"]) for d in differences} == {("PAYMENT", "PAID")}

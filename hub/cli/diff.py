@@ -1,0 +1,187 @@
+"""``hub diff --against last:500``: what the files as they are now would change, before anyone is affected.
+
+Recorded messages are run through the mappings that run and through those on disk. What differs is told by group, with
+how many messages it concerns. Nothing is sent, stored or changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hub.cli.common import UsageError, print_json, site_argument, site_folder
+from hub.core.errors import masked
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from hub.site.load import Site
+    from hub.web.masking import Piece
+    from hub.web.preview import Made
+
+_AGAINST = re.compile(r"last:(\d{1,6})\Z")
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One message as it was stored."""
+
+    id: int
+    channel: str
+    about: Mapping[str, Any]
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One way in which outputs differ, and the messages that it concerns."""
+
+    channel: str
+    place: str
+    was: str
+    now: str
+    messages: tuple[int, ...]
+
+
+def against(text: str) -> int:
+    """How many messages ``last:500`` means."""
+    match = _AGAINST.match(text)
+    if match is None or int(match[1]) < 1:
+        raise argparse.ArgumentTypeError('messages are named "last:500"')
+    return int(match[1])
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    site_argument(parser)
+    parser.add_argument("--against", type=against, metavar="last:N", help="also run the last N recorded messages")
+    parser.add_argument("--channel", help="only messages of this channel")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what would change; 1 when the files have errors."""
+    from hub.cli.deploy import remember_base
+    from hub.cli.opened import open_site
+    from hub.site.bundle import current
+    from hub.site.compare import UNCHANGED, compare, connector_changes
+    from hub.site.load import load_running, load_site
+    from hub.store.database import reading
+
+    folder = site_folder(arguments)
+    opened = open_site(folder)
+    running = current(folder.resolve())
+    before = load_running(folder, running).require_sound()
+    after = load_site(folder).require_sound()
+    parts = [part for part in compare(before, after) if part.change != UNCHANGED]
+    groups: list[Group] = []
+    same = 0
+    if arguments.against:
+        opened.audit("diff", "messages", detail={"messages": arguments.against})
+        with reading(opened.store) as connection:
+            found = _recorded(connection, opened.vault(), arguments.against, arguments.channel, before)
+        groups, same = compare_outputs(before, after, found)
+    remember_base(folder, running)
+    if arguments.json:
+        print_json(
+            {
+                "running": running,
+                "files": after.bundle,
+                "parts": [{"name": part.name, "change": part.change} for part in parts],
+                "same": same,
+                "groups": [
+                    {"channel": g.channel, "place": g.place, "was": g.was, "now": g.now, "messages": list(g.messages)}
+                    for g in groups
+                ],
+            }
+        )
+        return 0
+    print(f"{running} runs; the files on disk are {after.bundle}.")
+    print("\n".join(connector_changes(parts)) or "Nothing differs.")
+    if arguments.against:
+        print(f"\n{same} of {same + len({i for g in groups for i in g.messages})} messages: same output")
+        for group in groups:
+            print(
+                f"  {len(group.messages):>4} {group.channel}: {group.place}  {group.was} -> {group.now}  {_ids(group)}"
+            )
+    return 0
+
+
+def compare_outputs(before: Site, after: Site, found: list[Recorded]) -> tuple[list[Group], int]:
+    """Where the versions differ on the messages *found*, the most frequent first; and how many come out the same."""
+    from hub.web.preview import compared
+
+    old, new = _mapper(before), _mapper(after)
+    groups: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    same = 0
+    for one in found:
+        differences = compared(old(one), new(one)).differences if one.channel in after.channels else ()
+        if one.channel not in after.channels:
+            groups[one.channel, "the channel", "there", "removed"].append(one.id)
+        elif not differences:
+            same += 1
+        for each in differences:
+            place = re.sub(r"\[\d+\]", "", each.place)
+            ids = groups[one.channel, place, _shown(each.was), _shown(each.now)]
+            if one.id not in ids[-1:]:
+                ids.append(one.id)
+    made = [Group(*key, tuple(ids)) for key, ids in groups.items()]
+    return sorted(made, key=lambda group: (-len(group.messages), group.channel, group.place)), same
+
+
+def _mapper(site: Site) -> Callable[[Recorded], Made]:
+    """Runs the steps of *site* over a recorded message."""
+    from hub.site.mapping import results_of
+    from hub.web.preview import made_of
+
+    def run_one(one: Recorded) -> Made:
+        results, bodies = results_of(site.channels[one.channel], site.scripts, site.zone, [(one.about, one.raw)])
+        return made_of(results[0], bodies)
+
+    return run_one
+
+
+def _recorded(connection: Connection, vault: Any, most: int, channel: str | None, before: Site) -> list[Recorded]:
+    """The newest *most* messages that were mapped and whose bytes are still kept."""
+    from sqlalchemy import select
+
+    from hub.core.clock import at
+    from hub.store.contents import read_content
+    from hub.store.tables import message
+
+    if channel is not None and channel not in before.channels:
+        raise UsageError(f'There is no channel "{channel}".', expected=", ".join(before.channels))
+    wanted = select(message).where(message.c.mapped, message.c.onward != "rejected")
+    if channel is not None:
+        wanted = wanted.where(message.c.channel == channel)
+    found = []
+    for row in connection.execute(wanted.order_by(message.c.sequence.desc()).limit(most)).all():
+        if row.channel not in before.channels:
+            continue
+        try:
+            raw = read_content(connection, vault, row.raw_id)
+        except KeyError:  # pruned
+            continue
+        about = {
+            "id": row.id,
+            "kind": row.kind,
+            "control_id": row.control_id,
+            "source": row.source,
+            "received_on": at(row.received_at, before.zone).isoformat(timespec="seconds"),
+        }
+        found.append(Recorded(row.id, row.channel, about, raw))
+    return found
+
+
+def _shown(piece: Piece) -> str:
+    return masked(piece.text) if piece.what else piece.text
+
+
+def _ids(group: Group) -> str:
+    named = ", ".join(str(number) for number in group.messages[:_MOST_NAMED])
+    more = len(group.messages) - _MOST_NAMED
+    return f"({named}{f', +{more}' if more > 0 else ''})"
