@@ -405,7 +405,7 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
     events.open_claim(decision, ours.id).record(
         "reversal", f"reversal:{remitted.id}", trace=remitted.trace, paid=str(remitted.claim.paid)
     )
-    results.send(decision, remitted, ours, line_shares(remitted.claim, ours.lines))
+    results.send(decision, remitted, ours, line_shares(remitted.claim, ours.lines), reverses=original)
     return Outcome(state="posted", claim_id=ours.id, matched_by=rule, reverses_id=original)
 
 

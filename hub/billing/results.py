@@ -26,11 +26,13 @@ def send(
     shares: Sequence[LineShare],
     *,
     undone: bool = False,
+    reverses: int | None = None,
 ) -> None:
     """Emit the *payment* event of *remitted*, which was posted to *ours* as *shares* say.
 
-    With *undone* it says that a person found that it was not for this claim: the same amounts, taken back. Its lane is
-    the account, so that the EHR sees a payment, its reversal and its correction in that order.
+    With *undone* it says that a person found that it was not for this claim: the same amounts, taken back. *reverses*
+    is the payment that this one takes back. ``segment`` says where in the remittance it stands. Its lane is the
+    account, so that the EHR sees a payment, its reversal and its correction in that order.
     """
     claim = decision.row("claim", id=ours.id)
     assert claim is not None
@@ -49,6 +51,8 @@ def send(
         "posted_on": decision.today,
         "reversal": said.is_reversal or undone,
         "result": result,
+        "segment": said.where,
+        "reverses": f"P{reverses}" if reverses is not None else f"P{remitted.id}" if undone else "",
         "lines": [_line(decision, each, said.is_reversal, undone) for each in shares if _is_decided(each)],
     }
     decision.changes.emits.append(

@@ -50,6 +50,8 @@ def test_a_posted_claim_is_told_to_the_ehr_line_by_line(desk: Desk) -> None:
         "posted_on": desk.world.clock.today().isoformat(),
         "reversal": False,
         "result": "",
+        "segment": "ISA 000000001, segment 8 CLP",
+        "reverses": "",
     }
     assert lines == [
         {
@@ -94,3 +96,13 @@ def test_a_reversal_tells_the_same_amounts_with_the_other_sign(desk: Desk) -> No
 def test_what_is_not_posted_is_not_told(desk: Desk) -> None:
     desk.send(Remit((Paid("STRANGER", "70", "70", member=""),)))
     assert payments(desk) == []
+
+
+def test_a_reversal_names_the_payment_that_it_takes_back(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    paid = Paid(claim["control_number"], "150", "100", (Line("99213", "150", "100", (("CO", "45", "50"),)),))
+    desk.send(Remit((paid,)))
+    desk.send(Remit((paid.reversed(),), plb=(("FB", "-100"),), trace="EFT2"))
+    first, second = (json.loads(emit.body) for emit in payments(desk))
+    assert second["reversal"]
+    assert second["reverses"] == first["result"]

@@ -1,4 +1,4 @@
-"""Payments and claim states on their way back to the EHR: HL7 v2, or FHIR for visits that came by FHIR."""
+"""Payments, denials and claim states on their way back to the EHR: HL7 v2, or FHIR for visits that came by FHIR."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,7 +16,8 @@ ADJUDICATION = "http://terminology.hl7.org/CodeSystem/adjudication"
 def payment(event: Event) -> Outgoing:
     """One DFT^P03 per posted claim: what the payer paid on each line, and what it adjusted and why."""
     if event["origin"] == BY_FHIR:
-        return claim_response(event, "complete", payment_details(event))
+        takes_back = {"disposition": f"Takes back {event['reverses']}."} if event["reverses"] else {}
+        return claim_response(event, "complete", {**takes_back, **payment_details(event)})
 
     message = begin(event, "DFT^P03^DFT_P03")
     for number, (line, kind, code, amount) in enumerate(transactions(event), 1):
@@ -28,6 +29,7 @@ def payment(event: Event) -> Outgoing:
                 "4": event.fields({"on": "posted_on | date"})["on"],
                 "6": kind,
                 "7": code,
+                "8": f"Takes back {event['reverses']}." if event["reverses"] else "",
                 "11.1": amount,
                 "11.2": "USD",
                 "30": event["trace"],
@@ -47,6 +49,40 @@ def status(event: Event) -> Outgoing:
     message = begin(event, "BAR^P05^BAR_P05")
     message.add("PV1", {"2": "O", "19": event["visit_number"], "41": event["state"]})
     return Outgoing(kind="BAR^P05", body=message, name=event["result"])
+
+
+@mapping(accepts="denial", returns=Outgoing)
+def denial(event: Event) -> Outgoing:
+    """One DFT^P03 per denial, with what is refused, why, and who sees to it by when; its end takes the amount back."""
+    if event["origin"] == BY_FHIR:
+        return claim_response(event, "complete" if event["ended"] else "partial", {"disposition": in_words(event)})
+
+    message = begin(event, "DFT^P03^DFT_P03")
+    said = event.fields({"amount": "amount | money", "on": "on | date"})
+    message.add(
+        "FT1",
+        {
+            "1": 1,
+            "2": event["result"],
+            "4": said["on"],
+            "6": "DN",  # of this EHR's own table 0017: a denial, which moves no money
+            "7": event["codes"].split()[0],
+            "8": in_words(event),
+            "11.1": said["amount"],
+            "11.2": "USD",
+            "30": event["ends"] or event["caused_by"],
+            "31": event["transaction"],
+        },
+    )
+    return Outgoing(kind="DFT^P03", body=message, name=event["result"])
+
+
+def in_words(event: Event) -> str:
+    """What a denial says, for the EHR's people."""
+    if event["ended"]:
+        return f"No longer denied: {event['codes']}."
+    until = f" by {event['deadline_on']}" if event["deadline_on"] else ""
+    return f"Denied: {event['codes']}. Next: {event['next']}{until}, {event['owner']}."
 
 
 def begin(event: Event, kind: str) -> Builder:
