@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import select
 
+from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.decision import Decision
 from hub.billing.edits.context import Context, History, PastService
@@ -13,7 +14,7 @@ from hub.billing.edits.facts import providers, service_day
 from hub.billing.open_charge import opened
 from hub.billing.refdata.lookup import look_up
 from hub.core.money import from_cents
-from hub.formats.x12.claim import Claim
+from hub.formats.x12.claim import Claim, Institutional
 from hub.store.changes import Row
 from hub.store.tables import claim as claim_table
 from hub.store.tables import claim_line, remittance_claim
@@ -51,7 +52,17 @@ def _codes(said: Claim) -> set[str]:
         codes |= {line.code, line.place_of_service, line.drug.ndc if line.drug else "", *line.modifiers}
         codes |= {adjustment.reason for decided in line.adjudications for adjustment in decided.adjustments}
     codes |= {adjustment.reason for other in said.other_payers for adjustment in other.adjustments}
+    if said.institutional is not None:
+        codes |= _ub_codes(said, said.institutional)
     return codes - {""}
+
+
+def _ub_codes(said: Claim, stay: Institutional) -> set[str]:
+    codes = {stay.facility_type + said.frequency, *said.condition_codes}
+    codes |= {line.revenue_code for line in said.lines}
+    codes |= {procedure.code for procedure in stay.procedures}
+    codes |= {each.code for each in stay.occurrences}
+    return codes | {each.code for each in stay.values}
 
 
 def _history(decision: Decision, row: Row, said: Claim) -> History:
@@ -82,7 +93,23 @@ def _history(decision: Decision, row: Row, said: Claim) -> History:
         )
         for past in found
     )
-    return History(services, _latest_number(decision, row, said), _crossed_over(decision, row, said))
+    return History(
+        services,
+        _latest_number(decision, row, said),
+        _crossed_over(decision, row, said),
+        _stays(decision, row) if said.institutional is not None else (),
+    )
+
+
+def _stays(decision: Decision, row: Row) -> tuple[date, ...]:
+    """The first days of the patient's other inpatient stays."""
+    others = decision.rows("claim", patient_id=row["patient_id"], form="837I", order_by="id")
+    kept = [
+        ClaimBody.from_plain(decision.unseal("claim", other["body"])).claim.institutional
+        for other in others
+        if other["chain_id"] != row["chain_id"] and other["state"] != "void"
+    ]
+    return tuple(stay.statement_from for stay in kept if stay is not None and stay.is_inpatient)
 
 
 def _latest_number(decision: Decision, row: Row, said: Claim) -> str:

@@ -18,10 +18,14 @@ from hub.formats.x12.claim import (
     Claim,
     Drug,
     Facility,
+    Institutional,
     LineAdjudication,
+    Occurrence,
     OtherPayer,
     Patient,
     Person,
+    Procedure,
+    ValueCode,
 )
 from hub.formats.x12.claim import Payer as ClaimPayer
 from hub.formats.x12.claim import Provider as ClaimProvider
@@ -81,6 +85,13 @@ TABLES: dict[str, tuple[Entry, ...]] = {
     "addon": (Entry("17003", "17000"),),
     "carc": codes("45", "1", "16"),
     "fixable": codes("16"),
+    "type_of_bill": codes("111", "113", "131"),
+    "revenue": (*codes("0120"), *codes("0360", "0450", needs_code="1")),
+    "condition": codes("17"),
+    "occurrence": codes("11", "71"),
+    "value": codes("80", "81"),
+    "pcs": codes("0DTJ4ZZ"),
+    "poa_exempt": codes("Z0000"),
 }  # fmt: skip
 PRACTICE = Practice(
     schema=1,
@@ -204,6 +215,52 @@ LAB = {"code": "83036", "modifiers": ("QW",)}
 DRUG = Drug("00409379501", D(1), "ML")
 PROC: dict[str, Any] = {"code": "17110"}
 MAMMOGRAM: dict[str, Any] = {"code": "77067"}
+
+ATTENDING = ClaimProvider(Person("EXAMPLAR", "ROBIN"), "1999000114", "207Q00000X")
+DAY = timedelta(days=1)
+STAY = claim(
+    place_of_service="",
+    rendering=None,
+    admission_date=SERVICE_DATE,
+    lines=(line(code="", revenue_code="0120", charge=D("900.00"), units=D(2), pointers=()),),
+    condition_codes=("17",),
+    institutional=Institutional(
+        facility_type="11",
+        statement_from=SERVICE_DATE,
+        statement_to=SERVICE_DATE + 2 * DAY,
+        patient_status="01",
+        admission_type="1",
+        admission_source="1",
+        admission_time="0930",
+        discharge_time="1500",
+        present=("Y", "N"),
+        admitting_diagnosis="E119",
+        occurrences=(Occurrence("11", SERVICE_DATE), Occurrence("71", SERVICE_DATE - DAY, SERVICE_DATE)),
+        values=(ValueCode("80", D(2)),),
+        attending=ATTENDING,
+    ),
+)
+"""A stay of two days: a whole, clean inpatient claim."""
+
+
+def stay(of_claim: dict[str, Any] | None = None, **fields: Any) -> Case:
+    """The stay with other fields of its institutional part, or of the claim."""
+    assert STAY.institutional is not None
+    return of(replace(STAY, institutional=replace(STAY.institutional, **fields), **(of_claim or {})))
+
+
+def outpatient(of_claim: dict[str, Any] | None = None, **fields: Any) -> Case:
+    """An unscheduled outpatient visit of the same day."""
+    usual: dict[str, Any] = {
+        "facility_type": "13",
+        "statement_to": SERVICE_DATE,
+        "discharge_time": "",
+        "values": (),
+        "visit_reasons": ("E119",),
+    }
+    lines = (line(code="99213", revenue_code="0450", pointers=()),)
+    return stay({"lines": lines, "admission_date": None, **(of_claim or {})}, **{**usual, **fields})
+
 
 SAMPLES: dict[str, tuple[Case, Case]] = {
     "ID-01": (
@@ -424,5 +481,22 @@ SAMPLES: dict[str, tuple[Case, Case]] = {
             ),
             coverages=2,
         ),
+    ),
+    "IN-01": (stay(), stay(facility_type="18")),
+    "IN-02": (outpatient(), outpatient({"lines": (line(code="", revenue_code="0450", pointers=()),)})),
+    "IN-03": (stay(), stay({"frequency": "3"}, discharge_time="")),
+    "IN-04": (stay(), stay({"frequency": "3"}, patient_status="30", values=(ValueCode("80", D(3)),))),
+    "IN-05": (stay(), outpatient(visit_reasons=())),
+    "IN-06": (stay({"diagnoses": ("E119", "Z0000")}, present=("Y",)), stay(present=("Y",))),
+    "IN-07": (stay(), stay({"condition_codes": ("17", "17")})),
+    "IN-08": (stay(), stay(values=(ValueCode("80", D(2)), ValueCode("81", D(1))))),
+    "IN-09": (
+        stay(procedures=(Procedure("0DTJ4ZZ", SERVICE_DATE),), operating=ATTENDING),
+        stay(procedures=(Procedure("0DTJ4ZZ", SERVICE_DATE + 9 * DAY),), operating=ATTENDING),
+    ),
+    "IN-10": (stay(), stay(attending=None)),
+    "IN-11": (
+        outpatient(),
+        (outpatient()[0], replace(outpatient()[1], history=History(stays=(SERVICE_DATE + 2 * DAY,)))),
     ),
 }

@@ -145,7 +145,7 @@ def test_a_referring_provider_whose_name_nobody_knows_is_left_out(world: World) 
 
 def test_an_outpatient_visit_leaves_as_one_837i_beside_its_837p(world: World) -> None:
     set_practice(world)
-    world.decide_values([world.visit(attending_npi="1999000114", department="ED")])
+    world.decide_values([world.visit(attending_npi="1999000114", department="ED", stay=Stay(visit_reasons=("R0789",)))])
     facility = world.charge("F1", code="99284", amount=Decimal("900.00"), department="ED", revenue_code="450")
     trace = world.charge("F2", code="93005", amount=Decimal("300.00"), department="ED", revenue_code="0730")
     doctor = world.charge("P1", code="99284", modifiers=("26",), department="ED")

@@ -16,8 +16,6 @@ from hub.billing.rules.sample import SAMPLE
 
 from .edit_samples import CONTEXT, PAYER, SAMPLES, TODAY, Case, claim, lines, of, subscriber
 
-INSTITUTIONAL = {name for name, edit in EDITS.items() if edit.form == "837I"}
-
 
 def found(case: Case) -> set[str]:
     result = scrub(*case)
@@ -36,9 +34,9 @@ def test_the_table_has_the_112_edits_of_the_reference_and_a_sentence_for_each() 
         assert edit.prevents
 
 
-def test_every_edit_has_a_function_and_samples_unless_claims_have_no_such_form_yet() -> None:
-    assert set(CHECKS) | set(REPAIRS) == set(EDITS) - INSTITUTIONAL
-    assert set(SAMPLES) == set(EDITS) - INSTITUTIONAL
+def test_every_edit_has_a_function_and_samples() -> None:
+    assert set(CHECKS) | set(REPAIRS) == set(EDITS)
+    assert set(SAMPLES) == set(EDITS)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -72,8 +70,7 @@ def test_a_set_for_later_dates_of_service_says_nothing_about_earlier_ones() -> N
 def test_what_an_edit_needs_is_a_kind_of_reference_data_or_a_part_of_the_context() -> None:
     others = {"charged", "coverages", "eligibility", "history", "notices", "signed", "usual"}
     for edit in EDITS.values():
-        if edit.form != "837I":
-            assert all(need in KINDS or need in others or need.startswith("payer.") for need in edit.needs), edit.id
+        assert all(need in KINDS or need in others or need.startswith("payer.") for need in edit.needs), edit.id
 
 
 @pytest.mark.parametrize("name", REPAIRS)

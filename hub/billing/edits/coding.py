@@ -9,7 +9,7 @@ from itertools import permutations
 from hub.billing.edits.context import Context
 from hub.billing.edits.facts import fits, pointed, service_day
 from hub.billing.edits.registry import Found, Proposal, edit
-from hub.billing.grouping import MOST_DIAGNOSES, MOST_POINTERS
+from hub.billing.grouping import MOST_DIAGNOSES, MOST_DIAGNOSES_OF_STAY, MOST_POINTERS
 from hub.formats.x12.claim import Claim
 
 _DIAGNOSIS = re.compile(r"[A-Z][0-9][0-9A-Z]{1,5}")
@@ -19,8 +19,8 @@ _DIAGNOSIS = re.compile(r"[A-Z][0-9][0-9A-Z]{1,5}")
 def _has_diagnoses(claim: Claim, _context: Context) -> Iterator[Found]:
     if not claim.diagnoses:
         yield Found(sentence="The claim has no diagnosis.")
-    elif len(claim.diagnoses) > MOST_DIAGNOSES:
-        yield Found(sentence="The claim has more than twelve diagnoses.")
+    elif len(claim.diagnoses) > (MOST_DIAGNOSES_OF_STAY if claim.institutional is not None else MOST_DIAGNOSES):
+        yield Found(sentence="The claim has more diagnoses than its form takes.")
 
 
 @edit("DX-02")

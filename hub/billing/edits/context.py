@@ -30,12 +30,13 @@ class History:
     """What the hub knows of the patient's other claims and of this claim's chain.
 
     *payer_claim_number* is the latest that the payer gave to a claim of the chain. *crossed_over* are the payers that
-    sent the claim on by themselves.
+    sent the claim on by themselves, *stays* the first days of the patient's other inpatient stays here.
     """
 
     services: tuple[PastService, ...] = ()
     payer_claim_number: str = ""
     crossed_over: frozenset[str] = frozenset()
+    stays: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from hub.billing.edits.context import Context, PastService, known
 from hub.billing.edits.facts import first_day, patient_facts, people, rendering_npi, service_day
 from hub.billing.edits.registry import Found, edit
 from hub.billing.edits.table import ERROR, WARNING
-from hub.billing.grouping import MOST_LINES
+from hub.billing.grouping import MOST_LINES, MOST_LINES_OF_STAY
 from hub.formats.x12.claim import Claim, Organisation
 
 _TELEHEALTH_PLACES = {"02", "10"}
 _TELEHEALTH_MODIFIERS = {"95", "93", "GT", "GQ", "FQ"}
 _REPEATS = {"76", "77", "59", "91", "XE", "XP", "XS", "XU"}
+_FREQUENCIES = {"1", "2", "3", "4", "5", "7", "8", "9"}  # third digit of a type of bill
 _LONG_AGO = timedelta(days=30)
 
 
@@ -52,7 +53,8 @@ def _place_of_service(claim: Claim, context: Context) -> Iterator[Found]:
 @edit("CL-05")
 def _frequency(claim: Claim, _context: Context) -> Iterator[Found]:
     replaces = claim.frequency in {"7", "8"}
-    if claim.frequency not in {"1", "7", "8"} or replaces != bool(claim.payer_claim_control_number):
+    allowed = _FREQUENCIES if claim.institutional is not None else {"1", "7", "8"}
+    if claim.frequency not in allowed or replaces != bool(claim.payer_claim_control_number):
         yield Found()
 
 
@@ -173,7 +175,8 @@ def _same(service: PastService) -> tuple[str, tuple[str, ...], date, str]:
 
 @edit("CL-19")
 def _fifty_lines(claim: Claim, _context: Context) -> Iterator[Found]:
-    if not 1 <= len(claim.lines) <= MOST_LINES:
+    most = MOST_LINES_OF_STAY if claim.institutional is not None else MOST_LINES
+    if not 1 <= len(claim.lines) <= most:
         yield Found(severity=ERROR, sentence="" if claim.lines else "The claim has no line.")
 
 

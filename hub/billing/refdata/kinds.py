@@ -81,6 +81,17 @@ def _icd10(lines: Iterable[str]) -> Iterator[Entry]:
             yield Entry(code, facts={"billable": "1", **facts})
 
 
+def _pcs(lines: Iterable[str]) -> Iterator[Entry]:
+    """Inpatient procedures: CMS's order file (fixed width; column 15 says whether a code is whole), or a table."""
+    first, lines = _peek(lines)
+    if re.match(r"\d{5} [0-9A-Z]{3,7} +[01] ", first):
+        for line in lines:
+            if line[14:15] == "1":
+                yield Entry(line[6:13].strip())
+    else:
+        yield from _codes(lines)
+
+
 _ICD_FACTS = {"billable", "not_principal", "sex", "age_from", "age_to"}
 
 
@@ -198,6 +209,13 @@ KINDS: dict[str, Kind] = {
         Kind("ordering", "Codes that need an ordering provider", _OWN, _codes),
         Kind("single_dose", "Drugs in single-dose containers", f"{_CMS}: {_OWN}", _codes),
         Kind("therapy", "Therapy codes", f"{_CMS}: {_OWN}", _codes),
+        Kind("type_of_bill", "Types of bill, three digits", "NUBC, which the practice has a licence for", _codes),
+        Kind("revenue", "Revenue codes; needs_code 1: wants a procedure", "NUBC, or CMS's outpatient editor", _codes),
+        Kind("condition", "Condition codes", "NUBC, which the practice has a licence for", _codes),
+        Kind("occurrence", "Occurrence and occurrence span codes", "NUBC, as licensed", _codes),
+        Kind("value", "Value codes", "NUBC, which the practice has a licence for", _codes),
+        Kind("pcs", "ICD-10-PCS procedures", f"{_CMS}: a table, or the order file", _pcs),
+        Kind("poa_exempt", "Diagnoses without present-on-admission indicator", f"{_CMS}, yearly: {_OWN}", _codes),
         Kind("fixable", "Denials that the first payer can correct", _OWN, _codes),
     )
 }

@@ -1,0 +1,148 @@
+"""Edits about institutional claims: type of bill, stay, UB codes, who attended (005010X223A2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from hub.billing.edits.context import Context, known
+from hub.billing.edits.facts import service_day
+from hub.billing.edits.registry import Found, edit
+from hub.formats.x12.claim import Claim, Institutional
+
+_STILL_A_PATIENT = "30"
+_LAST = {"1", "4", "7"}  # of a stay: the bill that may say when it ended
+_GOING_ON = {"2", "3"}
+_UNSCHEDULED = {"1", "2", "5"}  # emergency, urgent, trauma
+_SURGERY = ("036", "049")  # operating room, ambulatory surgery
+_COVERED, _NOT_COVERED = "80", "81"  # value codes for days
+_BEFORE_A_STAY = timedelta(days=3)
+
+
+def _ub(claim: Claim) -> Institutional:
+    assert claim.institutional is not None  # these edits are made of institutional claims only
+    return claim.institutional
+
+
+@edit("IN-01")
+def _type_of_bill(claim: Claim, context: Context) -> Iterator[Found]:
+    bill = _ub(claim).facility_type + claim.frequency
+    if (
+        not re.fullmatch(r"[0-9A-Z]{3}", bill)
+        or context.reference.code("type_of_bill", bill, service_day(claim)) is None
+    ):
+        yield Found()
+
+
+@edit("IN-02")
+def _revenue_codes(claim: Claim, context: Context) -> Iterator[Found]:
+    for number, line in enumerate(claim.lines, 1):
+        if not re.fullmatch(r"\d{4}", line.revenue_code):
+            yield Found(number)
+            continue
+        facts = context.reference.code("revenue", line.revenue_code, line.service_date)
+        if facts is None or (facts.get("needs_code") == "1" and not line.code):
+            yield Found(number)
+
+
+@edit("IN-03")
+def _patient_status(claim: Claim, _context: Context) -> Iterator[Found]:
+    status = _ub(claim).patient_status
+    still_here = status == _STILL_A_PATIENT
+    wrong = claim.frequency in _GOING_ON if not still_here else claim.frequency in {"1", "4"}
+    if not re.fullmatch(r"\d\d", status) or wrong:
+        yield Found()
+
+
+@edit("IN-04")
+def _discharge_hour(claim: Claim, _context: Context) -> Iterator[Found]:
+    stay = _ub(claim)
+    ended = stay.is_inpatient and claim.frequency in _LAST and stay.patient_status != _STILL_A_PATIENT
+    if stay.discharge_time and not ended:
+        yield Found()
+
+
+@edit("IN-05")
+def _why_they_came(claim: Claim, _context: Context) -> Iterator[Found]:
+    stay = _ub(claim)
+    if stay.is_inpatient:
+        if not stay.admitting_diagnosis:
+            yield Found(sentence="The admitting diagnosis of a stay is missing.")
+    elif stay.admission_type in _UNSCHEDULED and not stay.visit_reasons:
+        yield Found(sentence="The patient's reason for an unscheduled visit is missing.")
+
+
+@edit("IN-06")
+def _present_on_admission(claim: Claim, context: Context) -> Iterator[Found]:
+    stay = _ub(claim)
+    if not stay.is_inpatient:
+        return
+    for place, code in enumerate(claim.diagnoses):
+        said = stay.present[place] if place < len(stay.present) else ""
+        exempt = context.reference.code("poa_exempt", code, service_day(claim)) is not None
+        if said not in {"Y", "N", "U", "W"} and not (exempt and said in {"", "1"}):
+            yield Found()
+
+
+@edit("IN-07")
+def _ub_codes(claim: Claim, context: Context) -> Iterator[Found]:
+    stay = _ub(claim)
+    groups = (
+        ("condition", claim.condition_codes),
+        ("occurrence", tuple(each.code for each in stay.occurrences if each.until is None)),
+        ("occurrence", tuple(each.code for each in stay.occurrences if each.until is not None)),
+        ("value", tuple(each.code for each in stay.values)),
+    )
+    for _, codes in groups:
+        if len(set(codes)) != len(codes):
+            yield Found(sentence="A condition, occurrence or value code stands twice.")
+    if any(each.until is not None and each.until < each.on for each in stay.occurrences):
+        yield Found(sentence="The days of an occurrence run backwards.")
+    for kind, codes in groups:
+        for code in codes:
+            if context.reference.code(kind, code, service_day(claim)) is None:
+                yield Found()
+
+
+@edit("IN-08")
+def _statement_period(claim: Claim, _context: Context) -> Iterator[Found]:
+    stay = _ub(claim)
+    if stay.statement_to < stay.statement_from:
+        yield Found(sentence="The statement's period runs backwards.")
+    for number, line in enumerate(claim.lines, 1):
+        if not stay.statement_from <= line.service_date <= (line.service_to or line.service_date) <= stay.statement_to:
+            yield Found(number)
+    days = [value.amount for value in stay.values if value.code in {_COVERED, _NOT_COVERED}]
+    length = max(1, (stay.statement_to - stay.statement_from).days + (stay.patient_status == _STILL_A_PATIENT))
+    if stay.is_inpatient and days and sum(days) != length:
+        yield Found(sentence="Covered and not covered days do not come to the length of the stay.")
+
+
+@edit("IN-09")
+def _procedures(claim: Claim, context: Context) -> Iterator[Found]:
+    stay = _ub(claim)
+    for procedure in stay.procedures:
+        outside = not stay.statement_from - _BEFORE_A_STAY <= procedure.on <= stay.statement_to
+        if outside or context.reference.code("pcs", procedure.code, procedure.on) is None:
+            yield Found()
+
+
+@edit("IN-10")
+def _who_attended(claim: Claim, _context: Context) -> Iterator[Found]:
+    stay = _ub(claim)
+    if stay.attending is None:
+        yield Found()
+    surgical = bool(stay.procedures) or any(line.revenue_code.startswith(_SURGERY) for line in claim.lines)
+    if surgical and stay.operating is None:
+        yield Found(sentence="The operating provider of a surgical service is missing.")
+
+
+@edit("IN-11")
+def _before_a_stay(claim: Claim, context: Context) -> Iterator[Found]:
+    stays = known(context.history, "history").stays
+    if _ub(claim).is_inpatient:
+        return
+    for number, line in enumerate(claim.lines, 1):
+        if any(timedelta(0) <= began - line.service_date <= _BEFORE_A_STAY for began in stays):
+            yield Found(number)
