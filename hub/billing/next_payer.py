@@ -156,8 +156,11 @@ def send_on(decision: Decision, claim: OpenClaim) -> None:
     claims.check(decision, claim, claims.content(decision, claim), payer)
 
 
-def first_payer_took_back(decision: Decision, ours: BilledClaim) -> None:
-    """The payment that a claim to the next payer reports was taken back: that claim is void, or somebody must know."""
+def first_payer_took_back(decision: Decision, ours: BilledClaim, cause: str) -> None:
+    """The payment that a claim to the next payer reports was taken back: that claim is void, or somebody must know.
+
+    *cause* is the key of what took it back.
+    """
     for row in _after(decision, ours.id):
         claim = OpenClaim(decision, row)
         if claim.state in {*UNSENT, "forwarded"}:
@@ -167,6 +170,7 @@ def first_payer_took_back(decision: Decision, ours: BilledClaim) -> None:
             decision.close_items("the payer before took its payment back", claim_id=row["id"])
         else:
             _report_change(decision, row, "The payer before took its payment back after this claim was sent.")
+    plan(decision, ours, f"taken back/{cause}")  # its correction may be posted already
 
 
 def _made(

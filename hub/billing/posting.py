@@ -110,7 +110,7 @@ def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
         )
     withdraw(decision, ours.id, remitted.id)
     decision.close_items("the match was undone", claim_id=ours.id, remittance_claim_id=remitted.id)
-    next_payer.first_payer_took_back(decision, ours)
+    next_payer.first_payer_took_back(decision, ours, f"{remitted.key}:{remitted.version}")
     store_outcome(decision, remitted, Outcome(state="unmatched", reason="A person undid its match."))
     move_count(decision, remitted, -1)
     _open_payment_item(decision, remitted, "unmatched payment", "A person undid its match.")
@@ -400,7 +400,7 @@ def _reverse(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: st
         )
     withdraw(decision, ours.id, original)
     decision.close_items("the payer took the payment back", claim_id=ours.id, remittance_claim_id=original)
-    next_payer.first_payer_took_back(decision, ours)
+    next_payer.first_payer_took_back(decision, ours, f"{remitted.key}:{remitted.version}")
     payer_news.expect_correction(decision, ours, remitted.id)
     events.open_claim(decision, ours.id).record(
         "reversal", f"reversal:{remitted.id}", trace=remitted.trace, paid=str(remitted.claim.paid)

@@ -338,3 +338,30 @@ def test_what_a_second_payer_owes_can_be_written_off_there(desk: Desk) -> None:
     assert answer == {"ok": True, "amount": "30.00"}
     assert desk.world.balances(claim_id=second["id"]) == {"write-off": 3000}
     check(desk)
+
+
+def test_the_second_payers_time_limit_runs_from_the_first_ones_decision(desk: Desk) -> None:
+    payers = dict(desk.world.config.payers)
+    short = {"timely_filing_days": 5, "timely_filing_warning": 0}
+    payers["90003"] = payers["90003"].model_copy(update=short)
+    desk.world.config = replace(desk.world.config, payers=payers)
+    second = pay_first(desk, insured_twice(desk))
+    assert second is not None
+    assert second["state"] == "ready"
+
+
+def test_a_reversal_that_comes_after_its_correction_leaves_the_right_claim_to_the_second_payer(desk: Desk) -> None:
+    claim = insured_twice(desk)
+    wrong = first_pays(claim)
+    right = first_pays(claim, "110", (("CO", "45", "20"), ("PR", "2", "20")), icn="ICN2")
+    pay_first(desk, claim)
+    desk.send(Remit((right,), trace="EFT2"))
+    desk.world.run_due("next payer")
+    desk.send(Remit((wrong.reversed(),), trace="EFT3", plb=(("FB", "-100"),)))
+    desk.world.run_due("next payer")
+    second = second_of(desk, claim)
+    assert second is not None
+    assert desk.world.balances(claim_id=second["id"]) == {"receivable payer": 2000}
+    (said,) = sent(desk)
+    assert said.other_payers[0].paid == Decimal(110)
+    check(desk)

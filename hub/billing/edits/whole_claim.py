@@ -107,7 +107,7 @@ def _after_birth(claim: Claim, _context: Context) -> Iterator[Found]:
 
 @edit("CL-11")
 def _in_time(claim: Claim, context: Context) -> Iterator[Found]:
-    day = first_day(claim)
+    day = _running_since(claim)
     if day is None:
         return
     left = context.payer.timely_filing_days - (context.today - day).days
@@ -115,6 +115,13 @@ def _in_time(claim: Claim, context: Context) -> Iterator[Found]:
         yield Found(severity=ERROR, sentence="The payer's time limit for this claim has passed.")
     elif 0 <= left < context.payer.timely_filing_warning:
         yield Found(severity=WARNING, sentence="The payer's time limit for this claim is about to pass.")
+
+
+def _running_since(claim: Claim) -> date | None:
+    """The day from which the payer's time limit runs: the service or, of a later payer, the last decision before it."""
+    decided = [each.decided for line in claim.lines for each in line.adjudications]
+    decided += [other.decided for other in claim.other_payers if other.decided is not None]
+    return max(decided, default=first_day(claim))
 
 
 @edit("CL-12")
