@@ -48,7 +48,7 @@ ifeq ($(ARGS),)
 endif
 
 .PHONY: test
-test: browser lint
+test: browser strace lint
 	$(BIN)/pytest
 
 .PHONY: unit
@@ -56,7 +56,7 @@ unit: $(VENV)/.dev
 	$(BIN)/pytest -m "not e2e and not browser and not postgresql"
 
 .PHONY: e2e
-e2e: $(VENV)/.dev browser
+e2e: $(VENV)/.dev browser strace
 	$(BIN)/pytest -m "e2e or browser or postgresql"
 
 .PHONY: chaos
@@ -92,6 +92,21 @@ ifeq ($(CHROMIUM),)
 		tail -n 5 $(VENV).chromium.log >&2; \
 		echo 'Chromium could not be installed (apt-get install chromium); the page tests cannot run.' >&2; exit 1; }
 	@rm -f $(VENV).chromium.log
+endif
+
+# The proof that answers follow their syncs needs to see the system calls.
+.PHONY: strace
+strace:
+ifeq ($(shell command -v strace),)
+	@if [ "$$(id -u)" != 0 ]; then \
+		echo 'strace is missing, and only root can install it: apt-get install strace' >&2; exit 1; fi
+	@echo 'Installing strace for the proof of the syncs.'
+	@export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get install -y -q strace || { apt-get update -q && apt-get install -y -q strace; }; } \
+		>$(VENV).strace.log 2>&1 </dev/null || { \
+		tail -n 5 $(VENV).strace.log >&2; \
+		echo 'strace could not be installed (apt-get install strace); the proof cannot run.' >&2; exit 1; }
+	@rm -f $(VENV).strace.log
 endif
 
 $(VENV)/.python:
