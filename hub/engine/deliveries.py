@@ -264,8 +264,12 @@ class Deliveries:
 
     # ------------------------------------------------------------ sending
 
+    def wake(self) -> None:
+        """Go on with whatever may go: the store is surely ours again."""
+        self._pump()
+
     def _pump(self) -> None:
-        if self._paused or self._stopped:
+        if self._paused or self._stopped or not self._around.journal.may_send:
             return
         if self._cut and not self._loading:
             self._go_back_for_cut_lanes()

@@ -22,6 +22,7 @@ from hub.engine.contracts import (
     Received,
 )
 from hub.engine.control import Command
+from hub.engine.holding import Holding
 from hub.engine.intake import Arrival, StoreIntake
 from hub.engine.journal import Journal
 from hub.engine.outcomes import DONE, settle
@@ -79,6 +80,7 @@ class HubEngine:
         retention: Retention | None = None,
         prepare: Prepare = no_bundles,
         record: Record = unrecorded,
+        owner: str = "node",
     ) -> None:
         self._log = log
         self._writes = writes
@@ -99,6 +101,7 @@ class HubEngine:
         self._record = record
         self._swap = Swap(plan, self._channels, self._inside, workers, prepare, record)
         self._started_at = real_ms()
+        self._holding = Holding(self._journal, owner, log, reactor, self._prolonged)
 
     @property
     def plan(self) -> SitePlan:
@@ -111,6 +114,7 @@ class HubEngine:
     def start(self) -> Any:
         """Recover what the store holds, then begin to listen. Fails with a `HubError` when a source cannot start."""
         self._journal.start()
+        yield self._holding.take()
         self._workers.start()
         paused = yield self._journal.submit(self._prepare)
         for name, channel in self._channels.items():
@@ -134,8 +138,14 @@ class HubEngine:
         yield DeferredList([channel.stop_destinations() for channel in channels])
         yield DeferredList(self._workers.stop())
         yield self._upkeep.stop()
+        yield self._holding.give_back()
         yield deferToThread(self._journal.stop)
         self._log.info("engine.stopped")
+
+    def _prolonged(self) -> None:
+        for channel in self._channels.values():
+            for deliveries in channel.deliveries.values():
+                deliveries.wake()
 
     def _prepare(self, connection: Connection) -> Pauses:
         settings = {"bundle": self.plan.bundle, "started_at": str(self._started_at)}

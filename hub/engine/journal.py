@@ -9,6 +9,7 @@ unknown, stops the node: nobody is answered, and the restart reads from the stor
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.errors import HubError
 from hub.store.hot import run
+from hub.store.lease import SEND_SECONDS, Lease, guard
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -78,11 +80,23 @@ class Journal:
         self._wake = threading.Condition()
         self._closing = False
         self._failed: BaseException | None = None
+        self._lease: Lease | None = None
+        self._sends_until = 0.0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
         """Start the writer thread."""
         self._thread.start()
+
+    def hold(self, lease: Lease, asked_at: float) -> None:
+        """From now on write only while *lease* counts, which was given or prolonged at *asked_at*, monotonic time."""
+        self._lease = lease
+        self._sends_until = asked_at + SEND_SECONDS
+
+    @property
+    def may_send(self) -> bool:
+        """Whether the store is surely ours still, so that what was intended may be sent."""
+        return self._lease is None or time.monotonic() < self._sends_until
 
     def stop(self) -> None:
         """Write what waits, then end the thread. Blocks; call it off the reactor's thread or after the reactor."""
@@ -148,6 +162,8 @@ class Journal:
     def _commit(self, connection: Connection, groups: list[list[_Job]]) -> list[Any]:
         results: list[Any] = []
         with connection.begin():
+            if self._lease is not None:
+                guard(connection, self._lease)
             for group in groups:
                 results.extend(_apply(connection, group))
         return results

@@ -63,6 +63,14 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Billing was asked a second time about something that it has decided. The first decision stands.",
         "Nothing. Its effect came once.",
     ),
+    "H143": _E(
+        "Another node works on this store: it prolongs its lease while this one waits.",
+        "Stop that one first, or give this site a store of its own. One node works on a store for now.",
+    ),
+    "H144": _E(
+        "The node lost its store to another one, because it stood still for longer than its lease.",
+        "Nothing was written after that, and nobody was answered. Run one of the two.",
+    ),
     "H150": _E(
         "A task in a worker failed by a defect of the hub or of a script.", "The place beside it is where to look."
     ),

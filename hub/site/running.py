@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
         retention=_retention(site),
         prepare=partial(_prepare, host, site),
         record=partial(_record, site.home),
+        owner=f"{socket.gethostname()}:{site.folder}"[:64],
     )
     try:
         yield engine.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +18,45 @@ from tests.engine.node import Node
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_store(f"sqlite:///{tmp_path / 'hub.db'}")
-    metadata.create_all(opened)
-    yield opened
-    opened.dispose()
+def nodes() -> list[Node]:
+    """The nodes of the test; they are stopped while their store is still there."""
+    return []
 
 
 @pytest.fixture
-def both_stores(store_url: str) -> Iterator[Engine]:
+def store(tmp_path: Path, nodes: list[Node]) -> Iterator[Engine]:
+    with _opened(f"sqlite:///{tmp_path / 'hub.db'}", nodes) as opened:
+        yield opened
+
+
+@pytest.fixture
+def both_stores(store_url: str, nodes: list[Node]) -> Iterator[Engine]:
     """A store of its own; the test runs on SQLite and on PostgreSQL."""
-    opened = open_store(store_url)
+    with _opened(store_url, nodes) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(url: str, nodes: list[Node]) -> Iterator[Engine]:
+    opened = open_store(url)
     metadata.create_all(opened)
     yield opened
+    for node in nodes:
+        pytest_twisted.blockon(node.stop())
     opened.dispose()
+    for node in nodes:
+        assert not node.store_failures, "the store failed behind the test's back"
 
 
 @pytest.fixture
-def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
+def make_node(tmp_path: Path, nodes: list[Node]) -> Callable[..., Node]:
     """Makes nodes, which are stopped when the test ends."""
-    made: list[Node] = []
 
     def make(store: Engine, **parts: Any) -> Node:
-        made.append(Node(store, tmp_path, **parts))
-        return made[-1]
+        nodes.append(Node(store, tmp_path, **parts))
+        return nodes[-1]
 
-    yield make
-    for node in made:
-        pytest_twisted.blockon(node.stop())
-    for node in made:
-        assert not node.store_failures, "the store failed behind the test's back"
+    return make
 
 
 @pytest.fixture(autouse=True)

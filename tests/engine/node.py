@@ -238,6 +238,7 @@ class Node:
         writes: dict[str, Any] | None = None,
         prepare: Any = no_bundles,
         record: Any = unrecorded,
+        owner: str = "node",
     ) -> None:
         self.store = store
         self.workers = FakeWorkers()
@@ -270,6 +271,7 @@ class Node:
             on_failure=self.store_failures.append,
             prepare=prepare,
             record=record,
+            owner=owner,
         )
         self._running = False
 
