@@ -61,7 +61,7 @@ class Holding:
             return succeed(None)
 
         def lost(failure: TwistedFailure) -> None:
-            failure.trap(StoreFailedError)  # then the lease ends by itself
+            failure.trap(StoreFailedError)  # type: ignore[no-untyped-call]  # then the lease ends by itself
 
         given: Deferred[None] = self._journal.submit(lambda connection: release(connection, held))
         return given.addErrback(lost)
