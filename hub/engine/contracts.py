@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from twisted.internet.defer import Deferred
 
 from hub.core.clock import BusinessClock
+from hub.core.errors import HubError
 from hub.core.ids import IdBlock
 from hub.core.log import Log
 from hub.core.secret import Secrets
@@ -62,6 +63,15 @@ class Received:
     parent_id: int | None = None
     relation: str | None = None
     unheard: bool = False
+    owes: bool = False
+    """Whether the peer is also to hear, by the source, what became of the message once its steps have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """The steps of a message have ended: with *error*, which says what is wrong without patient data, or well."""
+
+    error: HubError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,12 @@ class Intake(Protocol):
 
     def receive(self, received: Received) -> Deferred[Stored]:
         """Make *received* durable. Fails when it could not be, or when that is unknown: then no answer is sent."""
+
+    def processed(self, message_id: int) -> Deferred[Processed]:
+        """Fires when the steps of a message that was just stored have ended; cancel it when nobody waits any more."""
+
+    def answered(self, message_id: int, *, delivered: bool) -> None:
+        """What was owed for a message was said (*delivered*), or is not owed after all."""
 
 
 class Failure(StrEnum):
@@ -209,6 +225,7 @@ class SourceContext:
     clock: BusinessClock
     log: Log
     var: Path  # the site's working folder, for certificates and known hosts
+    ack: str = "committed"  # or "processed": the answer waits for the steps
 
 
 @dataclass(frozen=True, slots=True)

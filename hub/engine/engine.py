@@ -17,6 +17,7 @@ from hub.core.ids import IdMaker
 from hub.core.log import Log
 from hub.core.secret import Secrets
 from hub.core.vault import Vault
+from hub.engine.awaited import Awaited
 from hub.engine.contracts import (
     Health,
     Received,
@@ -88,9 +89,9 @@ class HubEngine:
         self._journal = Journal(store, reactor, on_failure)
         self._workers = workers
         self._around = Surroundings(
-            store, self._journal, vault, ids, clock, workers, log, plan.organisation, plan.bundle, reactor
+            store, self._journal, vault, ids, clock, workers, log, plan.organisation, plan.bundle, reactor, Awaited()
         )
-        self._intake = StoreIntake(self._journal, vault, ids, clock, plan, self._arrived)
+        self._intake = StoreIntake(self._journal, vault, ids, clock, plan, self._arrived, self._around.awaited)
         self._decisions = Decisions(self._around, plan, self._intake, self._arrived)
         self._timers = Timers(self._around, self._decisions, reactor)
         self._upkeep = Upkeep(store, self._journal, retention or Retention(), log, reactor)

@@ -17,7 +17,8 @@ from hub.core.clock import DAY_MS, BusinessClock, at, real_ms
 from hub.core.ids import IdMaker
 from hub.core.points import reached
 from hub.core.vault import Vault
-from hub.engine.contracts import Received, Stored
+from hub.engine.awaited import Awaited
+from hub.engine.contracts import Processed, Received, Stored
 from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED
@@ -102,6 +103,7 @@ class StoreIntake:
         clock: BusinessClock,
         plan: SitePlan,
         arrived: Callable[[Arrival], None],
+        awaited: Awaited,
     ) -> None:
         self._journal = journal
         self._vault = vault
@@ -109,6 +111,7 @@ class StoreIntake:
         self._clock = clock
         self._plan = plan
         self._arrived = arrived
+        self._awaited = awaited
 
     def deploy(self, plan: SitePlan) -> None:
         """Take messages for the channels of *plan* from now on."""
@@ -127,6 +130,19 @@ class StoreIntake:
             self._store, request, urgent=True
         )
         return stored.addCallback(self._announce)
+
+    def processed(self, message_id: int) -> Deferred[Processed]:
+        """Fires when the message's steps have ended; see :class:`hub.engine.contracts.Intake`."""
+        return self._awaited.wait(message_id)
+
+    def answered(self, message_id: int, *, delivered: bool) -> None:
+        """Note what came of the answer that was owed."""
+        now = "delivered" if delivered else "not owed"
+
+        def write(connection: Connection) -> None:
+            connection.execute(update(message).where(message.c.id == message_id).values(answer=now))
+
+        self._journal.submit(write).addErrback(lambda _failure: None)  # then it counts as undelivered
 
     def store(self, connection: Connection, received: Received) -> Arrival | None:
         """Write *received* within another write's transaction; the caller announces the arrival after the commit."""
@@ -278,7 +294,7 @@ class StoreIntake:
             onward,
             ended,
             onward if ended else "",
-            "delivered" if received.answer is not None else "not owed",
+            "owed" if received.owes else "delivered" if received.answer is not None else "not owed",
             received.refusal or received.filtered,
             received.refusal_code or None,
             flags,

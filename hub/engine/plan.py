@@ -34,7 +34,8 @@ class ChannelPlan:
     """One channel. *takes* are the kinds that it takes from billing, empty for channels with connectors as sources.
 
     With *ordered* a message goes in the lane that *describe* names for it, else in none. *reading* is what *describe*
-    was made of: where it is equal, so is what messages are taken for.
+    was made of: where it is equal, so is what messages are taken for. With *ack* ``processed`` the answer waits for
+    the end of the steps.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ChannelPlan:
     ordered: bool = True
     mapping_seconds: float = 10.0
     reading: tuple[object, ...] = ()
+    ack: str = "committed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ class RunningChannel:
 
     def _told(self) -> tuple[object, ...]:
         """What sources are told beside their own settings."""
-        return (self.plan.reading, self.plan.accepts)
+        return (self.plan.reading, self.plan.accepts, self.plan.ack)
 
     @inlineCallbacks
     def _open_source(self, opener: Callable[[SourceContext], Source]) -> Any:
@@ -194,6 +194,7 @@ class RunningChannel:
                 clock=inside.around.clock,
                 log=inside.around.log.bind(channel=plan.name),
                 var=inside.var,
+                ack=plan.ack,
             )
         )
         self._open.append(_Open(opener, self._told(), source))

@@ -25,7 +25,8 @@ from hub.core.ids import IdMaker
 from hub.core.log import Log
 from hub.core.points import reached
 from hub.core.vault import Vault
-from hub.engine.contracts import Reply, Workers
+from hub.engine.awaited import Awaited
+from hub.engine.contracts import Processed, Reply, Workers
 from hub.engine.intake import NO_LANE, Arrival
 from hub.engine.items import open_item
 from hub.engine.journal import Journal, StoreFailedError
@@ -80,6 +81,7 @@ class Surroundings:
     organisation: str
     bundle: str
     reactor: Any
+    awaited: Awaited
 
     def open_item(self, **columns: Any) -> dict[str, Any]:
         """A work item of this node; see :func:`hub.engine.items.open_item`."""
@@ -97,7 +99,11 @@ class _Written:
 
 
 _MAP = UpdateMany(
-    message, ["sequence"], ["steps_outcome", "reason", "reason_code", "mapped_id", "bundle"], also="mapped = TRUE"
+    message,
+    ["sequence"],
+    ["steps_outcome", "reason", "reason_code", "mapped_id", "bundle"],
+    # What is owed is not said yet; should we die now, it never is.
+    also="mapped = TRUE, answer = CASE WHEN message.answer = 'owed' THEN 'undelivered' ELSE message.answer END",
 )
 _INSERT_DELIVERIES = InsertMany(
     delivery,
@@ -341,6 +347,9 @@ class Steps:
                 raise
         else:
             self._made(made)
+            for one in written:
+                if one.arrival.message_id in self._around.awaited:
+                    self._around.awaited.ended(one.arrival.message_id, _processed(one.result))
 
     def _is_shadow(self, new: NewDelivery) -> bool:
         return self._plan.destinations[new.destination].shadow
@@ -507,6 +516,12 @@ def _steps_outcome(result: dict[str, Any]) -> tuple[str, str | None, str | None]
         return DONE, None, None
     skipped = result.get("skipped")
     return FILTERED, skipped[0]["reason"] if skipped else "No step of this channel takes it.", None
+
+
+def _processed(result: dict[str, Any]) -> Processed:
+    """What the sender of a message may hear of the end of its steps. What is held is the hub's affair: a person's."""
+    outcome, reason, _ = _steps_outcome(result)
+    return Processed(HubError(reason or "") if outcome in {ERRORED, REJECTED} else None)
 
 
 def _guilty(error: WorkerDiedError) -> dict[str, Any]:

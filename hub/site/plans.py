@@ -55,6 +55,7 @@ def _channel(channel: Channel, known: dict[str, Connector], mapping_seconds: flo
         ordered=channel.lane != "any",
         mapping_seconds=mapping_seconds,
         reading=(channel.format, channel.lane, channel.encoding),
+        ack=channel.ack,
     )
 
 

@@ -22,6 +22,7 @@ from hub.engine.contracts import (
     DestinationContext,
     Outcome,
     Parcel,
+    Processed,
     Received,
     Reply,
     SourceContext,
@@ -44,9 +45,22 @@ class FakeIntake:
         self.received: list[Received] = []
         self.held = False
         self.failing: Exception | None = None
+        self.outcome: Processed | None = Processed()
+        """What becomes of every message; None: the test says so for those in *awaited*."""
+        self.awaited: dict[int, Deferred[Processed]] = {}
+        self.answers: list[tuple[int, bool]] = []
         self._waiting: list[Deferred[Stored]] = []
         self._arrivals: list[tuple[int, Deferred[None]]] = []
         self._known: dict[bytes, Stored] = {}
+
+    def processed(self, message_id: int) -> Deferred[Processed]:
+        if self.outcome is not None:
+            return succeed(self.outcome)
+        self.awaited[message_id] = Deferred()
+        return self.awaited[message_id]
+
+    def answered(self, message_id: int, *, delivered: bool) -> None:
+        self.answers.append((message_id, delivered))
 
     def receive(self, received: Received) -> Deferred[Stored]:
         self.received.append(received)
@@ -152,6 +166,7 @@ class Surroundings:
         describe: Callable[[bytes], Description] = describe_hl7,
         accepts: frozenset[str] = frozenset(),
         environment: str = "test",
+        ack: str = "committed",
     ) -> SourceContext:
         return SourceContext(
             channel="ehr",
@@ -165,6 +180,7 @@ class Surroundings:
             clock=BusinessClock(),
             log=Log(self.log),
             var=self.folder / "var",
+            ack=ack,
         )
 
     def destination(self, connector: Connector) -> DestinationContext:

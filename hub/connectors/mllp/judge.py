@@ -13,7 +13,7 @@ from hub.connectors.mllp.continuation import Continuations
 from hub.connectors.mllp.settings import MllpSourceSettings
 from hub.core.clock import at
 from hub.core.errors import HubError
-from hub.engine.contracts import Description, Received, SourceContext
+from hub.engine.contracts import Description, Processed, Received, SourceContext
 from hub.formats.hl7v2.ack import AckCode, AckError, acknowledge, wants_accept_ack, wants_application_ack
 from hub.formats.hl7v2.continuation import continued_by, join_parts
 from hub.formats.hl7v2.header import Header, HL7ParseError, content_without_timestamp, read_header
@@ -87,7 +87,30 @@ class Judge:
             refusal=complaint.text if complaint else None,
             refusal_code=complaint.condition if complaint else "",
             filtered=verdict.filtered,
+            owes=verdict == _Verdict() and header is not None and (self.waits(header) or self._owes(header)),
         )
+
+    def waits(self, header: Header) -> bool:
+        """Whether the only answer to a message is to say what became of it, and so waits for that."""
+        if not self._is_enhanced(header):
+            return self._context.ack == "processed"
+        return not wants_accept_ack(header, ok=True) and wants_application_ack(header, ok=True)
+
+    def processed(self, header: Header, processed: Processed) -> bytes | None:
+        """The answer that says what became of a message; None when its sender does not want to hear that."""
+        ok = processed.error is None
+        if self._is_enhanced(header) and not wants_application_ack(header, ok):
+            return None
+        error = AckError("207", processed.error.what) if processed.error is not None else None
+        return self._written(header, "AA" if ok else "AE", error)
+
+    def _owes(self, header: Header) -> bool:
+        return self._is_enhanced(header) and header.application_ack in {"AL", "ER", "SU"}
+
+    def _is_enhanced(self, header: Header) -> bool:
+        """Whether MSH-15 and MSH-16 count. Conditions that table 0155 does not know (dates stand there) do not."""
+        asked = {header.accept_ack, header.application_ack} & CONDITIONS
+        return bool(asked) and "original_mode" not in self._lenient
 
     def _joined(self, raw: bytes, header: Header) -> tuple[bytes, _Verdict]:
         """The whole message that *raw* is or completes; or the verdict on a part."""
@@ -132,13 +155,10 @@ class Judge:
         """The acknowledgement, or None when the sender wants none.
 
         In enhanced mode a sender that wants no accept acknowledgement but an application acknowledgement gets
-        that one, as soon as the message is stored: what the hub does afterwards is its own affair, not the
-        sender's. Conditions that table 0155 does not know (dates and codes stand there by mistake) say nothing:
-        the sender waits for an answer.
+        only that one.
         """
         mode: Literal["A", "C"] = "A"
-        enhanced = header is not None and bool({header.accept_ack, header.application_ack} & CONDITIONS)
-        if header is not None and enhanced and "original_mode" not in self._lenient:
+        if header is not None and self._is_enhanced(header):
             ok = verdict.code == "A"
             if wants_accept_ack(header, ok):
                 mode = "C"
@@ -147,12 +167,15 @@ class Judge:
         codes: dict[str, AckCode] = {
             "AA": "AA", "AE": "AE", "AR": "AR", "CA": "CA", "CE": "CE", "CR": "CR",
         }  # fmt: skip
+        return self._written(header, codes[mode + verdict.code], verdict.complaint)
+
+    def _written(self, header: Header | None, code: AckCode, error: AckError | None) -> bytes:
         return acknowledge(
             header,
-            codes[mode + verdict.code],
+            code,
             control_id=f"{self._run}{next(self._serial):x}",
             now=self._now(),
-            error=verdict.complaint,
+            error=error,
         )
 
     def _now(self) -> dt.datetime:

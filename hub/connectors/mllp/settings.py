@@ -79,6 +79,12 @@ class MllpSourceSettings(ListenerSecurity):
         description="How many messages of a connection may wait for their commit before reading stops.",
         examples=[64],
     )
+    processed_within: Duration = Field(
+        15.0,
+        description='How long an answer may wait for the end of the steps (ack = "processed", or MSH-16 without '
+        "MSH-15); after that it says that the message is stored.",
+        examples=["15s"],
+    )
     unlisted: Literal["filter", "refuse"] = Field(
         "filter",
         description="What happens to a type that the channel does not accept: kept, answered AA and counted "

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
@@ -20,8 +20,9 @@ from hub.connectors.listener import Listener, keep_alive, send_now
 from hub.connectors.mllp.judge import Judge
 from hub.connectors.mllp.settings import MllpSourceSettings
 from hub.connectors.tls import AllowedPeers, listener_options, peer_names
-from hub.engine.contracts import Health, SourceContext, Stored
+from hub.engine.contracts import Health, Processed, SourceContext, Stored
 from hub.formats.hl7v2.batch import Batch, answer_batch, read_batch
+from hub.formats.hl7v2.header import read_header
 from hub.formats.hl7v2.mllp import Frame, FrameReader, Noise, Oversize, Restart, frame
 
 reactor: Any = _reactor
@@ -78,6 +79,8 @@ class _Peer(Protocol):
         self._idle: Any = None
         self._last_wait: Any = None
         self._leaving = False
+        self._awaited: set[Deferred[Any]] = set()
+        """Messages whose end this connection waits for."""
 
     # ---- the transport's side
 
@@ -118,6 +121,7 @@ class _Peer(Protocol):
             self._source.note("cut off")
         self._leaving = True
         self._messages.clear()
+        self._wait_no_more()
         self._source.left(self)
 
     def pauseProducing(self) -> None:  # noqa: N802
@@ -151,8 +155,13 @@ class _Peer(Protocol):
         """Take no more, and close after the last answer that is owed."""
         self._messages.clear()
         self.hold("leaving")
+        self._wait_no_more()
         if not self._owed:
             self._hang_up()
+
+    def _wait_no_more(self) -> None:
+        for awaited in list(self._awaited):
+            awaited.cancel()
 
     def abort(self) -> None:
         """Close now."""
@@ -206,6 +215,8 @@ class _Peer(Protocol):
 
         def stored(result: Stored) -> None:
             owed.answer = result.answer if result.repeated else received.answer
+            if received.owes and not result.repeated and self._wait(raw, result.message_id, owed):
+                return
             owed.settled = True
             self._answer()
 
@@ -216,6 +227,49 @@ class _Peer(Protocol):
             self._answer()
 
         self._source.context.intake.receive(received).addCallbacks(stored, failed)
+
+    def _wait(self, raw: bytes, message_id: int, owed: _Owed) -> bool:
+        """Have the sender told what became of its message; whether its answer waits for that.
+
+        An answer that waits too long says that the message is stored. An application acknowledgement beside an accept
+        acknowledgement goes whenever the steps have ended, if the connection still stands.
+        """
+        judge, intake, header = self._source.judge, self._source.context.intake, read_header(raw)
+        waits = judge.waits(header)
+        awaited = intake.processed(message_id)
+        within = self._source.settings.processed_within
+        limit = reactor.callLater(within, awaited.cancel) if waits else None
+
+        def over(result: Any) -> Any:
+            self._awaited.discard(awaited)
+            if limit is not None and limit.active():
+                limit.cancel()
+            return result
+
+        def processed(result: Processed) -> None:
+            answer = judge.processed(header, result)
+            if self._leaving:
+                return
+            if waits:
+                owed.answer = answer
+                self._settle(owed)
+            elif answer is not None:
+                send_now(self.transport, frame(answer))
+            intake.answered(message_id, delivered=answer is not None)
+
+        def nobody_waits(failure: TwistedFailure) -> None:
+            failure.trap(CancelledError)
+            if waits and not self._leaving:
+                self._settle(owed)
+                intake.answered(message_id, delivered=True)
+
+        self._awaited.add(awaited)
+        awaited.addBoth(over).addCallbacks(processed, nobody_waits)
+        return waits
+
+    def _settle(self, owed: _Owed) -> None:
+        owed.settled = True
+        self._answer()
 
     def _answer(self) -> None:
         while self._owed and self._owed[0].settled and not self._leaving:
