@@ -227,6 +227,10 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
     first = plain[0]
     channel_format = first.format or DEFAULT_FORMAT.get(first.type, "json")
     findings += _lane_findings(first.lane, channel_format, file)
+    if first.ack == "processed" and any(source.type != "mllp" for source in plain):
+        findings.append(
+            file.finding(("source", "ack"), "H202", 'Only an MLLP source can answer "processed".', 'use "committed"')
+        )
     channel = Channel(
         name=whole.name,
         title=whole.title,

@@ -17,7 +17,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 
 from hub.connectors.mllp import CONNECTOR, MllpSource, MllpSourceSettings
-from hub.engine.contracts import EndpointState
+from hub.core.errors import HubError
+from hub.engine.contracts import EndpointState, Processed
 from hub.formats.hl7v2.ack import Ack, read_ack
 from hub.formats.hl7v2.batch import read_batch
 from hub.formats.hl7v2.message import Message
@@ -70,7 +71,7 @@ class Sender(Protocol):
 
 @asynccontextmanager
 async def listening(around: Surroundings, **options: Any) -> AsyncIterator[MllpSource]:
-    context = {name: options.pop(name) for name in ("accepts", "environment") if name in options}
+    context = {name: options.pop(name) for name in ("accepts", "environment", "ack") if name in options}
     settings = MllpSourceSettings.model_validate({"listen": "tcp:127.0.0.1:0", **options})
     source = MllpSource(settings, around.source(CONNECTOR, **context))
     source.start()
@@ -246,7 +247,6 @@ async def test_a_type_that_the_channel_does_not_take_is_filtered_or_refused(
     ("conditions", "kind", "code"),
     [
         ("AL|NE", "ADT^A04", "CA"),
-        ("AL|AL", "ADT^A04", "CA"),
         ("NE|AL", "ADT^A04", "AA"),
         ("|AL", "ADT^A04", "AA"),
         ("ER|NE", "ADT^A04", None),
@@ -419,7 +419,7 @@ async def test_where_parts_are_not_joined_each_is_a_message(around: Surroundings
     [
         ("no_start_block", adt("A1") + b"\x1c\r", [], ["AA"]),
         ("no_final_cr", frame(adt("A1"))[:-1] + b"\n", [], ["AA"]),
-        ("original_mode", frame(adt("A1", tail="2.5.1|||AL|AL")), ["CA"], ["AA"]),
+        ("original_mode", frame(adt("A1", tail="2.5.1|||AL|NE")), ["CA"], ["AA"]),
         ("original_mode", frame(adt("A1", tail="2.5.1|||NE|NE")), [], ["AA"]),
         ("any_processing_id", frame(adt("A1", processing="P")), ["AR"], ["AA"]),
     ],
@@ -612,3 +612,70 @@ async def test_every_sample_message_is_kept_and_answered(around: Surroundings) -
     assert said.count(b"\rMSA") == len(answered)
     # Who says NE in MSH-15 and MSH-16 wants no answer; everybody else has one.
     assert all(b"NE|NE" in item.raw for item in around.intake.received if item.answer is None)
+
+
+# ---------------------------------------------------------------- what becomes of a message, told to its sender
+
+
+@pytest.mark.parametrize(
+    ("conditions", "failed", "codes"),
+    [
+        ("AL|AL", False, ["CA", "AA"]),
+        ("AL|AL", True, ["CA", "AE"]),
+        ("AL|ER", False, ["CA"]),
+        ("AL|ER", True, ["CA", "AE"]),
+        ("NE|AL", True, ["AE"]),
+        ("NE|ER", True, ["AE"]),
+        ("NE|ER", False, []),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_sender_that_asks_for_it_hears_what_became_of_its_message(
+    around: Surroundings, conditions: str, failed: bool, codes: list[str]
+) -> None:
+    around.intake.outcome = None
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(adt("A1", tail=f"2.5.1|||{conditions}")))
+        await around.intake.arrived(1)
+        await pause()
+        assert [read_ack(raw).code for raw in peer.answers] == codes[:-1] or codes == ["CA"]
+        error = HubError("The table has no such department.") if failed else None
+        around.intake.awaited.pop(1).callback(Processed(error))
+        acks = await peer.acks(len(codes))
+        await pause()
+    assert [(ack.code, ack.control_id) for ack in acks] == [(code, "A1") for code in codes]
+    assert [ack.error_text for ack in acks if ack.code == "AE"] == ["The table has no such department."] * failed
+    said = codes not in (["CA"], [])
+    assert around.intake.answers == [(1, said)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_the_channel_says_so_an_answer_waits_for_the_steps_but_not_for_ever(around: Surroundings) -> None:
+    around.intake.outcome = None
+    async with listening(around, ack="processed", processed_within="300ms") as source:
+        peer = await sender(source)
+        peer.write(frame(adt("A1")) + frame(adt("A2")))
+        await around.intake.arrived(2)
+        around.intake.awaited.pop(2).callback(Processed())
+        await pause()
+        assert not peer.answers, "answers go in the order of receipt"
+        around.intake.awaited.pop(1).callback(Processed(HubError("It has no patient.")))
+        acks = await peer.acks(2)
+        assert [(ack.code, ack.control_id) for ack in acks] == [("AE", "A1"), ("AA", "A2")]
+        peer.write(frame(adt("A3")))
+        acks = await peer.acks(3)
+    assert (acks[2].code, acks[2].control_id) == ("AA", "A3"), "stored, at least"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sender_that_has_left_is_told_nothing(around: Surroundings) -> None:
+    around.intake.outcome = None
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(adt("A1", tail="2.5.1|||AL|AL")))
+        await peer.acks(1)
+        peer.transport.abortConnection()
+        await pause()
+        await pause()
+    assert around.intake.answers == []

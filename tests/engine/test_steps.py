@@ -359,3 +359,29 @@ def test_what_a_mapping_shows_is_kept_with_the_message(make_node: MakeNode, stor
     with reading(node.store) as connection:
         assert read_content(connection, VAULT, node.messages()["m1"].mapped_id) == b'["shown"]'
     assert node.rows(select(work_item)) == []
+
+
+# ---------------------------------------------------------------- the sender hears of it
+
+
+@pytest_twisted.inlineCallbacks
+def test_what_is_owed_to_a_sender_is_undelivered_until_it_was_said(make_node: MakeNode, both_stores: Engine) -> Any:
+    def steps(message: dict[str, Any], body: bytes) -> dict[str, Any]:
+        error = {"what": "It has no patient.", "where": "", "code": "H430"} if message["control_id"] == "bad" else None
+        return {"error": error}
+
+    node = make_node(both_stores, destinations=[destination()], mapping=steps)
+    yield node.start()
+    heard = {}
+    for name in ("good", "bad", "gone"):
+        stored = yield node.receive(raw(name), owes=True)
+        if name != "gone":
+            heard[name] = yield node.engine._intake.processed(stored.message_id)
+            node.engine._intake.answered(stored.message_id, delivered=True)
+    yield node.settled()
+    yield node.until(lambda: node.messages()["bad"].answer == "delivered")
+    assert heard["good"].error is None
+    assert heard["bad"].error.what == "It has no patient."
+    assert {name: row.answer for name, row in node.messages().items()} == {
+        "good": "delivered", "bad": "delivered", "gone": "undelivered",
+    }  # fmt: skip
