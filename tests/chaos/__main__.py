@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed, the same misfortunes")
     parser.add_argument("--rounds", type=int, default=45)
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--backlog", type=int, default=3000, help="how many wait for a destination that is dead")
+    parser.add_argument("--only", default="", help="play only the misfortunes whose name has this in it")
     arguments = parser.parse_args()
     dice = random.Random(arguments.seed)
     print(f"seed {arguments.seed}")
@@ -31,7 +33,8 @@ def main() -> int:
             stack.callback(server.close)
         url = server.url if server is not None else "embedded"
         it = stack.enter_context(world(folder, seed=arguments.seed, url=url))
-        for number, misfortune in enumerate(every_round(dice, arguments.rounds, server), start=1):
+        rounds = every_round(dice, arguments.rounds, server, arguments.backlog)
+        for number, misfortune in enumerate((one for one in rounds if arguments.only in one.name), start=1):
             began = time.monotonic()
             wrong = play(it, misfortune, dice)
             print(f"{number:3}  {time.monotonic() - began:6.1f} s  {misfortune.name}", flush=True)

@@ -51,6 +51,8 @@ class Receiver:
     def __init__(self) -> None:
         self.book: list[Entry] = []
         self.lie: Lie = lambda name: [accepted(name)]
+        self.dead = False
+        self._standing: set[socket.socket] = set()
         self._lock = threading.Lock()
         outer = self
 
@@ -66,6 +68,22 @@ class Receiver:
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
+    def die(self) -> None:
+        """Hang up on whoever speaks, from now on, before anything is written down."""
+        self.dead = True
+
+    def hang_up(self) -> None:
+        """End the connections that stand."""
+        with self._lock:
+            standing, self._standing = self._standing, set()
+        for connection in standing:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def return_(self) -> None:
+        """Be there again."""
+        self.dead = False
+
     def close(self) -> None:
         """Listen no more."""
         self._server.shutdown()
@@ -80,6 +98,10 @@ class Receiver:
     def _serve(self, connection: socket.socket) -> None:
         waiting = b""
         with suppress(OSError):
+            if self.dead:
+                return
+            with self._lock:
+                self._standing.add(connection)
             while data := connection.recv(65536):
                 waiting += data
                 while END in waiting:

@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.chaos.peers import accepted
 from tests.chaos.server import Server
-from tests.chaos.world import World, eventually
+from tests.chaos.world import WAIT, World, eventually
 from tests.e2e.playing import ENGINE, processes
 
 ENGINE_POINTS = (
@@ -26,6 +27,7 @@ ENGINE_POINTS = (
     "delivery.recorded",
 )
 WORKER_POINTS = ("worker.began", "worker.replied")
+MOST_MEMORY = 80 << 20
 STOPPED_SECONDS = 4.0  # longer than a receiver's answer is waited for
 ASKING = frozenset({"asking", "folder"})
 
@@ -137,6 +139,35 @@ def clock_set_back(world: World, dice: random.Random) -> None:
     world.asking.lie = world.repeating.lie = lambda name: [accepted(name)]
 
 
+def dead_destination(backlog: int) -> Round:
+    """A receiver is away while so many messages wait for it: intake goes on, memory is bounded, order is kept."""
+
+    def befall(world: World, dice: random.Random) -> None:
+        engine = world.engine()
+        world.repeating.die()
+        world.repeating.hang_up()
+        before, began = _memory(engine), time.monotonic()
+        world.ehr.send(backlog)
+        eventually(lambda: not world.ehr.owed, "acknowledgements", world.tail, WAIT + backlog / 50)
+        took = time.monotonic() - began
+        (waiting,) = [one for one in world.status()["waiting"] if one["destination"] == "repeating"]
+        assert waiting["count"] >= backlog * 0.9, waiting
+        assert waiting["oldest_seconds"] >= took / 2, waiting
+        assert waiting["reason"], "why it waits is not said"
+        grown = _memory(engine) - before
+        print(f"     {backlog} wait: {backlog / took:.0f}/s taken in, {grown >> 20} MB more, {waiting['reason']}")
+        assert grown < MOST_MEMORY, f"{grown >> 20} MB more for {backlog} that wait"
+        world.repeating.return_()
+
+    return Round("a destination is dead", befall)
+
+
+def _memory(pid: int) -> int:
+    """The bytes of memory that a process keeps."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) << 10
+
+
 def kill_server(server: Server, point: str) -> Round:
     """The database server is killed while an engine stands at *point*, and comes back after a while."""
 
@@ -151,7 +182,7 @@ def kill_server(server: Server, point: str) -> Round:
     return Round(f"server killed at {point}", befall)
 
 
-def every_round(dice: random.Random, count: int, server: Server | None = None) -> list[Round]:
+def every_round(dice: random.Random, count: int, server: Server | None = None, backlog: int = 3000) -> list[Round]:
     """*count* rounds in an order that *dice* chose, each kind before any comes twice; a *server* is hit, too."""
     kinds = [
         *(kill_engine(point) for point in ENGINE_POINTS),
@@ -159,6 +190,7 @@ def every_round(dice: random.Random, count: int, server: Server | None = None) -
         *(stop_engine(point) for point in ("message.committed", "delivery.intended", "delivery.answered")),
         Round("peers that lie", lying_peers),
         Round("clock set back", clock_set_back),
+        dead_destination(backlog),
     ]
     if server is None:
         kinds.append(Round("disk full", disk_full))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,11 @@ class Server:
         return False
 
     def start(self) -> None:
-        """Start it again; it recovers."""
-        self._server.ensure_postgres_running()
+        """Start it again; it recovers, which may take longer than one call waits."""
+        while True:
+            with contextlib.suppress(subprocess.SubprocessError):
+                self._server.ensure_postgres_running()
+                return
 
     def close(self) -> None:
         """Stop it."""

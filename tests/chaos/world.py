@@ -188,6 +188,12 @@ class World:
             raise ConnectionRefusedError from away
         return int(source["address"].rpartition(":")[2])
 
+    def status(self) -> dict[str, Any]:
+        """What `hub status` says."""
+        command = [sys.executable, "-m", "hub.cli.main", "status", "--site", str(self.site), "--json"]
+        found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+        return found
+
     # ---- what the store says, in plain SQL
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
