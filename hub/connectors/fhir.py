@@ -10,6 +10,7 @@ from pydantic import Field
 
 from hub.connectors.hook import HookSettings, HookSource, Manner
 from hub.connectors.http import HttpDestination, WriterSettings
+from hub.connectors.reach import probe
 from hub.connectors.settings import WebAddress
 from hub.engine.contracts import Connector, DestinationContext, SourceContext
 from hub.formats.fhir.text import FhirError, read, write
@@ -99,4 +100,5 @@ CONNECTOR = Connector(
     open_source=open_source,
     destination_settings=FhirDestinationSettings,
     open_destination=open_destination,
+    probe=probe,
 )

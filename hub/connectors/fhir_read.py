@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import Field
 from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
+from hub.connectors.reach import probe
 from hub.connectors.settings import WebAddress
 from hub.connectors.web_client import NoAnswerError, WebClient, WebClientSettings
 from hub.core.clock import real_ms
@@ -183,4 +184,5 @@ CONNECTOR = Connector(
     summary="Resources fetched from a FHIR server; the answer comes back as a linked message.",
     destination_settings=FhirReadSettings,
     open_destination=FhirReadDestination,
+    probe=probe,
 )

@@ -6,13 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
 
 from hub.connectors.pickup import Gathering, Look, Pickup, PickupSettings
 from hub.connectors.putting import Putting
+from hub.connectors.reach import UnreachedError
 from hub.connectors.settings import Settings
+from hub.core.secret import Secrets
 from hub.engine.contracts import (
     Connector,
     Destination,
@@ -54,6 +57,19 @@ def open_source(settings: FilesSourceSettings, context: SourceContext) -> Source
 def open_destination(settings: FilesDestinationSettings, context: DestinationContext) -> Destination:
     """A destination that puts each output into the folder as one file."""
     return Putting("files", settings.folder, settings, context)
+
+
+def probe(settings: FilesSourceSettings | FilesDestinationSettings, folder: Path, _secrets: Secrets) -> Iterator[str]:
+    """Look into the folder. Raises `HubError` when it cannot be read or written."""
+    path = folder / settings.folder
+    try:
+        names = sorted(each.name for each in path.iterdir())
+    except OSError as error:
+        raise UnreachedError(f"The folder cannot be read: {error.strerror}.", where=str(path)) from None
+    yield f"{path} has {len(names)} files{': ' if names else ''}{', '.join(names[:10])}"
+    if not os.access(path, os.W_OK):
+        raise UnreachedError("The hub may not write into the folder.", where=str(path))
+    yield "the hub may write there"
 
 
 def collect(call: TaskCall) -> Reply:
@@ -179,5 +195,6 @@ CONNECTOR = Connector(
     open_source=open_source,
     destination_settings=FilesDestinationSettings,
     open_destination=open_destination,
+    probe=probe,
     tasks={"files.collect": collect, "files.after": after, "files.put": put},
 )

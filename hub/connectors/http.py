@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
 from hub.connectors.hook import HookSettings, HookSource, Manner
+from hub.connectors.reach import probe
 from hub.connectors.settings import WebAddress
 from hub.connectors.web_client import NoAnswerError, WebClient, WebClientSettings
 from hub.core.clock import real_ms
@@ -191,4 +192,5 @@ CONNECTOR = Connector(
     open_source=open_source,
     destination_settings=HttpDestinationSettings,
     open_destination=open_destination,
+    probe=probe,
 )

@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 
 from hub.connectors.pickup import Gathering, Look, Pickup, PickupSettings
 from hub.connectors.putting import Putting
+from hub.connectors.reach import UnreachedError, reach
 from hub.connectors.settings import Secret, Settings, SftpFolder
 from hub.core.errors import HubError
 from hub.core.secret import Secrets
@@ -108,6 +109,21 @@ def open_source(settings: SftpSourceSettings, context: SourceContext) -> Source:
 def open_destination(settings: SftpDestinationSettings, context: DestinationContext) -> Destination:
     """A destination that uploads each output under a temporary name and then gives it its own."""
     return Putting("sftp", str(settings.endpoint), settings, context, steps=("upload", "publish"))
+
+
+def probe(settings: SftpLogin, folder: Path, secrets: Secrets) -> Iterator[str]:
+    """Log in and look into the folder. Raises `HubError` with what keeps one from it."""
+    endpoint = settings.endpoint
+    yield from reach(endpoint.host, endpoint.port, tls=False, trust=None, folder=folder)
+    session = _log_in(settings, _secret_of(settings, secrets), folder)
+    try:
+        yield f"logged in as {settings.username}; the server's key is the one that is trusted"
+        names = session.sftp.listdir(endpoint.path)
+        yield f"{endpoint.path} has {len(names)} files{': ' if names else ''}{', '.join(sorted(names)[:10])}"
+    except OSError as error:
+        raise UnreachedError(f"The folder cannot be listed: {error.strerror}.", where=endpoint.path) from None
+    finally:
+        session.transport.close()
 
 
 # ---------------------------------------------------------------- connections, in a worker
@@ -483,4 +499,5 @@ CONNECTOR = Connector(
     destination_settings=SftpDestinationSettings,
     open_destination=open_destination,
     tasks=_TASKS,
+    probe=probe,
 )

@@ -7,7 +7,7 @@ Connectors run on the reactor and never block it: whatever blocks goes through :
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -242,6 +242,10 @@ class DestinationContext:
     var: Path
 
 
+Probe = Callable[[Any, Path, Secrets], Iterable[str]]
+"""Says step by step how far one comes with settings, the site's folder and its secrets. Blocks. Raises `HubError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connector:
     """One connector's declaration: its settings classes (pydantic models) and how to open each side.
@@ -256,6 +260,7 @@ class Connector:
     destination_settings: type[Any] | None = None
     open_destination: Callable[[Any, DestinationContext], Destination] | None = None
     tasks: Mapping[str, Task] | None = None  # what runs in the transfer workers, by name
+    probe: Probe | None = None  # tries, for a person, how far one comes; writes nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A server gives out no token, or the hub cannot prove to it who it is.",
         "Check client_id, its secret or key, and the scope; nothing was sent meanwhile.",
     ),
+    "H414": _E(
+        "A peer cannot be reached, or is not who it should be.", "The sentence beside it says how far one came."
+    ),
     "H420": _E("A login failed, or a server is not the one that it should be.", "Check user, key and host key."),
     "H424": _E(
         "A mapping stopped with an exception that is not one of the hub's own.",

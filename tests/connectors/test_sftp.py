@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 
 from hub.connectors import sftp
 from hub.connectors.sftp import (
@@ -306,3 +307,20 @@ def test_settings_without_trust_or_login_are_refused() -> None:
         SftpDestinationSettings.model_validate({**login, "password": {"secret": "p"}})
     with pytest.raises(ValidationError, match="how to log in"):
         SftpDestinationSettings.model_validate({**login, "host_key": "ssh-ed25519 AAAA"})
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_probe_logs_in_lists_and_writes_nothing(around: Surroundings, partner: Partner) -> None:
+    (partner.root / "outbound" / "a.835").write_bytes(b"835")
+    secrets = around.source(CONNECTOR, describe=describe).secrets
+
+    def tried(**options: Any) -> list[str]:
+        login = SftpSourceSettings.model_validate(partner.settings("outbound", **options))
+        return list(sftp.probe(login, around.folder, secrets))
+
+    steps = await deferToThread(tried)
+    assert steps[1].startswith("logged in as alder")
+    assert steps[2].endswith("has 1 files: a.835")
+    assert [path.name for path in (partner.root / "outbound").iterdir()] == ["a.835"]
+    with pytest.raises(HubError, match="does not let this user in"):
+        await deferToThread(tried, username="somebody")

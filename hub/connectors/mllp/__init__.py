@@ -9,6 +9,7 @@ from __future__ import annotations
 from hub.connectors.mllp.destination import MllpDestination
 from hub.connectors.mllp.settings import MllpDestinationSettings, MllpSourceSettings
 from hub.connectors.mllp.source import MllpSource
+from hub.connectors.reach import probe
 from hub.engine.contracts import Connector
 
 __all__ = ["CONNECTOR", "MllpDestination", "MllpDestinationSettings", "MllpSource", "MllpSourceSettings"]
@@ -20,4 +21,5 @@ CONNECTOR = Connector(
     open_source=MllpSource,
     destination_settings=MllpDestinationSettings,
     open_destination=MllpDestination,
+    probe=probe,
 )
