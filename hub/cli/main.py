@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("hub.cli.rollback", "have the running hub go back to an earlier version"),
     "send": ("hub.cli.send", "send messages to a listener, a hook or a folder; see every answer"),
     "status": ("hub.cli.status", "channels, what waits and why, and whether everything adds up"),
+    "alerts": ("hub.cli.alerts", "what is wrong now, one line per cause; tells people by mail and webhook"),
     "reconcile": ("hub.cli.reconcile", "where everything stands, to the cent: lost, waiting, and whose it is"),
     "denials": ("hub.cli.denials", "what payers refused, what to work first, which reasons no rule covers"),
     "entries": ("hub.cli.entries", "what a balance is made of, each cent with the segment that says it"),

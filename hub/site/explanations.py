@@ -353,6 +353,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H721": _E("A line is no checkpoint of the audit log.", "`hub audit checkpoint` prints one."),
     "H722": _E("An API token cannot be made or withdrawn as asked.", "The sentence beside it says why."),
     "H723": _E("An alert cannot be taken or snoozed as asked.", "The sentence beside it says why."),
+    "H724": _E("An alert could not be sent.", "Check [alerts] in config/hub.toml; it is tried again at the next look."),
     "H730": _E("The engine does not answer.", "Is it running? `hub run` starts it."),
     "H731": _E("The engine refused a command.", "The sentence beside it says why."),
     "H740": _E(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hub.connectors.settings import ConnectTo, Secret, WebAddress
 from hub.core.units import Duration
 
 _DAY = 86_400.0
@@ -125,6 +126,30 @@ class BackupSettings(_Table):
     )
 
 
+class AlertSettings(_Table):
+    """``[alerts]``: how people who look at no page are told. What counts as too long stands in each channel."""
+
+    open_after: Duration = Field(
+        default=120.0, description="What is over within so long is told to nobody.", examples=["2m"]
+    )
+    smtp: ConnectTo | None = Field(
+        default=None, description="The mail server.", examples=["tcp:mail.clinic.example:587"]
+    )
+    smtp_user: str = Field(default="", description="Who logs in to it.", examples=["hub"])
+    smtp_password: Secret | None = Field(
+        default=None, description="The password; TLS is then required.", examples=[{"secret": "smtp"}]
+    )
+    email_from: str = Field(default="claimhub", description="The sender.", examples=["hub@clinic.example"])
+    email_to: tuple[str, ...] = Field(default=(), description="Who is told.", examples=[["ops@clinic.example"]])
+    webhook: WebAddress | None = Field(
+        default=None, description="An address that gets what opened and closed, as JSON.",
+        examples=["https://pager.clinic.example/hub"],
+    )  # fmt: skip
+    webhook_token: Secret | None = Field(
+        default=None, description="The bearer token for it.", examples=[{"secret": "pager_token"}]
+    )
+
+
 class HubSettings(_Table):
     """The whole file."""
 
@@ -137,6 +162,7 @@ class HubSettings(_Table):
     workers: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
     backup: BackupSettings = BackupSettings()
+    alerts: AlertSettings = AlertSettings()
 
     @model_validator(mode="after")
     def _real_time_in_production(self) -> HubSettings:
