@@ -41,7 +41,9 @@ def person(decision: Decision, row: Row) -> Patient:
 
 def visit_said(decision: Decision, row: Row, of: Patient) -> Visit:
     """What the source said last of the visit of *row*, whose patient is *of*."""
-    return from_plain(Visit, {**decision.unseal("visit", row["body"]), "patient": to_plain(of)})
+    body = decision.unseal("visit", row["body"])
+    body.pop("message_id", None)
+    return from_plain(Visit, {**body, "patient": to_plain(of)})
 
 
 def register(decision: Decision, said: Patient, as_of: str) -> tuple[Row, bool]:

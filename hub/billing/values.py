@@ -2,14 +2,17 @@
 
 Each value says what its source said and nothing more; billing decides what it means. Amounts are `Decimal`
 dollars, quantities `Decimal`, dates are dates. ``source_path`` (``FT1[2]``) is filled in by the mapping
-runtime, so that any figure can be followed back to the message.
+runtime, so that any figure can be followed back to the message, and so are ``origins``: the fields whose values were
+read from the message or from a table, each with its place.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+
+Origins = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +198,7 @@ class Visit:
     stay: Stay | None = None
     cancelled: bool = False
     source_path: str = ""
+    origins: Origins = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +236,7 @@ class Charge:
     emergency: bool = False
     prior_authorisation: str = ""
     source_path: str = ""
+    origins: Origins = field(default=(), compare=False)
 
     @property
     def billed_code(self) -> str:

@@ -74,7 +74,7 @@ def _columns(decision: Decision, said: Visit, patient: Row, as_of: str) -> dict[
         "department": said.department[:32],
         "state": "void" if said.cancelled else "open",
         "updated_at": decision.real_ms,
-        "body": decision.seal("visit", {**body, "as_of": as_of}),
+        "body": decision.seal("visit", {**body, "as_of": as_of, "message_id": decision.message_id}),
     }
 
 

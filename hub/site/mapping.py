@@ -16,9 +16,10 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hub.billing.values import BY_NAME, BillingValue, Charge
+from hub.billing.values import BY_NAME, BillingValue, Charge, Origins, Visit
 from hub.core.codec import to_plain
 from hub.core.errors import HubError
+from hub.core.reads import Reads, recording
 from hub.engine.contracts import Reply, Task, TaskCall
 from hub.formats.hl7v2.build import Builder
 from hub.formats.hl7v2.message import Message, Segment
@@ -30,6 +31,7 @@ from hub.site.views import Event, MappedMessage, View, X12File, segment_place
 
 FETCH = "fhir_read"
 _BILLING_TYPES = tuple(BY_NAME.values())
+_TRACED = (Visit, Charge)
 _LINE_KINDS = ("FT1", "ChargeItem")
 
 
@@ -55,7 +57,8 @@ class NoDestinationError(MappingError):
 class Made:
     """One thing that a step returned.
 
-    *path* is the line it came from, *script* the ``file:line`` that made it, *plain* its fields as JSON values.
+    *path* is the line it came from, *script* the ``file:line`` that made it, *plain* its fields as JSON values,
+    *origins* where those of a visit or charge were read.
     """
 
     thing: Any
@@ -63,6 +66,7 @@ class Made:
     path: str
     script: str
     plain: dict[str, Any]
+    origins: Origins = ()
 
 
 @dataclass(slots=True)
@@ -124,12 +128,13 @@ def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping
             mapped.steps += 1
             function, declaration = scripts.function(step.module, step.function)
             file = scripts.file(step.module)
-            for thing, line in _outcomes(function, view):
+            for thing, line, reads in _outcomes(function, view):
                 path = line_path(thing.line) if isinstance(thing, Skip | Hold) else view.cursor.place
                 script = f"{file}:{line}"
                 value = _with_path(thing, path)
                 _require_declared(value, path, script, declaration.returns)
-                mapped.made.append(Made(value, step.name, path, script, _plain_fields(value)))
+                origins = reads.origins(value) if isinstance(value, _TRACED) else ()
+                mapped.made.append(Made(value, step.name, path, script, _plain_fields(value), origins))
         except (Exception, SystemExit) as error:
             mapped.error = _error(error, scripts, channel, step)
             break
@@ -156,7 +161,7 @@ def render(channel: Channel, mapped: Mapped, about: Mapping[str, Any]) -> list[R
     for plan in plans:
         taken = [m for m in values if _takes_value(plan, m.thing)]
         if taken:
-            body = [[type(made.thing).__name__, made.plain] for made in taken]
+            body = [[type(made.thing).__name__, _with_origins(made)] for made in taken]
             rendered.append(Rendered(plan.name, kind, name, _plain_json(body)))
     for made in values:
         if not any(_takes_value(plan, made.thing) for plan in plans):
@@ -175,6 +180,13 @@ def render(channel: Channel, mapped: Mapped, about: Mapping[str, Any]) -> list[R
         body_out = _body(outgoing)
         rendered += [Rendered(plan.name, outgoing.kind, outgoing.name or name, body_out) for plan in takers]
     return rendered
+
+
+def _with_origins(made: Made) -> dict[str, Any]:
+    """What billing is given: the value, and where its fields were read."""
+    if not made.origins:
+        return made.plain
+    return {**made.plain, "origins": [[*each] for each in (("script", made.script), *made.origins)]}
 
 
 def json_bytes(value: Any) -> bytes:
@@ -197,20 +209,21 @@ def line_path(line: Line) -> str:
             return ""
 
 
-def _outcomes(function: Callable[..., Any], view: View) -> Iterator[tuple[Any, int]]:
-    """What *function* makes of *view*, each with the line of the script that made it."""
-    returned = function(view)
-    if inspect.isgenerator(returned):
-        for thing in returned:
-            frame = returned.gi_frame
-            yield thing, frame.f_lineno if frame else 0
-        return
+def _outcomes(function: Callable[..., Any], view: View) -> Iterator[tuple[Any, int, Reads]]:
+    """What *function* makes of *view*, each with the line of the script that made it and with what was read for it."""
+    with recording() as reads:
+        returned = function(view)
+        if inspect.isgenerator(returned):
+            for thing in returned:
+                frame = returned.gi_frame
+                yield thing, frame.f_lineno if frame else 0, reads
+            return
     line = _first_line(function)
     if returned is None:
         return
     several = isinstance(returned, Iterable) and not isinstance(returned, Message | Event)
     for thing in returned if several else (returned,):
-        yield thing, line
+        yield thing, line, reads
 
 
 @lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub.core.errors import HubError
+from hub.core.reads import noted
 
 _FOLDER: ContextVar[Path] = ContextVar("transforms folder")
 
@@ -33,7 +34,9 @@ class Row:
 
     def __getitem__(self, column: str) -> str:
         try:
-            return self.values[column]
+            found = self.values[column]
+            noted(found, f"{self.table}:{self.line} {column}")
+            return found
         except KeyError:
             raise TableError(
                 f'The table has no column "{column}".',

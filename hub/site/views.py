@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from hub.core.errors import HubError, masked
+from hub.core.reads import noted
 from hub.formats.hl7v2.convert import CONVERTERS, ConversionError
 from hub.formats.hl7v2.message import FieldMissing, Message, Segment
 from hub.formats.hl7v2.path import PathError
@@ -125,7 +126,7 @@ class Event:
 
     def all(self, path: str) -> list[str]:
         """Every text at *path* that is present."""
-        return [text for value in self._values(path) if (text := _text(value))]
+        return [self._noted(text, path) for value in self._values(path) if (text := _text(value))]
 
     def flag(self, path: str) -> bool:
         """True when the value at *path* is ``true``."""
@@ -213,10 +214,14 @@ class Event:
 
     def _matching(self, path: str, system: str, part: str) -> list[str]:
         return [
-            _text(item.get(part))
+            self._noted(_text(item.get(part)), path)
             for item in _flat(self._values(path))
             if isinstance(item, dict) and item.get("system") == system and _text(item.get(part))
         ]
+
+    def _noted(self, read: _T, path: str) -> _T:
+        noted(read, self._where(path))
+        return read
 
     def _where(self, path: str) -> str:
         return f"{self.place}.{path}" if self.place else path
@@ -240,11 +245,11 @@ class Event:
         if unknown is not None:
             raise PathError(f'"{unknown}" is not a converter.', where=spec, expected=f"one of {', '.join(CONVERTERS)}")
         if "[*]" in path:
-            return [self._converted(text, names, path) for text in self.all(path)]
+            return [self._noted(self._converted(text, names, path), path) for text in self.all(path)]
         text = self.get(path)
         if not text:
             return CONVERTERS[names[-1]].blank if names else ""
-        return self._converted(text, names, path)
+        return self._noted(self._converted(text, names, path), path)
 
     def _converted(self, text: str, names: list[str], path: str) -> object:
         result: object = text

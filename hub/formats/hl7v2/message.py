@@ -13,15 +13,17 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from hub.core.errors import HubError
+from hub.core.reads import is_recording, noted
 from hub.formats.hl7v2.convert import CONVERTERS, ConversionError, Converter
 from hub.formats.hl7v2.escape import Delimiters, unescape
 from hub.formats.hl7v2.header import Header, content, decode, narrow, read_header
 from hub.formats.hl7v2.path import ALL, Match, Path, PathError, parse_path
 
+T = TypeVar("T")
 State = Literal["absent", "empty", "null", "present"]
 NULL_ON_THE_WIRE = '""'
 _DELIMITER_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})
@@ -172,10 +174,17 @@ class Segment:
 
     def _text(self, path: Path) -> str | None:
         """The first text at *path*, without its place: the cheap way, because mappings ask it most."""
-        written = self._written(path)[0]
+        written, number = self._written(path)
         if written is None:
             return None
-        return "" if written == NULL_ON_THE_WIRE else unescape(written, self._delimiters)
+        text = "" if written == NULL_ON_THE_WIRE else unescape(written, self._delimiters)
+        return self._noted(text, path, number)
+
+    def _noted(self, read: T, path: Path, number: int) -> T:
+        """*read*, noted with its place while somebody records what is read."""
+        if is_recording():
+            noted(read, path.at(self.ordinal, number))
+        return read
 
     def _first(self, path: Path) -> Value:
         written, number = self._written(path)
@@ -214,7 +223,9 @@ class Segment:
             return Value("null", "", place)
         if not written:
             return Value("empty", "", place)
-        return Value("present", unescape(written, self._delimiters), place)
+        text = unescape(written, self._delimiters)
+        noted(text, place)
+        return Value("present", text, place)
 
     def _part_of(self, path: Path, repetition: str) -> str | None:
         if path.component and self._is_delimiter_field(path.field):
@@ -240,13 +251,13 @@ class Segment:
 
     def _identifier(self, path: Path, kind: str, authority: str | None) -> str | None:
         delimiters = self._delimiters
-        for repetition in self.repetitions(path.field):
+        for place, repetition in enumerate(self.repetitions(path.field), 1):
             number, _, _, by, of_type = (*repetition.split(delimiters.component, 5)[:5], "", "", "", "")[:5]
             if number in {"", NULL_ON_THE_WIRE} or unescape(of_type, delimiters) != kind:
                 continue
             parts = by.split(delimiters.subcomponent) if delimiters.subcomponent else []
             if authority is None or authority in {unescape(name, delimiters) for name in (by, *parts)}:
-                return unescape(number, delimiters)
+                return self._noted(unescape(number, delimiters), path, place)
         return None
 
     def _field(self, spec: str) -> object:
@@ -260,7 +271,7 @@ class Segment:
         if not written or written == NULL_ON_THE_WIRE:
             return converters[-1].blank if converters else ""
         text = unescape(written, self._delimiters)
-        return self._convert(text, path, number, converters) if converters else text
+        return self._noted(self._convert(text, path, number, converters) if converters else text, path, number)
 
     def _converted_all(self, path: Path, converters: tuple[Converter, ...]) -> list[object]:
         """What is present at *path*, converted; of every repetition where it says ``*``."""
@@ -270,7 +281,7 @@ class Segment:
             written, number = self._written(path)
             present = written and written != NULL_ON_THE_WIRE
             found = [(unescape(written, self._delimiters), number)] if written and present else []
-        return [self._convert(text, path, number, converters) for text, number in found]
+        return [self._noted(self._convert(text, path, number, converters), path, number) for text, number in found]
 
     def _convert(self, text: str, path: Path, number: int, converters: tuple[Converter, ...]) -> object:
         result: object = text
