@@ -220,3 +220,16 @@ def test_an_outcome_about_the_message_is_about_each_of_its_lines(outcome: Broken
 def test_a_line_that_a_script_forgets_leaves_a_gap_in_the_balance(outcome: Broken) -> None:
     lines = outcome("yield Skip(message.each('FT1')[0], 'only the first')")["lines"]
     assert lines == {"lines": 2, "mapped": 0, "filtered": 1, "held": 0}
+
+
+def test_a_charge_remembers_where_each_of_its_fields_was_read() -> None:
+    raw = (ROOT / "tests/channels/ehr_visits/two_lines/in.hl7").read_bytes()
+    reply = call(ROOT, "ehr_visits", ("DFT^P03", raw))
+    (result,) = reply.header["results"]
+    values = json.loads(reply.parts[result["deliveries"][0]["part"]])
+    origins = dict(values[1][1]["origins"])
+    assert origins["code"] == "FT1[2]-25[1].1"
+    assert origins["diagnoses[2]"] == "FT1[2]-19[3].1"
+    assert origins["account"] == "PID[1]-18[1].1"
+    assert origins["place_of_service"] == "transforms/alder/departments.csv:2 place_of_service"
+    assert origins["script"].startswith("transforms/alder/charges.py:")

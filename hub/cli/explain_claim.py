@@ -1,0 +1,106 @@
+"""``hub explain-claim ID [--element 2400/SV101-2]``: where each element of a claim's 837 came from."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from hub.cli.common import UsageError, print_json, site_argument, site_folder
+from hub.cli.show import REASON_LENGTH
+from hub.cli.text import columns, printable
+from hub.core.errors import masked
+
+if TYPE_CHECKING:
+    from hub.billing.explain import Explained
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    site_argument(parser)
+    parser.add_argument("id", help="a claim's id or control number")
+    parser.add_argument(
+        "--element", default="", metavar="PLACE", help="one element, or a loop or segment: 2400/SV101-2, 2010BA, SV1"
+    )
+    parser.add_argument("--line", type=int, default=0, metavar="N", help="of one service line only")
+    parser.add_argument("--show-phi", action="store_true", help="do not mask patient data; needs --reason, is logged")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why patient data must be seen")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every element that was asked for, its value (masked), and everything that it came from."""
+    from sqlalchemy import select
+
+    from hub.billing.explain import explain
+    from hub.cli.opened import open_site
+    from hub.store.database import reading
+    from hub.store.tables import claim
+
+    reason = arguments.reason.strip()
+    if arguments.show_phi and len(reason) < REASON_LENGTH:
+        raise UsageError(
+            "Patient data is shown for a reason.", expected=f"--reason with {REASON_LENGTH} letters or more"
+        )
+    opened = open_site(site_folder(arguments))
+    vault = opened.vault()
+    condition = claim.c.control_number == arguments.id
+    if arguments.id.isascii() and arguments.id.isdecimal():
+        condition |= claim.c.id == int(arguments.id)
+    with reading(opened.store) as connection:
+        row = connection.execute(select(claim).where(condition)).one_or_none()
+    if row is None:
+        raise UsageError("There is no such claim.", found=arguments.id, fix="`hub find` shows claims.")
+    action = "reveal" if arguments.show_phi else "view"
+    opened.audit(action, "claim", str(row.id), reason=reason, detail={"explain": arguments.element})
+    with reading(opened.store) as connection:
+        every = explain(connection, vault, row.id, vault.open_json(row.body, "claim.body"))
+    found = [each for each in every if _is_asked(each, arguments.element, arguments.line)]
+    if not found:
+        raise UsageError(
+            "The claim has no such element.",
+            found=arguments.element,
+            expected="a loop, a segment or an element as in 2400/SV101-2",
+        )
+    shown = [_plain(each, show=arguments.show_phi) for each in found]
+    if arguments.json:
+        print_json({"claim": row.control_number, "form": row.form, "elements": shown})
+        return 0
+    print(f"claim {row.control_number}, {row.form}, {row.state}")
+    rows = [
+        (
+            str(each["line"] or ""),
+            str(each["place"]),
+            printable(str(each["value"])),
+            printable("; ".join(_words(origin) for origin in each["origins"])),
+        )
+        for each in shown
+    ]
+    print(columns(("LINE", "ELEMENT", "VALUE", "FROM"), rows))
+    return 0
+
+
+def _is_asked(each: Explained, asked: str, line: int) -> bool:
+    if line and each.element.line != line:
+        return False
+    loop, slash, reference = asked.partition("/")
+    if not slash and asked != each.element.loop:
+        loop, reference = "", asked
+    return (not loop or each.element.loop == loop) and each.element.reference.startswith(reference)
+
+
+def _plain(each: Explained, *, show: bool) -> dict[str, Any]:
+    value = each.element.value
+    return {
+        "place": each.place,
+        "line": each.element.line,
+        "value": value if show or not each.element.paths else masked(value),
+        "fields": list(each.element.paths),
+        "origins": [
+            {"kind": origin.kind, "place": origin.place, "message": origin.message_id} for origin in each.origins
+        ],
+    }
+
+
+def _words(origin: dict[str, Any]) -> str:
+    of = f" of message {origin['message']}" if origin["message"] else ""
+    what = {"rule": "rule ", "guide": "", "hub": ""}.get(origin["kind"], "")
+    return f"{what}{origin['place']}{of}"
