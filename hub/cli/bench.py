@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,16 @@ CONNECTIONS = (1, 8, 32)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("path", "claims"),
+        default="path",
+        help="the durable path, or claims (default: path)",
+    )
+    parser.add_argument(
+        "--workers", type=int, nargs="+", metavar="N", help="claims: how many workers (1 and one a core)"
+    )
     parser.add_argument("--thorough", action="store_true", help="windows of 60 s instead of 9 s")
     parser.add_argument(
         "--connections", type=int, nargs="+", metavar="N", help="how many senders, one or several numbers (1 8 32)"
@@ -37,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure; 0 when every message arrived."""
     if arguments.remittance is not None and arguments.remittance < 1:
         raise UsageError("A remittance has at least one claim.")
+    if arguments.what == "claims":
+        return _claims(arguments)
     connections = tuple(arguments.connections or CONNECTIONS)
     if min(connections) < 1 or max(connections) > 128:
         raise UsageError("A benchmark has 1 to 128 connections.")
@@ -45,6 +58,37 @@ def run(arguments: argparse.Namespace) -> int:
         return _measure(arguments, connections, arguments.folder)
     with tempfile.TemporaryDirectory(prefix="claimhub-bench-", ignore_cleanup_errors=True) as folder:
         return _measure(arguments, connections, Path(folder))
+
+
+def _claims(arguments: argparse.Namespace) -> int:
+    """Measure building, scrubbing, writing and judging claims."""
+    from hub.bench.claims import measure_claims
+
+    workers = arguments.workers or sorted({1, os.cpu_count() or 1})
+    if min(workers) < 1 or max(workers) > 64:
+        raise UsageError("A benchmark has 1 to 64 workers.")
+    figures = [measure_claims(number, 20 if arguments.thorough else 5) for number in workers]
+    if arguments.json:
+        print_json(
+            [
+                {**dataclasses.asdict(one), "per_second": one.per_second, "judge_share": one.judge_share}
+                for one in figures
+            ]
+        )
+        return 0
+    from hub.cli.text import columns
+
+    rows = [
+        (
+            str(one.workers),
+            f"{one.per_second:,.0f}",
+            *(f"{1000 * took / one.claims:.2f} ms" for took in (one.built, one.scrubbed, one.written, one.judged)),
+            f"{one.judge_share:.0%}",
+        )
+        for one in figures
+    ]
+    print(columns(("WORKERS", "CLAIMS/S", "BUILD", "SCRUB", "WRITE", "JUDGE", "PYX12"), rows))
+    return 0
 
 
 def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder: Path) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import Connection
 from starlette.responses import Response
 
+from hub.billing.explain import Explained, explain
 from hub.core.errors import HubError
 from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
@@ -85,11 +87,12 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
             "payments": claims.payments(connection, claim.id),
             "items": claims.items(connection, claim.id),
         }
-        parsed = None
+        parsed, explained = None, []
         if tab == "837" and claim.batch_message_id is not None:
             message = messages.get(connection, claim.batch_message_id)
             if message is not None:
                 parsed = parsed_view(read_content(connection, call.site.vault, message.raw_id), claim.control_number)
+            explained = _explained(connection, call, claim.id, claim.sealed)
     return call.page(
         "claim.html",
         code=422 if problem else 200,
@@ -98,8 +101,18 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
         problem=problem,
         tab=tab,
         parsed=parsed,
+        explained=explained,
         who=person(call, patient),
         account=account_number(call, claim.account_sealed),
         payer=call.site.settings.payers.get(claim.payer_id, claim.payer_id),
         **values,
     )
+
+
+def _explained(connection: Connection, call: Call, claim_id: int, sealed: bytes) -> list[Explained]:
+    """Where each element of the claim came from, without those that the guide fixes; nothing of a body of old form."""
+    try:
+        every = explain(connection, call.site.vault, claim_id, call.site.vault.open_json(sealed, "claim.body"))
+    except HubError:
+        return []
+    return [each for each in every if each.element.paths]
