@@ -132,9 +132,8 @@ class _Known:
             .where(claim_line.c.claim_id == claim_id)
             .order_by(claim_line.c.ordinal)
         ).all()
-        self._charges = [
-            _Read(vault.open_json(row.body, "charge.body").get("charge", {}), row.message_id) for row in rows
-        ]
+        charges = [(vault.open_json(row.body, "charge.body"), row.message_id) for row in rows]
+        self._charges = [_Read(body.get("charge", {}), message_id) for body, message_id in charges]
         visits = select(visit_table.c.body).where(visit_table.c.id.in_({row.visit_id for row in rows}))
         found = [vault.open_json(body, "visit.body") for (body,) in connection.execute(visits)]
         self._visit = _Read(found[0], found[0].get("message_id")) if found else _Read({}, None)
