@@ -8,8 +8,10 @@ import re
 
 from sqlalchemy import select, update
 
+from hub.security import audit
 from hub.store import tables
 from hub.web.csv_text import safe
+from hub.web.queries import minutes
 
 from .conftest import World
 
@@ -74,3 +76,22 @@ def test_the_reconciliation_shows_each_difference_and_says_when_there_is_none(wo
     after = client.get("/reconcile").text
     assert "what became of it" in after
     assert "what became of it" not in before
+
+
+def test_minutes_count_from_opening_an_item_to_the_next_act_and_five_at_most(world: World) -> None:
+    items = [world.ids["item0"], world.ids["item1"]]
+    with world.store.connect().execution_options(writes=True) as connection, connection.begin():
+        for number, (actor, at, item_id) in enumerate(
+            [("a", 0, items[0]), ("b", 10_000, items[1]), ("a", 120_000, None), ("b", 3_600_000, None)]
+        ):
+            row = audit.record(
+                connection, actor=actor, action="view" if item_id else "list",
+                object_type="work item" if item_id else "", object_id=str(item_id or ""),
+            )  # fmt: skip
+            connection.execute(update(tables.audit).where(tables.audit.c.sequence == row).values(at=at + number))
+        resolved = update(tables.work_item).where(tables.work_item.c.id.in_(items)).values(state="resolved")
+        connection.execute(resolved)
+        (found,) = minutes.by_queue(connection)
+    assert (found.queue, found.items) == ("denials", 2)
+    assert found.milliseconds == 120_002 + 300_000
+    assert "3.5 min" in world.client("manager").get("/figures").text

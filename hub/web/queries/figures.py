@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 from hub.core.money import from_cents, shown
 from hub.formats.x12.vocabulary import adjustment_reason
 from hub.store.tables import charge, claim, claim_event, ledger_entry, ledger_posting, work_event, work_item
+from hub.web.queries import minutes
 
 WINDOW_DAYS = 90
 AGES = ((0, 30), (31, 60), (61, 90), (91, 120), (121, None))
@@ -85,6 +86,7 @@ def figures(connection: Connection, today: date, payers: Mapping[str, str], sinc
         _collection(chains.values(), money, payers),
         _denials(connection, chains),
         _touchless(chains.values()),
+        _minutes(connection),
     ]
 
 
@@ -256,6 +258,35 @@ def _touchless(chains: Iterable[_Chain]) -> Figure:
             _counted("touched", "With a person's help", touched, len(closed)),
         ),
     )
+
+
+def _minutes(connection: Connection) -> Figure:
+    queues = minutes.by_queue(connection)
+    items, spent = sum(each.items for each in queues), sum(each.milliseconds for each in queues)
+    return Figure(
+        "minutes",
+        "Staff minutes per item",
+        _average(spent, items),
+        "How long people are at an item until it is resolved: from opening it until the next thing that they do, five "
+        "minutes at most. Over everything kept.",
+        tuple(
+            Part(
+                each.queue.replace(" ", "-"),
+                each.queue.capitalize(),
+                each.claims,
+                each.milliseconds // 1000,
+                rate=_average(each.milliseconds, each.items),
+                hint="1 item" if each.items == 1 else f"{each.items} items",
+            )
+            for each in queues
+        ),
+    )
+
+
+def _average(milliseconds: int, items: int) -> str:
+    if items == 0:
+        return "none yet"
+    return f"{(Decimal(milliseconds) / 60_000 / items).quantize(Decimal('0.1'), ROUND_HALF_UP)} min"
 
 
 def _chains(connection: Connection, since: str) -> dict[int, _Chain]:
