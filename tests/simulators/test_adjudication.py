@@ -8,6 +8,7 @@ from decimal import Decimal
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
+from hub.simulators import whole_world
 from hub.simulators.adjudication import Adjudicator
 from hub.simulators.remittance import ProviderAdjustment, Remittance, write_835
 from hub.simulators.world import FEES, PAYERS, PROVIDERS, luhn_npi
@@ -86,3 +87,11 @@ def test_the_same_seed_decides_the_same():
     )
     first, second = (Adjudicator(PAYERS["90001"], 5).decide(claim, "ICN1").entry() for _ in range(2))
     assert first == second
+
+
+def test_the_larger_world_has_twelve_payers_eight_providers_and_forty_denials() -> None:
+    assert len({*PAYERS, *(payer.payer_id for payer in whole_world.MORE_PAYERS)}) == 12
+    providers = PROVIDERS | whole_world.MORE_PROVIDERS
+    assert len(providers) == 8
+    assert all(luhn_npi(provider.npi) for provider in providers.values())
+    assert len(set(whole_world.FORTY_DENIALS)) == 40
