@@ -259,13 +259,13 @@ def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
     from hub.billing import replacements
 
     claim = open_claim(decision, claim_id)
-    if claim.row["previous_id"] is not None:
-        _withdraw_next(decision, claim, reason)
-        return
     if claim.row["replaces_id"] is not None:
         from hub.billing.denials import corrections
 
         corrections.withdraw(decision, claim, reason)
+        return
+    if claim.row["previous_id"] is not None:
+        _withdraw_next(decision, claim, reason)
         return
     if replacements.is_draft(decision, claim):
         return  # it says what the sent claim and the changed charges say, and goes or is discarded by a person

@@ -15,18 +15,21 @@ from hub.billing.decision import Decision
 from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim
 from hub.billing.standing import REVERSAL, standing
 from hub.store.changes import Row
-from hub.store.tables import remittance_claim
+from hub.store.tables import claim, remittance_claim
 
 _WAITING = select(remittance_claim.c.id).where(
-    remittance_claim.c.claim_id == bindparam("claim"),
+    remittance_claim.c.claim_id.in_(select(claim.c.id).where(claim.c.chain_id == bindparam("chain"))),
     remittance_claim.c.state == "held",
     remittance_claim.c.status == REVERSAL,
 )
 
 
 def plan(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
-    """A payment of *ours* is being posted: have the reversals that were held for want of one tried again after it."""
-    for waiting in decision.connection.execute(_WAITING, {"claim": ours.id}).scalars():
+    """A payment of *ours* is being posted: have the reversals that were held for want of one tried again after it.
+
+    Those of any claim of its chain, because payers reverse under any of their numbers.
+    """
+    for waiting in decision.connection.execute(_WAITING, {"chain": ours.chain_id}).scalars():
         decision.later(
             kind="early reversal",
             key=f"early reversal/{waiting}/{remitted.key}",

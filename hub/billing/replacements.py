@@ -28,6 +28,9 @@ from hub.store.changes import Row
 
 REPLACE, VOID = "7", "8"
 HELD_FOR = "replacement"
+_OF_ITS_OWN = frozenset(
+    {"id", "control_number", "payer_claim_number", "replaces_id", "batch_id", "approved_by", "version"}
+)
 _FILED = (*SENT, *ADJUDICATED, "batched", "reversed", "closed")
 
 
@@ -123,9 +126,9 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
         return True
     claim_id = decision.ids.next()
     number = control_number(decision.vault, claim_id)
-    content = _numbered(content, number)
-    row = _insert(decision, base.row, claim_id, content)
-    _insert_lines(decision, claim_id, content, charges)
+    content = numbered(content, number)
+    row = insert_claim(decision, base.row, claim_id, content)
+    insert_lines(decision, claim_id, content, charges)
     claim = OpenClaim(decision, row)
     claim.record("created", "created", lines=len(content.lines), total=shown(content.charge), replaces=base.row["id"])
     claim.record("hold", "hold/replacement")
@@ -362,7 +365,8 @@ def _built(decision: Decision, base: OpenClaim, charge: OpenCharge, said: Charge
     return built.lines[0]
 
 
-def _numbered(content: Claim, number: str) -> Claim:
+def numbered(content: Claim, number: str) -> Claim:
+    """*content* under the control number *number*, its lines too."""
     lines = tuple(
         replace(line, control_number=line_control_number(number, ordinal))
         for ordinal, line in enumerate(content.lines, start=1)
@@ -370,12 +374,9 @@ def _numbered(content: Claim, number: str) -> Claim:
     return replace(content, control_number=number, lines=lines)
 
 
-def _insert(decision: Decision, base: Row, claim_id: int, content: Claim) -> Row:
-    kept = {
-        name: value
-        for name, value in base.items()
-        if name not in {"id", "control_number", "payer_claim_number", "batch_id", "approved_by", "version"}
-    }
+def insert_claim(decision: Decision, base: Row, claim_id: int, content: Claim, **values: Any) -> Row:
+    """The row of a claim that says *content* in place of *base*; *values* are columns of its own."""
+    kept = {name: value for name, value in base.items() if name not in _OF_ITS_OWN}
     return decision.insert(
         "claim",
         **{
@@ -389,11 +390,13 @@ def _insert(decision: Decision, base: Row, claim_id: int, content: Claim) -> Row
             "created_business_at": decision.now_ms,
             "hold_until_business_at": 0,
             "body": decision.seal("claim", content.to_dict()),
+            **values,
         },
     )
 
 
-def _insert_lines(decision: Decision, claim_id: int, content: Claim, charges: Sequence[OpenCharge]) -> None:
+def insert_lines(decision: Decision, claim_id: int, content: Claim, charges: Sequence[OpenCharge]) -> None:
+    """The rows of the lines of *content*, whose charges are *charges*."""
     for ordinal, (line, charge) in enumerate(zip(content.lines, charges, strict=True), start=1):
         decision.insert(
             "claim_line",

@@ -190,6 +190,28 @@ def test_what_the_payer_then_pays_settles_the_denial_and_no_cent_is_counted_twic
     even(desk)
 
 
+def test_a_lost_file_that_comes_after_the_next_one_leaves_what_the_payer_paid(desk: Desk) -> None:
+    """The reversal of the replacement's payment is read first and has the amounts of the replaced claim's."""
+    world = desk.world
+    old = desk.claim("A1", ("150.00", "50.00"))
+    some = (Line("99213", "150", "90", (("CO", "45", "60"),)), Line("83036", "50", "0", (("CO", "4", "50"),)))
+    paid = Paid(old["control_number"], "200", "90", some, icn="ICN1")
+    desk.send(Remit((paid,), trace="EFT1"))
+    made = corrected(desk, old)
+    ordered(desk, "approve_claim", made)
+    world.advance(hours=1)
+    world.run_due("batch")
+    again = replace(paid, number=made["control_number"], icn="ICN2")
+    more = replace(again, paid="120", lines=(some[0], Line("83036", "50", "30", (("CO", "45", "20"),))))
+    desk.send(Remit((again.reversed(), more), trace="EFT3"))
+    desk.send(Remit((paid.reversed(), again), trace="EFT2"))  # this one was lost, and comes at last
+    world.run_due("early reversal")
+    assert world.balances()["contractual"] == 8000
+    assert world.balances().get("receivable payer", 0) == 0
+    assert not world.items("unmatched payments")
+    even(desk)
+
+
 def test_a_correction_that_is_refused_again_is_lost_and_the_new_denial_goes_on(desk: Desk) -> None:
     old = denied(desk, "A1", ("CO", "4", "150"))
     made = corrected(desk, old)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from hub.billing import claims, ledger
+from hub.billing import claims, ledger, replacements
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
-from hub.billing.control_numbers import control_number, line_control_number
+from hub.billing.control_numbers import control_number
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, OpenClaim, open_claim
 from hub.billing.made_anew import as_of_today
@@ -192,38 +192,14 @@ def _create(decision: Decision, old: OpenClaim, said: Claim) -> OpenClaim:
     """The rows of the corrected claim; the charges of *old* are on it from now on."""
     claim_id = decision.ids.next()
     number = control_number(decision.vault, claim_id)
-    lines = tuple(
-        replace(line, control_number=line_control_number(number, ordinal))
-        for ordinal, line in enumerate(said.lines, start=1)
-    )
-    said = replace(said, control_number=number, lines=lines)
-    kept = {
-        name: old.row[name]
-        for name in old.row
-        if name not in {"id", "control_number", "payer_claim_number", "batch_id", "approved_by", "version"}
-    }
-    row = decision.insert(
-        "claim",
-        **{
-            **kept,
-            "id": claim_id,
-            "control_number": number,
-            "replaces_id": old.row["id"],
-            "frequency": said.frequency,
-            "state": "draft",
-            "state_business_at": decision.now_ms,
-            "created_business_at": decision.now_ms,
-            "hold_until_business_at": 0,
-            "body": decision.seal("claim", said.to_dict()),
-        },
-    )
-    for before in decision.rows("claim_line", claim_id=old.row["id"], order_by="ordinal"):
-        line = {name: value for name, value in before.items() if name != "version"}
-        control = line_control_number(number, before["ordinal"])
-        decision.insert("claim_line", **{**line, "claim_id": claim_id, "control_number": control})
+    said = replacements.numbered(said, number)
+    row = replacements.insert_claim(decision, old.row, claim_id, said, replaces_id=old.row["id"])
+    ordinals = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=old.row["id"])}
+    charges = sorted(claims.charges_of(decision, old.row["id"]), key=lambda charge: ordinals.get(charge.id, 0))
+    replacements.insert_lines(decision, claim_id, said, charges)
     _move_charges(decision, old.row, row, f"Corrected by {number}.")
     made = OpenClaim(decision, row)
-    made.record("created", "created", lines=len(lines), total=shown(said.charge))
+    made.record("created", "created", lines=len(charges), total=shown(said.charge))
     return made
 
 
