@@ -64,7 +64,7 @@ def coverage_after(decision: Decision, ours: BilledClaim, paid_by: str) -> Cover
 
 def is_left_to(decision: Decision, ours: BilledClaim, paid_by: str) -> bool:
     """Whether another payer was asked for what this one leaves, or can be."""
-    return bool(_after(decision, ours.id)) or coverage_after(decision, ours, paid_by) is not None
+    return bool(_after(decision, ours)) or coverage_after(decision, ours, paid_by) is not None
 
 
 def plan(decision: Decision, ours: BilledClaim, cause: str) -> None:
@@ -118,7 +118,7 @@ def bill_next(decision: Decision, ours: BilledClaim) -> OpenClaim | None:
     left = _left(decision, ours, heard)
     if not payments or not left:
         return None
-    for before in _after(decision, ours.id):
+    for before in _after(decision, ours):
         if before["state"] in UNSENT:
             claims.withdraw(decision, before["id"], "The payer before has decided anew.")
             return None
@@ -161,7 +161,7 @@ def first_payer_took_back(decision: Decision, ours: BilledClaim, cause: str) -> 
 
     *cause* is the key of what took it back.
     """
-    for row in _after(decision, ours.id):
+    for row in _after(decision, ours):
         claim = OpenClaim(decision, row)
         if claim.state in {*UNSENT, "forwarded"}:
             claim.record(
@@ -275,10 +275,11 @@ def _chain(decision: Decision, chain_id: int) -> list[Row]:
     return [row for row in rows if row["state"] != "void"]
 
 
-def _after(decision: Decision, claim_id: int) -> list[Row]:
-    """The claims to the next payer that report what was decided about *claim_id*."""
-    rows = decision.rows("claim", previous_id=claim_id, order_by="id")
-    return [row for row in rows if row["state"] != "void"]
+def _after(decision: Decision, ours: BilledClaim) -> list[Row]:
+    """The claims to the next payer that report what was decided about *ours*, or about a claim that *ours* replaced."""
+    rows = decision.rows("claim", chain_id=ours.chain_id, order_by="id")
+    same_payer = {row["id"] for row in rows if row["sequence"] == ours.sequence}
+    return [row for row in rows if row["previous_id"] in same_payer and row["state"] != "void"]
 
 
 # ---------------------------------------------------------------- money
