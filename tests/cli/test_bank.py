@@ -31,14 +31,14 @@ def test_a_banks_file_is_handed_to_the_engine_and_what_it_holds_is_told(
 
 
 def test_what_billing_says_against_a_file_is_told(kept: Kept, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    error = {"code": "H560", "what": "A date cannot be read.", "where": "line 2", "expected": ""}
+    error = {"code": "H560", "what": "A date cannot be read", "where": "line 2", "expected": ""}
     with engine_that_answers(kept.folder, {"ok": True, "answer": {"ok": False, "error": error}}):
         assert main(["bank", "load", str(file), "--site", str(kept.folder)]) == 1
     said = capsys.readouterr().err
-    assert "A date cannot be read." in said
+    assert "A date cannot be read" in said
     assert "line 2" in said
 
 
 def test_a_file_that_is_not_there_is_a_matter_of_usage(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bank", "load", "nowhere", "--site", str(kept.folder)]) == 2
-    assert "There is no such file." in capsys.readouterr().err
+    assert "There is no such file" in capsys.readouterr().err

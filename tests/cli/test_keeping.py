@@ -187,7 +187,7 @@ def test_a_store_of_a_later_version_is_refused_by_every_command_in_a_sentence(si
     for words in (("run", "--no-web"), ("upgrade",)):
         done = hub(words[0], "--site", site, *words[1:])
         assert done.returncode == 1
-        assert done.stderr.startswith("H131 The store was written by a newer version of the hub."), done.stderr
+        assert done.stderr.startswith("H131 The store was written by a newer version of the hub"), done.stderr
         assert "Traceback" not in done.stderr
 
 

@@ -61,10 +61,10 @@ def test_a_reason_is_required(kept: Kept) -> None:
 
 
 def test_the_engines_refusal_is_told_in_its_words(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    refusal = {"code": "H000", "what": "This delivery is still on its way.", "where": "", "fix": "Wait."}
+    refusal = {"code": "H000", "what": "This delivery is still on its way", "where": "", "fix": "Wait."}
     with engine_that_answers(kept.folder, {"ok": False, "error": refusal}):
         assert main(["replay", "--site", str(kept.folder), str(kept.charges), *WHY]) == 1
-    assert "This delivery is still on its way." in capsys.readouterr().err
+    assert "This delivery is still on its way" in capsys.readouterr().err
 
 
 def test_without_an_engine_nothing_is_replayed(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

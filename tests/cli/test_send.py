@@ -125,7 +125,7 @@ def test_nobody_listening_is_one_sentence(files: Path) -> None:
         pass
     done = hub("send", address, files)
     assert done.returncode == 1
-    assert "H650 Nobody listens there." in done.stderr
+    assert "H650 Nobody listens there" in done.stderr
     assert "Traceback" not in done.stderr
 
 

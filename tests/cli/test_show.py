@@ -60,4 +60,4 @@ def test_programs_get_the_same_masked(kept: Kept, capsys: pytest.CaptureFixture[
 
 def test_an_unknown_id_is_a_sentence(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "--site", str(kept.folder), "17"]) == 2
-    assert "There is no message of that id." in capsys.readouterr().err
+    assert "There is no message of that id" in capsys.readouterr().err

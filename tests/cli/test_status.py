@@ -64,7 +64,7 @@ def test_a_store_of_no_schema_is_a_sentence(tmp_path: Path, capsys: pytest.Captu
     for file in (folder / "var").glob("hub.db*"):
         file.unlink()
     assert main(["status", "--site", str(folder)]) == 1
-    assert "This site has no store yet." in capsys.readouterr().err
+    assert "This site has no store yet" in capsys.readouterr().err
     (folder / "var" / "hub.db").touch()
     assert main(["status", "--site", str(folder)]) == 1
-    assert "The store has the schema of another version." in capsys.readouterr().err
+    assert "The store has the schema of another version" in capsys.readouterr().err
