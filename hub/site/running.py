@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import os
 import signal
 import socket
@@ -122,7 +123,7 @@ def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
         retention=_retention(site),
         prepare=partial(_prepare, host, site),
         record=partial(_record, site.home),
-        owner=f"{socket.gethostname()}:{site.folder}"[:64],
+        owner=_node_name(site.home),
     )
     try:
         yield engine.start()
@@ -156,6 +157,13 @@ def _sign(engine: HubEngine, log: Log) -> Any:
         yield engine.commands()["write"]({"name": "audit_checkpoint", "args": {}}, "hub")
     except HubError as error:
         log.failure("audit.checkpoint failed", error)
+
+
+def _node_name(home: Path) -> str:
+    """What this node is called in its store: the same whenever it is started, at most 64 characters."""
+    name = f"{socket.gethostname()}:{home}"
+    digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    return name if len(name) <= 64 else f"{name[:51]}~{digest}"
 
 
 def _floor(store: Engine) -> int:
