@@ -38,11 +38,10 @@ def message(name: str, patient: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message as a receiver got it; *answered* says whether it meant to say so."""
+    """A message as a receiver got it."""
 
     name: str
     patient: str
-    at: float
 
 
 class Receiver:
@@ -52,6 +51,7 @@ class Receiver:
         self.book: list[Entry] = []
         self.lie: Lie = lambda name: [accepted(name)]
         self.dead = False
+        """Whether it hangs up on whoever speaks, before anything is written down."""
         self._standing: set[socket.socket] = set()
         self._lock = threading.Lock()
         outer = self
@@ -68,10 +68,6 @@ class Receiver:
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def die(self) -> None:
-        """Hang up on whoever speaks, from now on, before anything is written down."""
-        self.dead = True
-
     def hang_up(self) -> None:
         """End the connections that stand."""
         with self._lock:
@@ -79,10 +75,6 @@ class Receiver:
         for connection in standing:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-    def return_(self) -> None:
-        """Be there again."""
-        self.dead = False
 
     def close(self) -> None:
         """Listen no more."""
@@ -109,7 +101,7 @@ class Receiver:
                     name = control_id(block)
                     found = re.search(rb"\rPID\|\|\|([^|^\r]*)", block)
                     with self._lock:
-                        self.book.append(Entry(name, found[1].decode() if found else "", time.monotonic()))
+                        self.book.append(Entry(name, found[1].decode() if found else ""))
                     said = self.lie(name)
                     if said is None:
                         return

@@ -144,7 +144,7 @@ def dead_destination(backlog: int) -> Round:
 
     def befall(world: World, dice: random.Random) -> None:
         engine = world.engine()
-        world.repeating.die()
+        world.repeating.dead = True
         world.repeating.hang_up()
         before, began = _memory(engine), time.monotonic()
         world.ehr.send(backlog)
@@ -157,7 +157,7 @@ def dead_destination(backlog: int) -> Round:
         grown = _memory(engine) - before
         print(f"     {backlog} wait: {backlog / took:.0f}/s taken in, {grown >> 20} MB more, {waiting['reason']}")
         assert grown < MOST_MEMORY, f"{grown >> 20} MB more for {backlog} that wait"
-        world.repeating.return_()
+        world.repeating.dead = False
 
     return Round("a destination is dead", befall)
 
