@@ -101,7 +101,8 @@ def _kill_starting_engine(playing: Demo) -> str:
 def _kill_worker(playing: Demo, pool: str, done: str, query: str) -> str:
     """Kill a pool's worker in the middle of its work: it is stopped, is given work, and never wakes up."""
     eventually(lambda: playing.ask("status"), "an engine that answers")
-    (worker,) = eventually(lambda: [pid for pid in processes(WORKER, playing.site) if _is_of(pid, pool)], "a worker")
+    # One of an engine that was killed while it started may still be on its way to find that out.
+    worker = eventually(lambda: _only_worker(playing, pool), f"one worker of {pool}")
     before = len(playing.rows(done))
     eventually(lambda: done == ALWAYS or len(playing.rows(done)) > before, f"{pool} at work", 120)
     os.kill(worker, signal.SIGSTOP)
@@ -109,6 +110,11 @@ def _kill_worker(playing: Demo, pool: str, done: str, query: str) -> str:
     time.sleep(HANDED_OVER)
     kill(worker)
     return pool
+
+
+def _only_worker(playing: Demo, pool: str) -> int:
+    found = [pid for pid in processes(WORKER, playing.site) if _is_of(pid, pool)]
+    return found[0] if len(found) == 1 else 0
 
 
 def _kill_web(playing: Demo) -> str:
