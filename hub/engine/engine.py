@@ -116,7 +116,6 @@ class HubEngine:
         """Recover what the store holds, then begin to listen. Fails with a `HubError` when a source cannot start."""
         self._journal.start()
         yield self._holding.take()
-        self._workers.start()
         paused = yield self._journal.submit(self._prepare)
         for name, channel in self._channels.items():
             channel.build(paused.get(name, {}))
@@ -126,6 +125,8 @@ class HubEngine:
         self._upkeep.start()
         for channel in self._channels.values():
             yield channel.open()
+        # Last, because nobody waits for them to be acknowledged, and several processes that start keep the cores busy.
+        self._workers.start()
         self._log.info("engine.started", channels=len(self._channels), bundle=self.plan.bundle)
 
     @inlineCallbacks

@@ -133,25 +133,20 @@ class Journal:
         return job.deferred
 
     def _run(self) -> None:
-        connection: Connection | None = None
         while True:
             with self._wake:
                 while not (self._urgent or self._patient or self._closing):
                     self._wake.wait()
                 groups = _alike(self._next_jobs())
             if not groups:
-                break
+                return
             jobs = [job for group in groups for job in group]
             try:
-                if connection is None:
-                    connection = self._store.connect().execution_options(writes=True)
-                results = self._commit(connection, groups)
+                results = self._commit(groups)
             except BaseException as error:
                 self._fail(jobs, error)
                 return
             self._reactor.callFromThread(_fire, jobs, results)
-        if connection is not None:
-            connection.close()
 
     def _next_jobs(self) -> list[_Job]:
         jobs = [self._urgent.popleft() for _ in range(min(len(self._urgent), self._batch))]
@@ -159,9 +154,9 @@ class Journal:
         jobs.extend(self._patient.popleft() for _ in range(min(len(self._patient), room)))
         return jobs
 
-    def _commit(self, connection: Connection, groups: list[list[_Job]]) -> list[Any]:
+    def _commit(self, groups: list[list[_Job]]) -> list[Any]:
         results: list[Any] = []
-        with connection.begin():
+        with self._store.connect().execution_options(writes=True) as connection, connection.begin():
             if self._lease is not None:
                 guard(connection, self._lease)
             for group in groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -10,8 +11,15 @@ from argon2.exceptions import InvalidHashError, VerificationError
 MINIMUM_LENGTH = 12
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that are mistaken for one another on paper
 _hasher = PasswordHasher()
-# Verified when a name is unknown, so that the time an answer takes does not tell who exists.
-_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
+
+
+@cache
+def _nobody() -> str:
+    """Verified when a name is unknown, so that the time an answer takes does not tell who exists.
+
+    Made when first needed: the engine, which verifies no password, shall not take a fifth of a second for it.
+    """
+    return _hasher.hash(secrets.token_urlsafe(16))
 
 
 def hash_password(password: str) -> str:
@@ -25,7 +33,7 @@ def verify_password(password_hash: str | None, password: str) -> bool:
     With None (an unknown user) False after the same work.
     """
     try:
-        return _hasher.verify(password_hash or _NOBODY, password) and password_hash is not None
+        return _hasher.verify(password_hash or _nobody(), password) and password_hash is not None
     except (VerificationError, InvalidHashError):
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -21,6 +22,8 @@ from hub.site.purity import lock_down
 from hub.store.database import open_store
 
 MEMORY = 2 << 30
+NICE = 5
+"""A script that is busy shall delay no acknowledgement."""
 
 
 def main() -> None:
@@ -32,6 +35,7 @@ def main() -> None:
     parser.add_argument("--cores", type=_numbers, default=(), help="the processor cores that it may use")
     arguments = parser.parse_args()
     may_use(arguments.cores)
+    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle; it ends us in order
     limit_memory(MEMORY)
     try:
