@@ -105,6 +105,11 @@ ACTS: dict[str, Act] = {
             "claim", "claims.approve", ("held",),
         ),
         Act(
+            "discard", "discard_replacement", "Discard the replacement",
+            "The claim that was sent stays as it is. Charges that came late are billed on a claim of their own.",
+            "claim", "claims.approve", ("held", "needs fix"), (_why(),), queues=("approval",), cautious=True,
+        ),
+        Act(
             "hold", "hold_claim", "Hold the claim", "It waits until somebody approves it.",
             "claim", "claims.correct", ("ready",), (_why(),),
         ),
@@ -127,7 +132,8 @@ ACTS: dict[str, Act] = {
         Act(
             "resend-batch", "resend_batch", "Send the whole batch again",
             "All of its claims as they are, under new numbers.",
-            "item", "claims.correct", ("open",), (_why(),), queues=("rejections", "lost claims"), cautious=True,
+            "item", "claims.correct", ("open",), (_why(),),
+            queues=("rejections", "lost claims", "enrolment"), cautious=True,
         ),
         Act(
             "wait", "wait_longer", "Wait longer", "The receiver has it and needs time.",

@@ -89,6 +89,19 @@ def test_a_claim_in_the_approval_queue_is_approved_or_billed_anew_in_place(world
     assert state_of(world, "claim", world.ids["P8W3N6D5R2"]) == "held"
 
 
+def test_a_replacement_that_waits_is_approved_or_discarded_and_other_claims_are_not(
+    world: World, biller: TestClient
+) -> None:
+    path = f"/queues/items/{world.ids['item3']}"
+    assert "Discard the replacement" not in biller.get(path).text
+    item = tables.work_item
+    with world.store.begin() as connection:
+        connection.execute(update(item).where(item.c.id == world.ids["item3"]).values(kind="replacement claim"))
+    page = biller.get(path).text
+    assert "Discard the replacement" in page
+    assert fields_of(page, "do/discard")["version"]
+
+
 def test_a_payment_is_matched_with_one_click_on_the_likeliest_claim(world: World, biller: TestClient) -> None:
     path = f"/queues/items/{world.ids['payment_item']}"
     page = biller.get(path).text

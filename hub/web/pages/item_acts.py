@@ -20,6 +20,8 @@ from hub.web.call import Call, NotFound
 from hub.web.queries import claims, queues
 from hub.web.queries.queues import Item, Subject
 
+_REPLACEMENTS = frozenset({"replacement claim", "void claim"})  # kinds of items
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -76,10 +78,17 @@ def offers(call: Call, connection: Connection, item: Item) -> list[Offer]:
             owed = _owed(connection, row.id) if not denied else ()
             if not owed:
                 continue
-        elif row.state not in act.states or (act.key == "resend-batch" and item.claim_id is not None):
+        elif row.state not in act.states or not _fits(act, item):
             continue
         found.append(Offer(act, row.id, row.version, _seen(act.subject, row), call.may(act.permission), owed))
     return found
+
+
+def _fits(act: Act, item: Item) -> bool:
+    """Whether an act that is for some kinds of items only is for this one."""
+    if act.key == "resend-batch":
+        return item.claim_id is None
+    return act.key != "discard" or item.kind in _REPLACEMENTS
 
 
 def proposals(call: Call, connection: Connection, item: Item, evidence: dict[str, Any]) -> list[ProposalOffer]:
