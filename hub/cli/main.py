@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("hub.cli.audit", "whether the audit log is whole, and who saw a patient"),
     "rules": ("hub.cli.rules", "what a payer's rules are, did to a claim, and would have done"),
     "explain-claim": ("hub.cli.explain_claim", "where each element of a claim's 837 came from"),
+    "shadow": ("hub.cli.shadow", "hold what another system sent against the hub's own claims"),
     "refdata": ("hub.cli.refdata", "load the code sets that edits look up"),
     "schema": ("hub.cli.schema", "the JSON Schemas of a site's files, for editors"),
     "docs": ("hub.cli.docs", "the reference of the connectors"),
