@@ -277,6 +277,9 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
     late = _late(decision, base)
     if not late and not any(charge.body.get("pending") for charge in kept):
         return replace(old, frequency=REPLACE), []
+    patient = patients.surviving(decision, base.row["patient_id"])
+    if patients.primary(decision, patient, base.row["service_on"]) is None:
+        return None
     lines = list(_lines(decision, base, old, kept, late))
     if not lines:
         ordinals = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=base.row["id"])}
@@ -344,9 +347,8 @@ def _lines(
 def _built(decision: Decision, base: OpenClaim, charge: OpenCharge, said: Charge) -> ClaimLine:
     """The line that a claim of its own would have for *said*."""
     patient = patients.surviving(decision, base.row["patient_id"])
-    coverage = patients.primary(decision, patient, said.service_date.isoformat())
-    if coverage is None:
-        raise CommandError("The patient is not insured on the day of service any more.")
+    coverage = patients.primary(decision, patient, base.row["service_on"])
+    assert coverage is not None
     billable = replace(charge.billable, diagnoses=said.diagnoses)
     person = patients.person(decision, patient)
     visit = decision.row("visit", id=base.row["visit_id"])
