@@ -17,8 +17,9 @@ from twisted.internet.threads import deferToThread
 from hub.core.errors import HubError
 from hub.engine.contracts import Failure, Outcome
 from hub.engine.control import ControlFactory, EngineAwayError, EngineRefusedError, ask_engine
+from hub.engine.plan import ChannelPlan
 from hub.store.tables import channel_state, message
-from tests.engine.node import MakeNode, Node, destination, in_turn, raw
+from tests.engine.node import MakeNode, Node, describe, destination, in_turn, raw
 
 LOST = Outcome(Failure.AMBIGUOUS, "The connection was lost after the message.")
 
@@ -141,6 +142,57 @@ def test_a_destination_that_was_paused_by_itself_stays_so_when_its_channel_goes_
 
     assert node.peer.parcels == []
     assert {(row.destination, row.paused) for row in node.rows(select(channel_state))} == {("", False), ("peer", True)}
+
+
+class Tap:
+    """A source that notes whether it takes anything in."""
+
+    def __init__(self, _context: Any) -> None:
+        self.open = False
+
+    def start(self) -> None:
+        self.open = True
+
+    def pause(self) -> None:
+        self.open = False
+
+    def resume(self) -> None:
+        self.open = True
+
+    def stop(self) -> None:
+        self.open = False
+
+    def health(self) -> list[Any]:
+        return []
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_drained_channel_takes_nothing_in_and_works_off_what_is_there_also_after_a_restart(
+    make_node: MakeNode, store: Engine
+) -> Any:
+    taps: list[Tap] = []
+
+    def tap(context: Any) -> Any:
+        taps.append(Tap(context))
+        return taps[-1]
+
+    door = ChannelPlan("door", "Door", describe, (tap,), {})
+    first = make_node(store, destinations=[destination()], channels=[door])
+    yield first.start()
+    assert taps[-1].open
+    yield first.ask("drain", channel="door", reason="the partner moves house")
+    status = yield first.ask("status")
+    assert (taps[-1].open, status["channels"]["door"]["draining"], status["channels"]["door"]["idle"]) == (
+        False, True, True
+    )  # fmt: skip
+    with pytest.raises(HubError, match="billing feeds it"):
+        yield first.ask("drain", channel="visits", reason="nothing to close here")
+    yield first.stop()
+    node = make_node(store, destinations=[destination()], channels=[door])
+    yield node.start()
+    assert not taps[-1].open
+    yield node.ask("resume", channel="door")
+    assert taps[-1].open
 
 
 @pytest_twisted.inlineCallbacks
