@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, make_url
+
+# How long an example takes says something of the machine's other guests, and nothing of what is tested.
+settings.register_profile("crowded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("crowded")
 
 DEFAULT_CORPUS = Path(__file__).parents[1] / ".." / "shared" / "samples"
 
