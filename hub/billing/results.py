@@ -14,7 +14,7 @@ from hub.billing import events
 from hub.billing.decision import Decision
 from hub.billing.matching import BilledClaim, Remitted
 from hub.billing.open_charge import opened
-from hub.billing.shares import LineShare
+from hub.billing.shares import LineShare, account_of, is_spared
 from hub.core.money import from_cents
 from hub.store.changes import Emit
 
@@ -40,6 +40,9 @@ def send(
     result = f"P{remitted.id}{remitted.attempt.replace(':', '-')}{'U' if undone else ''}"
     payer = decision.config.payers.get(remitted.payer_id)
     said = remitted.claim
+    spared = is_spared(said, decision.config.policy, payer)
+    sign = -1 if undone else 1
+    takes_back = said.is_reversal or undone
     body = {
         "event": "payment",
         **facts,
@@ -49,11 +52,11 @@ def send(
         "control_number": ours.control_number,
         "payer_claim_number": said.payer_claim_control_number,
         "posted_on": decision.today,
-        "reversal": said.is_reversal or undone,
+        "reversal": takes_back,
         "result": result,
         "segment": said.where,
         "reverses": f"P{reverses}" if reverses is not None else f"P{remitted.id}" if undone else "",
-        "lines": [_line(decision, each, said.is_reversal, undone) for each in shares if _is_decided(each)],
+        "lines": [_line(decision, each, sign, takes_back, spared) for each in shares if _is_decided(each)],
     }
     decision.changes.emits.append(
         Emit(
@@ -75,21 +78,26 @@ def _is_decided(share: LineShare) -> bool:
     return bool(share.paid_cents or share.adjustments)
 
 
-def _line(decision: Decision, share: LineShare, is_reversal: bool, undone: bool) -> dict[str, Any]:
+def _line(decision: Decision, share: LineShare, sign: int, takes_back: bool, spared: bool) -> dict[str, Any]:
+    """One line; an adjustment's ``account`` is the ledger account that took it, empty while the payer may owe it."""
     charge = decision.row("charge", id=share.line.charge_id)
     assert charge is not None
     patient = sum(cents for code, cents in share.adjustments if code.startswith("PR-"))
-    sign = -1 if undone else 1
     return {
         "transaction": opened(decision, charge).said.transaction,
         "code": share.line.code,
         "modifiers": list(share.line.modifiers),
         "service_date": share.line.service_on,
-        "charge": _text(-share.line.charge_cents if is_reversal or undone else share.line.charge_cents),
+        "charge": _text(-share.line.charge_cents if takes_back else share.line.charge_cents),
         "paid": _text(sign * share.paid_cents),
         "patient": _text(sign * patient),
         "adjustments": [
-            {"group": code.partition("-")[0], "reason": code.partition("-")[2], "amount": _text(sign * cents)}
+            {
+                "group": code.partition("-")[0],
+                "reason": code.partition("-")[2],
+                "amount": _text(sign * cents),
+                "account": account_of(code, decision.config.policy, spared=spared) or "",
+            }
             for code, cents in share.adjustments
         ],
     }

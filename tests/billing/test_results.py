@@ -63,8 +63,8 @@ def test_a_posted_claim_is_told_to_the_ehr_line_by_line(desk: Desk) -> None:
             "paid": "80.00",
             "patient": "25.00",
             "adjustments": [
-                {"group": "CO", "reason": "45", "amount": "45.00"},
-                {"group": "PR", "reason": "3", "amount": "25.00"},
+                {"group": "CO", "reason": "45", "amount": "45.00", "account": "contractual"},
+                {"group": "PR", "reason": "3", "amount": "25.00", "account": "receivable patient"},
             ],
         },
         {
@@ -75,7 +75,7 @@ def test_a_posted_claim_is_told_to_the_ehr_line_by_line(desk: Desk) -> None:
             "charge": "65.00",
             "paid": "25.00",
             "patient": "0.00",
-            "adjustments": [{"group": "CO", "reason": "50", "amount": "40.00"}],
+            "adjustments": [{"group": "CO", "reason": "50", "amount": "40.00", "account": ""}],
         },
     ]
 
@@ -90,7 +90,9 @@ def test_a_reversal_tells_the_same_amounts_with_the_other_sign(desk: Desk) -> No
     assert first["result"] != second["result"]
     for name in ("charge", "paid"):
         assert second["lines"][0][name] == f"-{first['lines'][0][name]}"
-    assert second["lines"][0]["adjustments"] == [{"group": "CO", "reason": "45", "amount": "-50.00"}]
+    assert second["lines"][0]["adjustments"] == [
+        {"group": "CO", "reason": "45", "amount": "-50.00", "account": "contractual"}
+    ]
 
 
 def test_what_is_not_posted_is_not_told(desk: Desk) -> None:

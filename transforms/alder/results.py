@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from hub.scripting import Builder, Event, Outgoing, mapping
+from hub.scripting import Builder, Event, Outgoing, Skip, mapping
 
 BY_FHIR = "ehr_fhir"
 PROCESSING_ID = "T"  # MSH-11, as config/hub.toml says: this is a test site
@@ -13,14 +13,17 @@ ADJUDICATION = "http://terminology.hl7.org/CodeSystem/adjudication"
 
 
 @mapping(accepts="payment", returns=Outgoing)
-def payment(event: Event) -> Outgoing:
+def payment(event: Event) -> Outgoing | Skip:
     """One DFT^P03 per posted claim: what the payer paid on each line, and what it adjusted and why."""
     if event["origin"] == BY_FHIR:
         takes_back = {"disposition": f"Takes back {event['reverses']}."} if event["reverses"] else {}
         return claim_response(event, "complete", {**takes_back, **payment_details(event)})
 
+    moved = list(transactions(event))
+    if not moved:
+        return Skip(event, "nothing was paid or adjusted; what is refused is told as denials")
     message = begin(event, "DFT^P03^DFT_P03")
-    for number, (line, kind, code, amount) in enumerate(transactions(event), 1):
+    for number, (line, kind, code, amount) in enumerate(moved, 1):
         message.add(
             "FT1",
             {
@@ -112,12 +115,17 @@ def begin(event: Event, kind: str) -> Builder:
 
 
 def transactions(event: Event) -> Iterator[tuple[Event, str, str, Decimal]]:
-    """Yield every movement of money as line, FT1-6, FT1-7 and amount; negative amounts take back."""
+    """Yield every movement of money as line, FT1-6, FT1-7 and amount; negative amounts take back.
+
+    What the payer refuses is none: it stays open, and stands in a message of its own (:func:`denial`).
+    """
     for line in event.each("lines"):
         paid = line.fields({"paid": "paid | money"})["paid"]
         if paid:
             yield line, "PY", "PAYMENT", paid
         for adjustment in line.each("adjustments"):
+            if not adjustment["account"]:
+                continue
             amount = adjustment.fields({"amount": "amount | money"})["amount"]
             yield line, "AJ", f"{adjustment['group']}-{adjustment['reason']}", amount
 
