@@ -56,7 +56,8 @@ def refuse(decision: Decision, batch: Row, said: TransactionAcknowledgement, key
 
 def send_again(decision: Decision, claim: OpenClaim, key: str, sentence: str, **facts: Any) -> bool:
     """Let a claim that nobody has on file go with the next batch, as it is. False when that was done before."""
-    if not claim.record("requeued", key, sentence=sentence, batch=claim.row["batch_id"] or 0, **facts):
+    before = decision.row("batch", id=claim.row["batch_id"]) if claim.row["batch_id"] else None
+    if not claim.record("requeued", key, sentence=sentence, batch=before["reference"] if before else "", **facts):
         return False
     decision.update("claim", claim.row, batch_id=None)
     decision.close_items("sent again", claim_id=claim.row["id"], queue=("rejections", "lost claims"))
