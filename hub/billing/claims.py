@@ -259,7 +259,11 @@ def withdraw(decision: Decision, claim_id: int, reason: str) -> None:
     from hub.billing import replacements
 
     claim = open_claim(decision, claim_id)
-    if claim.row["replaces_id"] is not None:
+    if replacements.was_released(decision, claim):
+        if replacements.takes_replacements(decision, claim.row):
+            replacements.take_release_back(decision, claim, reason)
+            return
+    elif claim.row["replaces_id"] is not None:
         from hub.billing.denials import corrections
 
         corrections.withdraw(decision, claim, reason)

@@ -92,11 +92,14 @@ def discard_replacement(decision: Decision, args: Args) -> Answer:
 def rebill_claim(decision: Decision, args: Args) -> Answer:
     """``claim_id``, ``version``, ``reason``: void a claim that no payer has on file, and bill its charges anew.
 
-    The charges of a corrected claim go back to the claim that it corrects, whose denial is open again.
+    The charges of a corrected claim go back to the claim that it corrects, whose denial is open again; a released
+    replacement of a claim that is on file is drafted anew.
     """
     claim, reason = _claim(decision, args), the_text(args, "reason")
     if replacements.is_draft(decision, claim):
         raise CommandError("This replacement was not released yet.", fix="Approve it, or discard it.")
+    if claim.row["frequency"] == replacements.VOID:
+        raise CommandError("This claim voids another one; it has no charges to bill.", fix="Send it again, or hold it.")
     if claim.state not in {*UNSENT, "rejected"} and not _stays_here(decision, claim):
         raise CommandError(
             f"This claim is {claim.state}: the payer may have it.",

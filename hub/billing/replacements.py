@@ -17,7 +17,7 @@ from hub.billing.asked import CommandError
 from hub.billing.claim_body import ClaimBody
 from hub.billing.control_numbers import control_number, line_control_number
 from hub.billing.decision import Decision
-from hub.billing.events import ADJUDICATED, SENT, UNSENT, OpenClaim
+from hub.billing.events import ADJUDICATED, SENT, UNSENT, OpenClaim, open_claim
 from hub.billing.grouping import MOST_DIAGNOSES, MOST_LINES, MOST_LINES_OF_STAY, group
 from hub.billing.open_charge import OpenCharge, arm_bill, opened
 from hub.billing.values import Charge
@@ -46,7 +46,7 @@ def filed_claim(decision: Decision, charge: OpenCharge) -> OpenClaim | None:
         claim
         for claim in decision.rows("claim", visit_id=row["visit_id"], form=charge.form, state=_FILED, **same)
         if (is_stay or claim["place_of_service"] == row["place_of_service"])
-        and _takes_replacements(decision, claim)
+        and takes_replacements(decision, claim)
         and decision.rows("charge", claim_id=claim["id"])
     ]
     return OpenClaim(decision, max(found, key=lambda claim: claim["id"])) if found else None
@@ -76,7 +76,7 @@ def pending(charge: OpenCharge) -> Charge | None:
 
 def _keep(decision: Decision, charge: OpenCharge, waiting: dict[str, Any]) -> bool:
     base = decision.row("claim", id=charge.row["claim_id"])
-    if base is None or base["state"] not in _FILED or not _takes_replacements(decision, base):
+    if base is None or base["state"] not in _FILED or not takes_replacements(decision, base):
         return False
     before = charge.body.get("pending")
     charge.body["pending"] = waiting
@@ -153,7 +153,17 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
 
 def is_draft(decision: Decision, claim: OpenClaim) -> bool:
     """Whether *claim* is a replacement whose charges are still on the claim that it replaces."""
-    return claim.row["frequency"] in {REPLACE, VOID} and not decision.rows("charge", claim_id=claim.row["id"])
+    row = claim.row
+    if row["frequency"] not in {REPLACE, VOID} or row["replaces_id"] is not None:
+        return False
+    return not decision.rows("charge", claim_id=row["id"])
+
+
+def was_released(decision: Decision, claim: OpenClaim) -> bool:
+    """Whether *claim* is a replacement that a person released: what it says is on its charges."""
+    base_id = claim.row["replaces_id"]
+    key = f"{base_id}/{_replaced(claim)}"
+    return base_id is not None and decision.row("claim_event", event_key=key) is not None
 
 
 def release(decision: Decision, claim: OpenClaim) -> None:
@@ -176,9 +186,39 @@ def release(decision: Decision, claim: OpenClaim) -> None:
     stops = claims.examined(decision, claim, kept, payer).stops
     if stops:
         raise CommandError(" ".join(dict.fromkeys(finding.sentence for finding in stops)))
-    decision.update("claim", claim.row, body=decision.seal("claim", kept.plain()))
+    decision.update("claim", claim.row, body=decision.seal("claim", kept.plain()), replaces_id=base.row["id"])
     _move_money(decision, base, claim, content.frequency)
-    base.record("note", f"replaced/{claim.row['id']}", sentence=f"Claim {claim.row['control_number']} replaces it.")
+    base.record("note", _replaced(claim), sentence=f"Claim {claim.row['control_number']} replaces it.")
+
+
+def _replaced(claim: OpenClaim) -> str:
+    return f"replaced/{claim.row['id']}"
+
+
+def take_release_back(decision: Decision, claim: OpenClaim, reason: str) -> None:
+    """A released replacement is withdrawn before the payer has it: it is drafted anew, for a person.
+
+    The claim that it replaces is on file with the payer, so its charges must not go as a claim of their own. A void
+    has no charges that could: it stays.
+    """
+    if claim.row["frequency"] == VOID:
+        return
+    base = open_claim(decision, claim.row["replaces_id"])
+    charges = claims.charges_of(decision, claim.row["id"])
+    there = {line["charge_id"] for line in decision.rows("claim_line", claim_id=base.row["id"])}
+    back = [posting for charge in charges if charge.id in there for posting in claims.billed(base.row, charge)]
+    off = ledger.mirrored([posting for charge in charges for posting in claims.billed(claim.row, charge)])
+    key = f"claim/{claim.row['id']}/withdrawn"
+    ledger.post(decision, key=key, kind="claim", claim_id=claim.row["id"], postings=[*off, *back], memo=reason)
+    _withdraw(decision, claim, reason)
+    for charge in charges:
+        if charge.id in there:
+            charge.body["pending"] = {"said": charge.body["charge"]}
+            charge.change(state="claimed", claim_id=base.row["id"])
+        else:
+            charge.body["joins"] = base.row["id"]
+            charge.change(state="held", held_for=HELD_FOR, claim_id=None)
+    draft(decision, base, charges[0])
 
 
 _ANEW = "Discard it and bill the rejected claim anew; what changed is then on the new one."
@@ -226,7 +266,8 @@ def apply_pending(charge: OpenCharge) -> None:
 # ---------------------------------------------------------------- pieces
 
 
-def _takes_replacements(decision: Decision, claim: Row) -> bool:
+def takes_replacements(decision: Decision, claim: Row) -> bool:
+    """Whether the payer of *claim* is known to take replacements of it."""
     payer = decision.config.payers.get(claim["payer_id"])
     return payer is not None and payer.accepts_replacement
 

@@ -387,7 +387,7 @@ claim = Table(
     Column("hold_until_business_at", BigInteger, nullable=False, default=0),
     Column("approved_by", String(64)),
     Column("payer_claim_number", String(64)),
-    Column("replaces_id", BigInteger),  # the claim that this one corrects, with the same charges
+    Column("replaces_id", BigInteger),  # the claim that this one corrects or replaces; its charges are on this one
     Column("batch_id", BigInteger),
     Column("body", LargeBinary, nullable=False),
     _version(),

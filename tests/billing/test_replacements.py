@@ -200,6 +200,50 @@ def test_a_payer_that_takes_no_replacements_and_a_practice_that_wants_none_get_n
     assert [item["kind"] for item in sent.items()] == ["changed after billing", "credit after billing"]
 
 
+def late_and_changed(world):
+    """A released replacement with a changed charge and a late one."""
+    taken_up(world)
+    world.decide_values([charge(world, "T1", code="99214", amount=Decimal("200.00"))])
+    world.decide_values([charge(world, "T3", code="36415", amount=Decimal("20.00"))])
+    world.bill_and_batch()
+    return released(world)
+
+
+def test_a_released_replacement_that_is_billed_anew_stays_a_replacement(sent):
+    row = late_and_changed(sent)
+    assert sent.command("rebill_claim", **asked(row, reason="A note is missing."))["ok"]
+    assert sent.bill_and_batch() == []  # the payer has the first claim: a second one would be its duplicate
+    again, said = draft(sent)
+    assert [(line.code, line.charge) for line in said.lines] == [
+        ("99214", Decimal("200.00")),
+        ("83036", Decimal("100.00")),
+        ("36415", Decimal("20.00")),
+    ]
+    assert sent.balances()["unbilled"] == 2000
+    sent.check_ledger()
+    assert released(sent)["id"] == again["id"]
+    (batch,) = sent.bill_and_batch()
+    (claim,) = read_837p(batch.body)
+    assert (claim.frequency, claim.charge) == ("7", Decimal("320.00"))
+    assert sent.balances()["receivable payer"] == 32000
+    sent.check_ledger()
+
+
+def test_a_charge_that_changes_after_the_release_is_for_a_person(sent):
+    row = late_and_changed(sent)
+    sent.decide_values([charge(sent, "T1", code="99215", amount=Decimal("250.00"))])
+    assert sent.one(tables.claim, id=row["id"])["state"] == "ready"
+    assert [item["kind"] for item in sent.items()] == ["changed after billing"]
+
+
+def test_a_released_void_is_not_billed_anew(sent):
+    taken_up(sent)
+    sent.decide_values([charge(sent, "C1", kind="credit", credits="T1")])
+    sent.decide_values([charge(sent, "C2", kind="credit", credits="T2", amount=Decimal("100.00"))])
+    answer = sent.command("rebill_claim", **asked(released(sent), reason="No."))
+    assert "voids another one" in answer["error"]["what"]
+
+
 def test_a_change_to_a_late_charge_comes_onto_the_draft(sent):
     sent.decide_values([charge(sent, "T3", code="36415", amount=Decimal("20.00"))])
     sent.bill_and_batch()
