@@ -77,7 +77,8 @@ def _take_answers(decision: Decision, partner: str) -> list[tuple[int, Transacti
                     return []
     except X12Error as error:
         _anomaly(decision, "unreadable file", f"A partner's file cannot be read to its end: {error.what}", "file")
-    receipts.answer(decision, partner, received)
+    if decision.complete:
+        receipts.answer(decision, partner, received)
     return payments
 
 
@@ -152,26 +153,28 @@ def _answer_batch(
     decision: Decision, batch: Row, kind: str, key: str, accepted: bool, reason: str, **facts: Any
 ) -> None:
     """One answer for all claims of *batch*: it moves each, and a refusal is one item, because it has one cause."""
-    rows = decision.rows("claim", batch_id=batch["id"], order_by="id")
+    rows, moved = decision.rows("claim", batch_id=batch["id"], order_by="id"), False
     for row in rows:
         if decision.full:
             decision.complete = False
             return
+        before = row["state"]
         OpenClaim(decision, row).record(kind, key, accepted=accepted, sentence=reason, **facts)
+        moved = moved or row["state"] != before
     state = "acknowledged" if accepted else "rejected"
     if batch["state"] not in {state, "rejected"}:
         decision.update("batch", batch, state=state)
-    if not accepted:
-        count = len(rows)
+    if moved and not accepted:  # a refusal that is repeated, or whose claims went again, asks for nothing new
+        count, total = len(rows), sum(row["total_cents"] for row in rows)
         decision.open_item(
             queue="rejections",
             key=f"batch/{batch['id']}/{kind}",
             kind="batch refused",
             sentence=(
-                f"A batch of {count} claim{'s' if count != 1 else ''} over {shown(from_cents(batch['total_cents']))} "
+                f"A batch of {count} claim{'s' if count != 1 else ''} over {shown(from_cents(total))} "
                 f"was sent back whole; none of it counts as filed. {reason}"
             ),
-            money_cents=batch["total_cents"],
+            money_cents=total,
             claim_id=rows[0]["id"] if count == 1 else None,
             evidence={"claims": [row["control_number"] for row in rows]},
         )

@@ -26,18 +26,21 @@ from hub.store.contents import stream_content
 from hub.store.tables import message
 
 RULE = "isolation"
+_NOBODY_HAS_IT = ("batched", "sent")
+_SENT_BACK = ("rejected", "void", "closed")
 
 
 def refuse(decision: Decision, batch: Row, said: TransactionAcknowledgement, key: str) -> bool:
     """Part the claims of a refused *batch*: blamed ones are rejected with the reason, the others go again.
 
-    False, and nothing is done, when the answer blames no claim.
+    False, and nothing is done, when the answer blames no claim, or another answer took claims of the batch up.
     """
     blamed = _blamed(decision, batch, said)
-    if not blamed:
+    rows = decision.rows("claim", batch_id=batch["id"], order_by="id")
+    if not blamed or any(row["state"] not in (*_NOBODY_HAS_IT, *_SENT_BACK) for row in rows):
         return False
     again = batch["claims"] - len(blamed)
-    for row in decision.rows("claim", batch_id=batch["id"], order_by="id"):
+    for row in rows:
         if decision.full:
             decision.complete = False
             return True
@@ -47,7 +50,8 @@ def refuse(decision: Decision, batch: Row, said: TransactionAcknowledgement, key
             sentence = reasons(said.code, errors)
             if claim.record("ack999", key, accepted=False, sentence=sentence):
                 _tell(decision, claim, sentence, again)
-        elif send_again(decision, claim, f"{key}/again", "Another claim of its batch could not be read.", rule=RULE):
+        elif row["state"] in _NOBODY_HAS_IT:
+            send_again(decision, claim, f"{key}/again", "Another claim of its batch could not be read.", rule=RULE)
             decision.count("claims sent again")
     if batch["state"] != "rejected":
         decision.update("batch", batch, state="rejected")

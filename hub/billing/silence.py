@@ -122,6 +122,19 @@ def acknowledged(decision: Decision, batch: Row) -> None:
     decision.close_item(f"batch/{batch['id']}/{_ACKNOWLEDGED}", "answered")
 
 
+def batch_of(item: Row) -> int:
+    """The batch whose claims *item* misses, whether it stands for the batch or for one of them."""
+    parts = item["item_key"].split("/")
+    return int(parts[1] if parts[0] == "batch" else parts[-1])
+
+
+def sent_again(decision: Decision, batch_id: int) -> None:
+    """Claims of a batch go again in another one: close what it was missed for, if that was all."""
+    if not decision.rows("claim", batch_id=batch_id, state=_UNANSWERED):
+        for what in (_ACKNOWLEDGED, _ANSWERED, "short"):
+            decision.close_item(f"batch/{batch_id}/{what}", "sent again")
+
+
 def wait_longer(decision: Decision, item: Row, days: int) -> None:
     """Close *item* for *days*: when its claims are not answered by then, it is opened anew."""
     key = f"wait/{item['id']}/{item['version']}"
@@ -136,8 +149,8 @@ def still_missed(decision: Decision, due: Row) -> None:
         return
     numbers = decision.unseal("work_item", item["body"]).get("claims", ())
     rows = decision.rows("claim", control_number=tuple(numbers)) if numbers else []
-    open_states = SENT if item["kind"] == "no decision" else _UNANSWERED
-    if any(row["state"] in open_states for row in rows):
+    states = {"no decision": SENT, "no acknowledgement": ("sent",)}.get(item["kind"], _UNANSWERED)
+    if any(row["state"] in states and row["batch_id"] == batch_of(item) for row in rows):
         decision.update("work_item", item, state="open", resolution="")
         decision.note_item(item["id"], "reopened", {"comment": "Nobody has answered meanwhile."})
 

@@ -24,7 +24,10 @@ def resend_claim(decision: Decision, args: Args) -> Answer:
             expected="a claim that was rejected, or stands in the queue lost claims",
             fix="Ask the receiver. What a payer has on file is replaced or voided, not sent again.",
         )
+    batch_id = claim.row["batch_id"]
     _send_again(decision, claim, reason, f"again/{args['version']}")
+    if batch_id is not None:
+        silence.sent_again(decision, batch_id)
     return {"state": claim.state}
 
 
@@ -38,13 +41,17 @@ def resend_batch(decision: Decision, args: Args) -> Answer:
     if not item["item_key"].startswith(("batch/", "enrolment/")) or not numbers or item["state"] != "open":
         raise CommandError("This item does not stand for a batch that can be sent again.", found=item["kind"])
     may = ("rejected", "sent", "accepted 999") if item["queue"] == silence.QUEUE else ("rejected",)
-    rows = decision.rows("claim", control_number=numbers, state=may, order_by="control_number")
+    # What went in a later batch meanwhile is on its way.
+    there = {"batch_id": silence.batch_of(item)} if item["item_key"].startswith("batch/") else {}
+    rows = decision.rows("claim", control_number=numbers, state=may, order_by="control_number", **there)
     for row in rows:
         if decision.full:
             decision.complete = False
             return {}
         _send_again(decision, OpenClaim(decision, row), reason, f"again/{item['id']}/{item['version']}")
     decision.close_items("sent again", id=item["id"])
+    for batch_id in there.values():
+        silence.sent_again(decision, batch_id)
     return {"claims": len(rows)}
 
 

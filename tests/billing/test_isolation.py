@@ -7,7 +7,7 @@ import pytest
 from hub.billing.isolation import claims_at
 from hub.formats.x12.envelope import read_interchanges
 from hub.store import tables
-from tests.billing.test_acknowledgements import ack_999, interchange
+from tests.billing.test_acknowledgements import ack_277ca, ack_999, interchange
 
 
 def send_three(world):
@@ -67,6 +67,26 @@ def test_the_same_refusal_a_second_time_moves_nothing(world):
     world.decide_file(refused)
     assert sorted(states(world).values()) == ["ready", "ready", "rejected"]
     assert len(world.items()) == 1
+
+
+def test_a_refusal_that_is_repeated_after_its_claims_went_again_asks_for_nothing(world):
+    numbers, segments = send_three(world)
+    refused = ack_999("R", *refusal(segments, numbers, "named"))
+    world.decide_file(refused)
+    row = world.one(tables.claim, control_number=numbers[1])
+    world.command("resend_claim", claim_id=row["id"], version=row["version"], reason="their converter was broken")
+    world.bill_and_batch()
+    world.decide_file(refused)
+    assert set(states(world).values()) == {"sent"}
+    assert world.items() == []
+
+
+def test_claims_that_another_answer_took_up_never_go_again_by_themselves(world):
+    numbers, segments = send_three(world)
+    world.decide_file(ack_277ca([(numbers[0], ["STC*A2:20*20261111*WQ*150"], "ICN1")]))
+    world.decide_file(ack_999("R", *refusal(segments, numbers, "named")))
+    assert world.bill_and_batch() == []
+    assert [item["kind"] for item in world.items("rejections")] == ["batch refused"]
 
 
 def test_a_997_blames_by_place_too(world):

@@ -136,6 +136,42 @@ def test_a_claim_that_is_never_decided_is_missed(sent):
     assert [item["kind"] for item in sent.items("lost claims")] == ["no decision"] * 3
 
 
+def test_a_batch_that_is_missed_twice_goes_again_once(sent):
+    sent.advance(days=5)
+    sent.run_due("silence")
+    first, second = sent.items("lost claims")
+    waits = {"item_id": second["id"], "version": second["version"], "reason": "they look for it"}
+    again = {"item_id": first["id"], "version": first["version"], "reason": "they do not have it"}
+    assert sent.command("wait_longer", **waits, days="2")["ok"]
+    assert sent.command("resend_batch", **again)["claims"] == 3
+    assert sent.items() == []
+    assert len(sent.bill_and_batch()) == 1
+    sent.advance(days=2.1)
+    sent.run_due("missed")
+    assert sent.items() == []  # the claims are on their way in a batch of its own time
+
+
+def test_nobody_sends_again_what_went_in_a_later_batch(sent):
+    sent.advance(days=5)
+    sent.run_due("silence")
+    for item in sent.items("lost claims"):
+        sent.command("resend_batch", item_id=item["id"], version=item["version"], reason="they do not have it")
+        sent.bill_and_batch()
+    assert len(sent.rows(tables.batch)) == 2
+    assert sent.items() == []
+
+
+def test_a_batch_that_was_acknowledged_meanwhile_is_not_missed_again(sent):
+    sent.advance(hours=25)
+    sent.run_due("silence")
+    (item,) = sent.items("lost claims")
+    sent.command("wait_longer", item_id=item["id"], version=item["version"], reason="they are late", days="2")
+    sent.decide_file(ack_999("A"))
+    sent.advance(days=2.1)
+    sent.run_due("missed")
+    assert sent.items() == []
+
+
 # ---------------------------------------------------------------- calendars
 
 
