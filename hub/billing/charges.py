@@ -86,8 +86,8 @@ def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
     elif _recall(decision, charge, "The charge changed before the claim was sent."):
         charge.restate(said)
         decision.count("corrected charges")
+        replacements.redraft(decision, charge, stays=replacements.is_about_the_same(known, said))
         settle(decision, charge)
-        replacements.redraft(decision, charge)
     elif not replacements.change(decision, charge, said):
         sentence = "A charge changed after its claim was sent; a replacement claim may be needed."
         _review(decision, charge, "changed after billing", sentence)

@@ -54,11 +54,15 @@ def filed_claim(decision: Decision, charge: OpenCharge) -> OpenClaim | None:
 
 def change(decision: Decision, charge: OpenCharge, said: Charge) -> bool:
     """A charge of a sent claim came again as *said*. False when a replacement of its claim cannot say that."""
-    known = charge.said
-    about_the_claim = ("service_date", "performing_npi", "department", "place_of_service", "mrn")
-    if any(getattr(said, name) != getattr(known, name) for name in about_the_claim):
+    if not is_about_the_same(charge.said, said):
         return False
     return _keep(decision, charge, {} if _same(said, charge.said) else {"said": to_plain(said)})
+
+
+def is_about_the_same(one: Charge, other: Charge) -> bool:
+    """Whether both belong on one claim: of the same day, provider, place and patient."""
+    names = ("service_date", "performing_npi", "department", "place_of_service", "mrn")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def take_back(decision: Decision, charge: OpenCharge) -> bool:
@@ -101,11 +105,14 @@ def join(decision: Decision, base: OpenClaim, late: Sequence[OpenCharge]) -> boo
     return False
 
 
-def redraft(decision: Decision, charge: OpenCharge) -> None:
-    """A late *charge* changed or went while its replacement waits."""
+def redraft(decision: Decision, charge: OpenCharge, *, stays: bool = True) -> None:
+    """A late *charge* changed or went while its replacement waits; one that does not belong there any more leaves it."""
     base = decision.row("claim", id=charge.body.get("joins") or 0)
-    if base is not None:
-        draft(decision, OpenClaim(decision, base), charge)
+    if base is None or (stays and draft(decision, OpenClaim(decision, base), charge)):
+        return
+    charge.body.pop("joins")
+    charge.change(state=charge.row["state"])
+    draft(decision, OpenClaim(decision, base), charge)
 
 
 # ---------------------------------------------------------------- the draft

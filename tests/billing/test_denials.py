@@ -115,6 +115,15 @@ def test_a_denial_has_its_category_its_next_action_and_the_day_by_which_it_must_
     assert f'"caused_by":"P{row["remittance_claim_id"]}"'.encode() in told.body
 
 
+def test_the_deadline_runs_from_the_payers_day_however_late_its_remittance_is_read(desk: Desk) -> None:
+    sent = desk.claim("A1")
+    desk.world.advance(days=30)
+    refused = Line("99213", "150", "0", (("CO", "50", "150"),))
+    desk.send(Remit((Paid(sent["control_number"], "150", "0", (refused,)),)))
+    (row,) = desk.world.rows(tables.denial)
+    assert (row["denied_on"], row["deadline_on"]) == ("2026-11-20", "2027-02-18")
+
+
 def test_a_payment_taken_back_takes_its_denials_with_it_and_the_ehr_hears_so(desk: Desk) -> None:
     claim = desk.claim("A1")
     paid = Paid(claim["control_number"], "150", "0", (Line("99213", "150", "0", (("CO", "50", "150"),)),))

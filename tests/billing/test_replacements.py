@@ -254,6 +254,19 @@ def test_a_change_to_a_late_charge_comes_onto_the_draft(sent):
     sent.check_ledger()
 
 
+@pytest.mark.parametrize("other", [{"service_date": date(2026, 11, 9)}, {"performing_npi": "1999000221"}])
+def test_a_late_charge_that_moves_to_another_day_or_provider_leaves_the_draft(sent, other):
+    sent.decide_values([charge(sent, "T3", code="36415", amount=Decimal("20.00"))])
+    sent.bill_and_batch()
+    draft(sent)
+    sent.decide_values([replace(charge(sent, "T3", code="36415", amount=Decimal("20.00")), **other)])
+    assert sent.items("approval") == []
+    (batch,) = sent.bill_and_batch()
+    (claim,) = read_837p(batch.body)
+    assert (claim.frequency, claim.charge) == ("1", Decimal("20.00"))
+    sent.check_ledger()
+
+
 def test_claims_of_named_providers_wait_for_a_person(world):
     policy = world.config.policy.model_copy(update={"approval_providers": ("1999000114",)})
     world.config = replace(world.config, policy=policy)

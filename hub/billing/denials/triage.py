@@ -100,7 +100,7 @@ def _sorted(config: BillingConfig, remitted: Remitted, refusal: Refusal) -> _Sor
 def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sorted, *, spared: bool) -> Row:
     refusal, verdict = each.refusal, each.verdict
     group, _, reason = each.code.partition("-")
-    denied_on = decision.today
+    denied_on = _decided_on(decision, remitted)
     due_on = deadline(decision, remitted.payer_id, verdict.action, denied_on)
     denial_id = decision.ids.next()
     item_id = decision.open_item(
@@ -151,6 +151,13 @@ def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sort
     )
     tell.denied(decision, row)
     return row
+
+
+def _decided_on(decision: Decision, remitted: Remitted) -> str:
+    """The day of the payer's decision, from which its deadlines run: that of the payment, however late it was read."""
+    whole = decision.row("remittance", id=remitted.remittance_id)
+    said = whole["paid_on"] if whole is not None else ""
+    return min(said or decision.today, decision.today)
 
 
 def _sentence(remitted: Remitted, each: _Sorted, *, spared: bool) -> str:
