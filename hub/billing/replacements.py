@@ -106,7 +106,7 @@ def join(decision: Decision, base: OpenClaim, late: Sequence[OpenCharge]) -> boo
 
 
 def redraft(decision: Decision, charge: OpenCharge, *, stays: bool = True) -> None:
-    """A late *charge* changed or went while its replacement waits; one that does not belong there any more leaves it."""
+    """A late *charge* changed or went while its replacement waits; it leaves one where it does not belong any more."""
     base = decision.row("claim", id=charge.body.get("joins") or 0)
     if base is None or (stays and draft(decision, OpenClaim(decision, base), charge)):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -228,6 +229,8 @@ def test_a_correction_that_is_refused_again_is_lost_and_the_new_denial_goes_on(d
     desk.send(Remit((again,), trace="EFT2"))
     assert the_denial(desk, old)["state"] == "lost"
     assert the_denial(desk, made)["state"] == "open"
+    told = [json.loads(each.body)["amount"] for each in desk.emitted if each.kind == "denial"]
+    assert told == ["150.00", "-150.00", "150.00"]  # the EHR counts it once
     even(desk)
 
 

@@ -82,6 +82,8 @@ def denial(event: Event) -> Outgoing:
 
 def in_words(event: Event) -> str:
     """What a denial says, for the EHR's people."""
+    if event["ended"] and event["state"] == "lost":
+        return f"Decided anew: {event['codes']}. The denial that follows stands in its place."
     if event["ended"]:
         return f"No longer denied: {event['codes']}."
     until = f" by {event['deadline_on']}" if event["deadline_on"] else ""

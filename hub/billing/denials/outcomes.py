@@ -28,6 +28,8 @@ def settle(decision: Decision, remitted: Remitted, ours: BilledClaim, refused: S
             continue
         still = again.get(row["charge_id"], 0) if row["charge_id"] is not None else sum(again.values())
         end(decision, row, won_cents=max(0, row["cents"] - still))
+        if row["state"] == "lost":
+            tell.withdrawn(decision, row)  # the new denial is told, too: the EHR would count both
 
 
 def end(decision: Decision, row: Row, *, won_cents: int) -> None:

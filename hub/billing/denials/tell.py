@@ -17,7 +17,7 @@ def denied(decision: Decision, row: Row) -> None:
 
 
 def withdrawn(decision: Decision, row: Row) -> None:
-    """What was refused is refused no longer: the payer took it back, or paid after all."""
+    """A denial is over: the payer took it back, paid after all, or refused again, by a new denial."""
     _emit(decision, row, "E", ended=True)
 
 
