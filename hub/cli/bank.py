@@ -20,7 +20,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Hand the file to the engine, which must run, and say what was in it."""
     from hub.cli.opened import open_site
-    from hub.core.errors import HubError
 
     file: Path = arguments.file
     if not file.is_file():
@@ -29,9 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("This file is too large.", where=str(file), fix="Load it day by day.")
     opened = open_site(site_folder(arguments))
     text = file.read_text(encoding="utf-8", errors="replace")
-    answer = opened.ask("billing", {"name": "load_bank_file", "args": {"text": text}})["answer"]
-    if not answer["ok"]:
-        raise HubError(answer["error"]["what"], where=answer["error"]["where"], expected=answer["error"]["expected"])
+    answer = opened.billing("load_bank_file", {"text": text})
     if arguments.json:
         print_json(answer)
     else:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import UsageError, print_json, site_argument, site_folder
 from hub.cli.text import columns, moment
-from hub.core.errors import HubError
 from hub.core.money import shown
 
 if TYPE_CHECKING:
@@ -34,10 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_site(site_folder(arguments))
     if arguments.month and not arguments.show:
-        args = {"month": arguments.month, "note": arguments.note}
-        answer = opened.ask("billing", {"name": "close_month", "args": args})["answer"]
-        if not answer["ok"]:
-            raise HubError(**{name: answer["error"][name] for name in ("what", "where", "expected", "found", "fix")})
+        opened.billing("close_month", {"month": arguments.month, "note": arguments.note})
     with reading(opened.store) as connection:
         found = closing.months(connection)
         if arguments.month:

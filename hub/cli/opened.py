@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, inspect, make_url
 
 from hub.core.vault import Vault, open_vault
-from hub.engine.control import EngineAwayError, ask_engine
+from hub.engine.control import EngineAwayError, EngineRefusedError, ask_engine
 from hub.security.writes import WRITES
 from hub.site.load import Site, SiteError, load_site
 from hub.site.places import control_socket, key_file, store_url
@@ -33,6 +33,13 @@ class OpenedSite:
     def ask(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Have the running engine do *command*. Raises `EngineAwayError`, or `HubError` with the engine's own words."""
         return ask_engine(control_socket(self.site), command, arguments, actor=self.actor)
+
+    def billing(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Have billing decide the command *name*; its answer. Raises what :meth:`ask` does, and billing's own words."""
+        answer: dict[str, Any] = self.ask("billing", {"name": name, "args": arguments})["answer"]
+        if not answer["ok"]:
+            raise EngineRefusedError(answer["error"])
+        return answer
 
     def write(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Do one of the small writes of `hub.security.writes`: by the engine, or here while no engine runs."""

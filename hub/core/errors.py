@@ -7,8 +7,6 @@ was found is masked by whoever raises it (:func:`masked`).
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class HubError(Exception):
     """Something went wrong in a way a person can act on.
@@ -17,7 +15,7 @@ class HubError(Exception):
     *expected* and *found* are short, *fix* says what to do next. *found* must already be masked.
     """
 
-    code: ClassVar[str] = "H000"
+    code: str = "H000"
 
     def __init__(self, what: str, *, where: str = "", expected: str = "", found: str = "", fix: str = "") -> None:
         super().__init__(what)

@@ -30,13 +30,14 @@ class EngineAwayError(HubError):
 
 
 class EngineRefusedError(HubError):
-    """The engine did not do what it was asked; the code is that of the engine's own error."""
+    """The engine, or billing, did not do what it was asked. *error* is theirs as it came; it keeps their code."""
 
     code = "H161"
 
-    def __init__(self, error: dict[str, str]) -> None:
-        super().__init__(error["what"], where=error["where"], fix=error["fix"])
-        self.engine_code = error["code"]
+    def __init__(self, error: Mapping[str, str]) -> None:
+        words = {name: error[name] for name in ("where", "expected", "found", "fix") if name in error}
+        super().__init__(error["what"], **words)
+        self.code = error["code"]
 
 
 class _Line(LineOnlyReceiver):
@@ -115,4 +116,4 @@ def ask_engine(
 
 
 def _plain(error: HubError) -> dict[str, str]:
-    return {"code": error.code, "what": error.what, "where": error.where, "fix": error.fix}
+    return {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found", "fix")}

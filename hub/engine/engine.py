@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Engine, Table, delete, func, insert, select, update
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.threads import deferToThread
 
@@ -47,7 +47,10 @@ from hub.store.contents import read_content
 from hub.store.retention import Retention
 from hub.store.tables import (
     channel_state,
+    charge,
+    claim,
     delivery,
+    denial,
     due,
     message,
     metadata,
@@ -56,6 +59,7 @@ from hub.store.tables import (
 )
 
 TOKENS_KEPT_MS = 30 * DAY_MS
+_SUBJECTS: dict[str, Table] = {"claim_id": claim, "charge_id": charge, "denial_id": denial, "item_id": work_item}
 Write = Callable[[Connection, dict[str, Any]], dict[str, Any]]
 
 
@@ -397,7 +401,7 @@ class HubEngine:
         header = {"work": "command", "name": arguments["name"], "args": arguments.get("args", {}), "actor": actor}
 
         def complete(connection: Connection, _changes: object) -> None:
-            self._audit(connection, actor, arguments["name"], "billing", "", "")
+            self._audit(connection, actor, arguments["name"], *_subject_of(connection, header["args"]))
             self._settle_holds(connection)
 
         decided: Deferred[Any] = self._decisions.decide(header, (), complete)
@@ -459,7 +463,14 @@ class HubEngine:
         connection.execute(insert(setting), {"name": name, "value": str(now)})
 
     def _audit(
-        self, connection: Connection, actor: str, action: str, object_type: str, object_id: str, reason: str
+        self,
+        connection: Connection,
+        actor: str,
+        action: str,
+        object_type: str,
+        object_id: str,
+        reason: str,
+        patient_id: int | None = None,
     ) -> None:
         record = self._writes.get("audit")
         if record is not None:
@@ -471,8 +482,21 @@ class HubEngine:
                     "object_type": object_type,
                     "object_id": object_id,
                     "reason": reason,
+                    "patient_id": patient_id,
                 },
             )
+
+
+def _subject_of(connection: Connection, args: Mapping[str, Any]) -> tuple[str, str, str, int | None]:
+    """What a command of billing with *args* is about, as the audit log names it: type, id, reason, and whose it is."""
+    reason = str(args.get("reason", ""))
+    for name, table in _SUBJECTS.items():
+        subject_id = str(args.get(name))
+        if subject_id.isdecimal():
+            whose = select(table.c.patient_id).where(table.c.id == int(subject_id))
+            return table.name.replace("_", " "), subject_id, reason, connection.execute(whose).scalar()
+    remittance_id = args.get("remittance_id")
+    return "remittance" if remittance_id else "billing", str(remittance_id or ""), reason, None
 
 
 def highest_id(connection: Connection) -> int:

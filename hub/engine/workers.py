@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -34,7 +34,7 @@ class WorkerTimedOutError(WorkerDiedError):
 class TaskFailedError(HubError):
     """A task raised an error; *task_code* is that error's own code."""
 
-    code: ClassVar[str] = "H152"
+    code = "H152"
 
     def __init__(self, error: Mapping[str, str]) -> None:
         super().__init__(

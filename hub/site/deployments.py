@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select
 
 from hub.core.clock import real_ms
 from hub.engine.swap import Deployment
+from hub.security import audit
 from hub.site.bundle import Bundle, NoBundleError, read_bundle, unpacked
 from hub.store.numbers import take_numbers
 from hub.store.tables import bundle as bundle_table
@@ -52,6 +53,16 @@ def record(connection: Connection, bundle: Bundle, deployment: Deployment) -> No
             "reason": deployment.reason,
         },
     )
+    if deployment.kind != "start":
+        audit.record(
+            connection,
+            actor=deployment.actor,
+            action=deployment.kind,
+            object_type="version",
+            object_id=bundle.name,
+            reason=deployment.reason,
+            detail={"previous": previous},
+        )
 
 
 def history(connection: Connection, most: int) -> list[Deployed]:

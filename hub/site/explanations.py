@@ -355,7 +355,6 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H723": _E("An alert cannot be taken or snoozed as asked.", "The sentence beside it says why."),
     "H724": _E("An alert could not be sent.", "Check [alerts] in config/hub.toml; it is tried again at the next look."),
     "H730": _E("The engine does not answer.", "Is it running? `hub run` starts it."),
-    "H731": _E("The engine refused a command.", "The sentence beside it says why."),
     "H740": _E(
         "There is no such thing, or not any more.",
         "Go back and reload.",

@@ -28,7 +28,7 @@ class Ask:
             return "Say why, in a few words."
         if not text:
             return f"{self.label}: this is needed." if self.required else ""
-        if self.kind == "number" and not (text.isdigit() and len(text) < 10):
+        if self.kind == "number" and not (text.isascii() and text.isdigit() and len(text) < 10):
             return f"{self.label}: a whole number."
         if self.kind == "choice" and text not in {word for word, _ in self.choices}:
             return f"{self.label}: choose one."

@@ -5,8 +5,10 @@ What is taken or snoozed on the status page is known by the same keys here. Sent
 
 from __future__ import annotations
 
+import http.client
 import json
 import smtplib
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -160,6 +162,13 @@ def remember(file: Path, issues: tuple[Issue, ...]) -> None:
     making.replace(file)
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere else: the token is for the address in the settings alone."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 def tell(settings: AlertSettings, secrets: Secrets, title: str, found: Look) -> None:
     """Send what opened and closed by mail and to the webhook. Raises :class:`NotSentError`."""
     lines = [f"OPEN    {i.cause.sentence}\n        {i.cause.first}" for i in found.opened]
@@ -170,7 +179,7 @@ def tell(settings: AlertSettings, secrets: Secrets, title: str, found: Look) -> 
             _post(settings, secrets, title, found)
         if settings.smtp is not None and settings.email_to:
             _mail(settings, secrets, f"{title}: {number}", "\n".join(lines) + "\n")
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, http.client.HTTPException) as error:
         raise NotSentError(f"The alert could not be sent: {type(error).__name__}.", fix="It is tried again.") from None
 
 
@@ -180,7 +189,10 @@ def _mail(settings: AlertSettings, secrets: Secrets, subject: str, text: str) ->
     mail["From"], mail["To"], mail["Subject"] = settings.email_from, ", ".join(settings.email_to), subject
     mail.set_content(text)
     with smtplib.SMTP(settings.smtp.host, settings.smtp.port, timeout=SEND_SECONDS) as server:
-        if server.has_extn("starttls") or settings.smtp_password is not None:
+        server.ehlo()
+        if settings.smtp_password is not None:
+            server.starttls(context=ssl.create_default_context())  # nobody else may read the password
+        elif server.has_extn("starttls"):
             server.starttls()
         if settings.smtp_password is not None:
             server.login(settings.smtp_user, secrets.value(settings.smtp_password))
@@ -201,4 +213,4 @@ def _post(settings: AlertSettings, secrets: Secrets, title: str, found: Look) ->
     request = urllib.request.Request(  # noqa: S310  the settings allow https, and http on this machine
         settings.webhook or "", json.dumps(document).encode(), headers
     )
-    urllib.request.urlopen(request, timeout=SEND_SECONDS).close()  # noqa: S310
+    urllib.request.build_opener(_NoRedirect).open(request, timeout=SEND_SECONDS).close()

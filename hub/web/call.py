@@ -90,15 +90,14 @@ class Call:
 
     def path_id(self, name: str = "id") -> int:
         """The id in the path. Raises :class:`NotFound` when it is no number that an id can be."""
-        text = str(self.request.path_params[name])
-        if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 2**63:
+        found = whole_number(str(self.request.path_params[name]))
+        if found is None:
             raise NotFound("There is no page at this address.")
-        return int(text)
+        return found
 
     def number(self, name: str) -> int | None:
         """The number that the address's parameter *name* holds, or None."""
-        text = self.query.get(name, "")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+        return whole_number(self.query.get(name, ""))
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -207,6 +206,12 @@ TOASTS = {
     "reviewed": "Reviewed. The audit log keeps that you did.",
     "added": "Added. Hand over the first password in person.",
 }
+
+
+def whole_number(text: str) -> int | None:
+    """The number that *text* writes in plain digits, when the store can hold it; else None."""
+    plain = text.isascii() and text.isdigit() and len(text) <= 19
+    return int(text) if plain and int(text) < 2**63 else None
 
 
 def local_path(text: str) -> str:

@@ -5,17 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hub.core.errors import HubError
 from hub.core.points import reached
-from hub.engine.control import EngineAwayError, ask_engine
+from hub.engine.control import EngineAwayError, EngineRefusedError, ask_engine
 
-__all__ = ["Control", "EngineAwayError", "EngineRefused"]
-
-
-class EngineRefused(HubError):  # noqa: N818  it reads as what happened
-    """Billing will not do what was asked, in its own words."""
-
-    code = "H731"
+__all__ = ["Control", "EngineAwayError"]
 
 
 class Control:
@@ -41,10 +34,9 @@ class Control:
     def billing(self, name: str, args: dict[str, Any], actor: str) -> dict[str, Any]:
         """Have billing decide the command *name*.
 
-        Returns its answer. Raises :class:`EngineRefused` with billing's reason.
+        Returns its answer. Raises `EngineRefusedError` with billing's code and reason.
         """
         answer = self.ask("billing", {"name": name, "args": args}, actor).get("answer") or {}
         if not answer.get("ok", True):
-            error = answer.get("error") or {}
-            raise EngineRefused(str(error.get("what", "Billing refused.")), fix=str(error.get("fix", "")))
+            raise EngineRefusedError(answer["error"])
         return dict(answer)

@@ -35,8 +35,7 @@ def test_what_billing_says_against_a_file_is_told(kept: Kept, file: Path, capsys
     with engine_that_answers(kept.folder, {"ok": True, "answer": {"ok": False, "error": error}}):
         assert main(["bank", "load", str(file), "--site", str(kept.folder)]) == 1
     said = capsys.readouterr().err
-    assert "A date cannot be read" in said
-    assert "line 2" in said
+    assert said == "H560 A date cannot be read (at line 2).\n"
 
 
 def test_a_file_that_is_not_there_is_a_matter_of_usage(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

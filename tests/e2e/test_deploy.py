@@ -162,3 +162,5 @@ def test_versions_change_under_load_and_nothing_is_lost_doubled_or_mapped_by_a_m
     assert [(each["kind"], each["reason"]) for each in told] == [
         ("rollback", "one was right"), ("deploy", "two is better"), ("start", ""),
     ]  # fmt: skip
+    audited = rows(site, "SELECT action, object_id, reason FROM audit WHERE object_type = 'version' ORDER BY sequence")
+    assert audited == [("deploy", second, "two is better"), ("rollback", first, "one was right")]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 from twisted.internet import reactor
 from twisted.internet.defer import DeferredList
 from twisted.internet.threads import deferToThread
@@ -18,7 +18,7 @@ from hub.core.errors import HubError
 from hub.engine.contracts import Failure, Outcome
 from hub.engine.control import ControlFactory, EngineAwayError, EngineRefusedError, ask_engine
 from hub.engine.plan import ChannelPlan
-from hub.store.tables import channel_state, message
+from hub.store.tables import channel_state, message, work_item
 from tests.engine.node import MakeNode, Node, describe, destination, in_turn, raw
 
 LOST = Outcome(Failure.AMBIGUOUS, "The connection was lost after the message.")
@@ -59,7 +59,7 @@ def test_commands_go_over_the_socket_and_errors_come_back_in_their_own_words(
         assert status["channels"]["visits"]["paused"] is False
         with pytest.raises(EngineRefusedError, match="Not now") as refused:
             yield deferToThread(ask_engine, path, "refuse", {}, actor="nora")
-        assert (refused.value.engine_code, refused.value.where, refused.value.fix) == (
+        assert (refused.value.code, refused.value.where, refused.value.fix) == (
             "H977",
             "here",
             "Come back later.",
@@ -224,6 +224,37 @@ def test_who_did_what_and_why_is_recorded_with_it(make_node: MakeNode, store: En
     assert [(one["actor"], one["action"], one["reason"]) for one in recorded] == [
         ("nora", "pause", "they move"),
         ("nora", "replay", "to see"),
+    ]
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_command_of_billing_is_recorded_with_what_it_is_about(make_node: MakeNode, store: Engine) -> Any:
+    recorded: list[dict[str, Any]] = []
+    node = make_node(store, billing=True, writes={"audit": lambda _connection, values: recorded.append(values) or {}})
+    with store.connect().execution_options(writes=True) as connection, connection.begin():
+        owner = {"organisation": "alder", "partition": 0, "fence": 0}
+        item = {
+            "id": 77,
+            "item_key": "d",
+            "state": "open",
+            "sentence": "",
+            "queue": "denials",
+            "kind": "denial",
+            "patient_id": 4,
+            "opened_business_at": 0,
+            "body": b"",
+        }
+        connection.execute(insert(work_item).values(**owner, **item))
+    yield node.start()
+    yield node.ask("billing", name="resolve_item", args={"item_id": 77, "version": 0, "reason": "paid by phone"})
+    yield node.ask("billing", name="release_remittance", args={"remittance_id": 9, "reason": "vouched for"})
+    yield node.ask("billing", name="close_month", args={"month": "2026-11"})
+
+    names = ("action", "object_type", "object_id", "patient_id", "reason")
+    assert [tuple(one[name] for name in names) for one in recorded] == [
+        ("resolve_item", "work item", "77", 4, "paid by phone"),
+        ("release_remittance", "remittance", "9", None, "vouched for"),
+        ("close_month", "billing", "", None, ""),
     ]
 
 

@@ -229,7 +229,7 @@ class FakeEngine(threading.Thread):
 
 
 def _refused(what: str, fix: str) -> dict[str, Any]:
-    return {"ok": False, "error": {"what": what, "fix": fix}}
+    return {"ok": False, "error": {"code": "H360", "what": what, "fix": fix}}
 
 
 def _health(state: str, address: str, since: int, detail: str = "", peers: int = 0) -> dict[str, Any]:

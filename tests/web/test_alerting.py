@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,8 +12,11 @@ from typing import Any
 import pytest
 
 from hub.cli.main import main
+from hub.core.secret import site_secrets
 from hub.security.alerts import AlertState
-from hub.web.alerting import Cause, Issue, look
+from hub.site.certificate import ensure_certificate
+from hub.site.settings import AlertSettings
+from hub.web.alerting import Cause, Issue, Look, NotSentError, look, tell
 from tests.cli.at_work import Kept
 
 DOWN = Cause("channel/ehr_visits/failed", "ehr_visits: retrying.", "hub connect says how far one comes.")
@@ -74,3 +79,93 @@ def test_the_webhook_hears_of_a_hub_that_does_not_answer_once(
         assert main(["alerts", "--send", "--site", str(site)]) == 1
     assert "The hub does not answer." in capsys.readouterr().out
     assert [[issue["key"] for issue in each["opened"]].count("engine") for each in came] == [1]
+
+
+def test_the_token_for_the_pager_goes_nowhere_else_though_it_be_sent_there(
+    tmp_path: Path, pager: tuple[str, list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", pager[0])
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = AlertSettings(webhook=f"http://127.0.0.1:{server.server_address[1]}/hub")
+        with pytest.raises(NotSentError):
+            tell(settings, site_secrets(tmp_path), "Clinic", Look((), (Issue(DOWN, 0, told=True),), ()))
+        server.shutdown()
+    assert pager[1] == []
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """Takes a mail; speaks TLS with a certificate that only signs itself. Keeps what was said *clear* and *sealed*."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(*ensure_certificate(folder))
+        self.clear: list[str] = []
+        self.sealed: list[str] = []
+        super().__init__(("127.0.0.1", 0), MailHandler)
+
+
+class MailHandler(socketserver.StreamRequestHandler):
+    server: MailServer
+
+    def handle(self) -> None:
+        heard, connection = self.server.clear, self.connection
+        stream = connection.makefile("rwb", buffering=0)
+        stream.write(b"220 here\r\n")
+        while line := stream.readline().decode().strip():
+            word = line.split()[0].upper()
+            heard.append(line)
+            if word == "STARTTLS":
+                stream.write(b"220 go on\r\n")
+                try:
+                    connection = self.server.tls.wrap_socket(connection, server_side=True)
+                except OSError:
+                    return
+                heard, stream = self.server.sealed, connection.makefile("rwb", buffering=0)
+            elif word == "DATA":
+                stream.write(b"354 say it\r\n")
+                while stream.readline().strip() != b".":
+                    pass
+                stream.write(b"250 kept\r\n")
+            elif word == "QUIT":
+                stream.write(b"221 bye\r\n")
+                return
+            else:
+                stream.write(b"250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n" if word == "EHLO" else b"250 ok\r\n")
+
+
+@pytest.mark.parametrize("with_password", [True, False])
+def test_mail_is_sealed_where_it_can_be_and_no_password_goes_to_a_server_that_cannot_prove_itself(
+    tmp_path: Path, with_password: bool
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/smtp").write_text("mail-me\n")
+    with MailServer(tmp_path / "tls") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = AlertSettings.model_validate(
+            {
+                "smtp": f"tcp:127.0.0.1:{server.server_address[1]}",
+                "email_to": ["ops@clinic.example"],
+                **({"smtp_password": {"secret": "smtp"}, "smtp_user": "hub"} if with_password else {}),
+            }
+        )
+        found = Look((), (Issue(DOWN, 0, told=True),), ())
+        if with_password:
+            with pytest.raises(NotSentError):
+                tell(settings, site_secrets(tmp_path), "Clinic", found)
+        else:
+            tell(settings, site_secrets(tmp_path), "Clinic", found)
+        server.shutdown()
+    assert not [line for line in server.clear + server.sealed if line.startswith("AUTH")]
+    assert [line.split()[0] for line in server.clear][-1].upper() == "STARTTLS"
+    assert any(line.upper().startswith("RCPT") for line in server.sealed) is not with_password

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -208,3 +209,36 @@ def test_the_version_that_was_seen_guards_against_two_at_once(world: World) -> N
     refused = client.post(f"{path}/resolve", json={"version": seen["version"], "resolution": "accepted"})
     assert refused.status_code == 409
     assert "changed this since" in refused.json()["error"]["what"]
+    assert refused.json()["error"]["code"] == "H360"
+
+
+def test_a_body_whose_length_was_not_announced_is_read_no_further_than_the_limit(world: World) -> None:
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1
+            yield b" " * 1024
+
+    answer = world.client().post(f"{BASE}/claims/1/approve", content=endless())
+    assert (answer.status_code, answer.json()["error"]["what"]) == (413, "Too much was sent.")
+
+
+def test_an_id_that_no_store_can_hold_is_not_as_described(world: World) -> None:
+    client = client_of(world, "auditor", {"audit.view"})
+    answer = client.get(f"{BASE}/audit", params={"account": str(2**63)})
+    assert (answer.status_code, answer.json()["error"]["where"]) == (400, "query.account")
+
+
+def test_a_replay_names_a_delivery_of_that_message_and_keeps_long_tokens_apart(world: World) -> None:
+    client = client_of(world, "operator", {"messages.replay"})
+    path = f"{BASE}/messages/{world.ids['message']}/replay"
+    body = {"reason": "the partner lost it", "token": "t" * 90}
+    foreign = {**body, "delivery": str(world.ids["ambiguous"])}
+    assert client.post(path, json=foreign).status_code == 404
+    assert not [each for each in world.engine.asked if each[0] == "replay"]
+    for token, status in (("t" * 90 + "1", 200), ("t" * 90 + "2", 200), ("t" * 90 + "1", 409)):
+        assert client.post(path, json={**body, "token": token}).status_code == status
+    spent = [args["token"] for command, args, _ in world.engine.asked if command == "replay"]
+    assert max(map(len, spent)) <= 48

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import select, update
+import pytest
+from sqlalchemy import delete, select, update
 from starlette.testclient import TestClient
 
 from hub.store import tables
@@ -135,6 +136,7 @@ def test_an_alert_is_taken_and_snoozed_with_a_reason_and_counts_no_more(world: W
     assert f"{int(before[1]) - 1} things need a person" in page
     assert "quiet until" in page
     assert post(client, "/alerts/snooze", key=key, minutes="0") == "/?said=woken"
+    assert "needs nobody any more" in post(client, "/alerts/take", key="anything at all", owner="me")
     viewer = world.client("viewer")
     refused = viewer.post("/alerts/take", data={"csrf": csrf_of(viewer.get("/me")), "key": key})
     assert refused.status_code == 403
@@ -147,3 +149,24 @@ def test_a_channel_is_drained_with_a_reason(world: World) -> None:
     assert "Draining" in client.get("/").text
     post(client, "/channels/ehr_visits/resume")
     assert "Draining" not in client.get("/").text
+
+
+def test_nobody_snoozes_what_is_wrong_with_a_channel_that_is_not_theirs(world: World) -> None:
+    key = "channel/claims_out/failed"
+    with world.store.begin() as connection:
+        connection.execute(delete(tables.channel_state))
+    assert post(world.client("operator"), "/alerts/take", key=key, owner="me") == "/?said=taken"
+    limited = limit(world, "operator", channels="ehr_visits")
+    assert "needs nobody any more" in post(limited, "/alerts/snooze", key=key, minutes="60", reason="they move house")
+
+
+@pytest.mark.parametrize("typed", ["\N{SUPERSCRIPT TWO}", "9" * 30, "x"])
+def test_a_number_that_is_none_is_answered_and_not_our_mistake(world: World, typed: str) -> None:
+    client = world.client("biller")
+    item = f"/queues/items/{world.ids['held_item']}"
+    for path, fields in (
+        (f"{item}/do/void", {"subject_id": str(world.ids["held_charge"]), "version": typed, "reason": "billed twice"}),
+        (f"{item}/assign", {"version": typed, "assignee": "biller"}),
+        ("/queues/denials/bulk", {"item": f"{world.ids['item0']}:{typed}", "what": "assign"}),
+    ):
+        assert "Nothing was changed" not in post(client, path, **fields), path

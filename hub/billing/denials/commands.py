@@ -111,7 +111,7 @@ def wait_for_payer(decision: Decision, args: Args) -> Answer:
     """``denial_id``, ``version``, ``days``: leave the denial to the payer so long."""
     row = _open(decision, args, ("open",))
     days = str(args.get("days") or "")
-    if not days.isdigit() or not 1 <= int(days) <= LONGEST_WAIT:
+    if not days.isdecimal() or not 1 <= int(days) <= LONGEST_WAIT:
         raise CommandError("For how long?", expected=f"1 to {LONGEST_WAIT} days", found=days)
     automatic.wait(decision, row, int(days))
     return {"state": row["state"]}
@@ -219,4 +219,4 @@ def _open(decision: Decision, args: Args, states: tuple[str, ...]) -> Row:
 
 def _line(args: Args) -> int:
     text = str(args.get("line") or 0)
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0

@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from hub.core.errors import HubError
 
 
 class X12Error(HubError):
     """X12 data that cannot be used. *where* names the interchange and the segment, never their content."""
 
-    code: ClassVar[str] = "H300"
+    code = "H300"
 
 
 class NotAnInterchangeError(X12Error):
     """The bytes do not begin with a readable ISA segment, so the delimiters are unknown."""
 
-    code: ClassVar[str] = "H301"
+    code = "H301"
 
 
 class BrokenSegmentError(X12Error):
     """A segment runs on past any sensible length: its terminator is missing or wrong."""
 
-    code: ClassVar[str] = "H302"
+    code = "H302"
 
 
 class UnwritableError(X12Error):
     """A value cannot be written into an interchange as the guide wants it."""
 
-    code: ClassVar[str] = "H303"
+    code = "H303"
 
 
 class WrongTransactionError(X12Error):
     """A reader was given a transaction of another kind."""
 
-    code: ClassVar[str] = "H304"
+    code = "H304"
 
 
 class BadRecordError(X12Error):
     """A stored claim does not have the fields that a claim has."""
 
-    code: ClassVar[str] = "H305"
+    code = "H305"
 
 
 class WrongValueError(X12Error):
     """An element that must be an amount, a quantity or a date is not one."""
 
-    code: ClassVar[str] = "H306"
+    code = "H306"

@@ -22,7 +22,7 @@ from hub.store.database import reading
 from hub.web.api.openapi import document
 from hub.web.api.table import BASE, OPERATIONS, Operation
 from hub.web.call import Call, NotFound, Site
-from hub.web.control import EngineAwayError, EngineRefused
+from hub.web.control import EngineAwayError
 from hub.web.pages import live
 from hub.web.pages.login import cookie_name
 
@@ -66,11 +66,12 @@ def api_routes(site: Site) -> list[Route]:
 
     def guarded(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            length = request.headers.get("content-length", "0")
-            if not length.isdigit() or int(length) > _BODY_LIMIT:
-                return _refusal(ApiRefused(413, "Too much was sent.", expected=f"at most {_BODY_LIMIT} bytes"))
-            sent = await request.body()
-            return await run_in_threadpool(_answer, site, pace, operation, request, sent)
+            sent = bytearray()
+            async for part in request.stream():  # without end, where no length was announced
+                sent += part
+                if len(sent) > _BODY_LIMIT:
+                    return _refusal(ApiRefused(413, "Too much was sent.", expected=f"at most {_BODY_LIMIT} bytes"))
+            return await run_in_threadpool(_answer, site, pace, operation, request, bytes(sent))
 
         return endpoint
 
@@ -165,8 +166,6 @@ def _refusal(error: HubError) -> Response:
             status = 404
         case EngineAwayError():
             status = 503
-        case EngineRefused():
-            status = 409
         case _:
             status = 409
     said = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "fix")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -141,6 +142,11 @@ def raw(call: Call, _asked: m.Nothing, _sent: None) -> bytes:
 def replay(call: Call, _asked: m.Nothing, sent: m.ReplayBody) -> m.Done:
     """Send a message again as a new, linked attempt."""
     detail = _detail(call)
+    if sent.delivery:
+        with call.reading() as connection:
+            if messages.delivery_message_id(connection, int(sent.delivery)) != detail.id:
+                raise NotFound("This message has no delivery of that number.")
+    token = hashlib.blake2b(f"{call.actor}/{sent.token}".encode(), digest_size=16).hexdigest()
     call.site.control.ask(
         "replay",
         {
@@ -148,7 +154,7 @@ def replay(call: Call, _asked: m.Nothing, sent: m.ReplayBody) -> m.Done:
             "from": "delivery" if sent.delivery else "raw",
             "delivery_id": int(sent.delivery) if sent.delivery else None,
             "reason": sent.reason,
-            "token": f"api/{call.actor}/{sent.token}",
+            "token": f"api/{token}",
         },
         call.actor,
     )

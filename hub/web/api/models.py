@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 Reason = Annotated[str, Field(min_length=10, max_length=500, pattern=r"^[^\x00]*$", description="Kept and audited.")]
-Id = Annotated[str, Field(pattern=r"^[0-9]{1,19}$", examples=["7241881723904000"])]
+
+
+def _storable(text: str) -> str:
+    if int(text) >= 2**63:
+        raise ValueError("an id has 64 bits at most")
+    return text
+
+
+Id = Annotated[str, Field(pattern=r"^[0-9]{1,19}$", examples=["7241881723904000"]), AfterValidator(_storable)]
 Cursor = Annotated[int, Field(ge=0, lt=2**63)]
 Outcome = Literal["in progress", "held", "errored", "rejected", "done", "filtered"]
 

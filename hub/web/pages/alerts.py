@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from hub.core.errors import HubError
 from hub.web.call import Call, NotFound
+from hub.web.needs import Need
 from hub.web.overview import overview
 
 SNOOZES = {"60": "an hour", "240": "four hours", "1440": "a day", "4320": "three days", "10080": "a week"}
@@ -32,9 +33,9 @@ def snooze(call: Call) -> Response:
 
 
 def _write(call: Call, name: str, args: dict[str, object], said: str) -> Response:
-    key = str(call.form.get("key", ""))[:160]
+    need = _need(call)
     try:
-        call.site.control.write(name, {"actor": call.actor, "key": key, **args}, call.actor)
+        call.site.control.write(name, {"actor": call.actor, "key": need.key, **args}, call.actor)
     except HubError as error:
         return _page(
             call, {"reason": f"{error.what} {error.expected} {error.fix}".strip()}, str(args.get("reason", ""))
@@ -42,12 +43,17 @@ def _write(call: Call, name: str, args: dict[str, object], said: str) -> Respons
     return call.back("/", said)
 
 
-def _page(call: Call, errors: dict[str, str], reason: str) -> Response:
+def _need(call: Call) -> Need:
+    """The alert that is meant, as the person sees it: nobody speaks for channels that are not theirs to see."""
     key = str(call.form.get("key", "") or call.query.get("key", ""))
     need = next((each for each in overview(call, "all").needs if each.key == key), None)
     if need is None:
         raise NotFound("This needs nobody any more.")
+    return need
+
+
+def _page(call: Call, errors: dict[str, str], reason: str) -> Response:
     return call.page(
-        "alert.html", code=422 if errors else 200, title="Alert", need=need, errors=errors, reason=reason,
+        "alert.html", code=422 if errors else 200, title="Alert", need=_need(call), errors=errors, reason=reason,
         snoozes=SNOOZES,
     )  # fmt: skip

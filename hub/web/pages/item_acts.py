@@ -16,7 +16,7 @@ from starlette.responses import Response
 from hub.core.errors import HubError
 from hub.core.money import from_cents, shown
 from hub.web.acts import ACCEPT, ACTS, Act
-from hub.web.call import Call, NotFound
+from hub.web.call import Call, NotFound, whole_number
 from hub.web.queries import claims, queues
 from hub.web.queries.queues import Item, Subject
 
@@ -137,7 +137,7 @@ def act(call: Call, page: Callable[..., Response], done: Callable[[int, str], Re
     if errors:
         return page(item_id, errors, typed)
     args: dict[str, Any] = {
-        f"{chosen.subject}_id": int(call.form["subject_id"]) if str(call.form.get("subject_id")).isdigit() else 0,
+        f"{chosen.subject}_id": whole_number(str(call.form.get("subject_id"))) or 0,
         "version": str(call.form.get("version", "")),
         **{name: text for name, text in typed.items() if text},
     }

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hub.core.errors import HubError
-from hub.web.call import Call
+from hub.web.call import Call, whole_number
 
 MOST = 100
 COMMANDS = {"assign": "assign_item", "snooze": "snooze_item", "resolve": "resolve_item"}
@@ -34,11 +34,11 @@ def run(call: Call, resolutions: tuple[str, ...]) -> tuple[int, dict[str, int], 
         return 0, {}, "Choose what was done."
     done, refused = 0, dict[str, int]()
     for each in chosen:
-        item_id, _, version = each.partition(":")
-        if not (item_id.isdigit() and version.isdigit() and len(item_id) < 19):
+        item_id, version = (whole_number(part) for part in each.partition(":")[::2])
+        if item_id is None or version is None:
             continue
         try:
-            given = {"item_id": int(item_id), "version": int(version), **args}
+            given = {"item_id": item_id, "version": version, **args}
             call.site.control.billing(COMMANDS[what], given, call.actor)
             done += 1
         except HubError as error:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.core.errors import HubError
 from hub.security.users import list_users, permissions_of
-from hub.web.call import Call, NotFound
+from hub.web.call import Call, NotFound, whole_number
 from hub.web.masking import json_facts
 from hub.web.pages import item_acts, queue_bulk
 from hub.web.pages.item_acts import Conflict
@@ -132,8 +132,8 @@ def slug(queue: str) -> str:
 def _act(call: Call, name: str, args: dict[str, Any], said: str) -> Response:
     """Run a command about the item itself, with the version that the person saw."""
     item_id = call.path_id()
-    version = str(call.form.get("version", ""))
-    given = {"item_id": item_id, **args} | ({"version": int(version)} if version.isdigit() else {})
+    version = whole_number(str(call.form.get("version", "")))
+    given = {"item_id": item_id, **args} | ({"version": version} if version is not None else {})
     try:
         call.site.control.billing(name, given, call.actor)
     except HubError as error:
@@ -163,10 +163,10 @@ def _done(call: Call, item_id: int, said: str) -> Response:
     return call.back(f"/queues/items/{item_id}", said)
 
 
-def _item_conflict(call: Call, item_id: int, version: str) -> Conflict | None:
+def _item_conflict(call: Call, item_id: int, version: int | None) -> Conflict | None:
     with call.reading() as connection:
         item = queues.get(connection, item_id)
-    if item is None or str(item.version) == version:
+    if item is None or item.version == version:
         return None
     return Conflict(str(call.form.get("seen", ""))[:100], item_seen(item))
 
