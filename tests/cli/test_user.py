@@ -62,11 +62,11 @@ def test_an_account_is_disabled_enabled_and_audited(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("add", "admin", "--roles", "viewer"), "There is an account of that name."),
-        (("password", "nobody"), "There is no account of that name."),
-        (("disable", "nobody"), "There is no account of that name."),
-        (("add", "p.new", "--roles", "emperor"), "A person needs at least one known role."),
-        (("add", "P New", "--roles", "viewer"), "This is not a user name."),
+        (("add", "admin", "--roles", "viewer"), "There is an account of that name"),
+        (("password", "nobody"), "There is no account of that name"),
+        (("disable", "nobody"), "There is no account of that name"),
+        (("add", "p.new", "--roles", "emperor"), "A person needs at least one known role"),
+        (("add", "P New", "--roles", "viewer"), "This is not a user name"),
         (("disable",), "Whose account?"),
     ],
 )
