@@ -20,7 +20,7 @@ TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 THE_ID = "912844215451385856"
 """The message's id as the tutorial prints it."""
 SAID_BY_CHANCE = re.compile(
-    r"\d{4}-\d\d-\d\d|\b[0-9a-f]{12}\b|\d{18}|\d+\.\d ms|\S*\d\d:\d\d:\d\d\S*|\.\.\.|\d+\.\d s, \d+/s"
+    r"\d{4}-\d\d-\d\d|\b[0-9a-f]{12}\b|\d{18}|\d+\.\d ms|\S*\d\d:\d\d:\d\d\S*|\.\.\.|\d+\.\d s, \d+/s|\d+ bytes, not"
 )
 
 
