@@ -20,6 +20,9 @@ PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 PINS := pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --constraint constraints.txt
 
+# The whole suite runs in two processes, file by file; tests/conftest.py says what must stay in one.
+TWO_AT_A_TIME := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
 # Which browser the page tests drive.
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
@@ -49,7 +52,7 @@ endif
 
 .PHONY: test
 test: browser strace lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(TWO_AT_A_TIME)
 
 .PHONY: unit
 unit: $(VENV)/.dev

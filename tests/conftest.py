@@ -16,7 +16,19 @@ from sqlalchemy import create_engine, make_url
 settings.register_profile("crowded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crowded")
 
+ONE_BY_ONE = Path(__file__).parent / "e2e"
+
 DEFAULT_CORPUS = Path(__file__).parents[1] / ".." / "shared" / "samples"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where the suite runs in several processes, a file stays in one, and so do all of tests/e2e.
+
+    Those share a hub at work and a played demonstration, and others that they start would take each other's ports.
+    """
+    for item in items:
+        folder = ONE_BY_ONE if item.path.is_relative_to(ONE_BY_ONE) else item.path
+        item.add_marker(pytest.mark.xdist_group(str(folder)))
 
 
 @pytest.fixture(scope="session")
