@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import select
@@ -20,7 +21,7 @@ from hub.store.tables import appointment, charge, visit
 
 QUEUE = "missing charges"
 WINDOW = timedelta(days=31)
-MOST_AT_ONCE = 200  # items of one look; the next one finds the others
+NO_CHARGE = "no charge"
 
 
 def first_sweep() -> Row:
@@ -41,26 +42,38 @@ def sweep(decision: Decision, due: Row) -> None:
     last = today - timedelta(seconds=decision.config.policy.missing_charge_after)
     first = (last - WINDOW).isoformat()
     _close_what_came(decision)
-    found = 0
-    for key, facts in (*_visits(decision, first, last.isoformat()), *_appointments(decision, last)):
-        if found == MOST_AT_ONCE:
-            break
+    for key, facts in chain(_visits(decision, first, last.isoformat()), _appointments(decision, last)):
+        if decision.full:
+            decision.update("due", due, business_at=decision.now_ms + 1)  # the next decision goes on
+            return
         if decision.row("work_item", item_key=key) is None:
             decision.open_item(queue=QUEUE, key=key, **facts)
-            found += 1
     decision.update("due", due, business_at=decision.now_ms + DAY_MS)
 
 
 def _close_what_came(decision: Decision) -> None:
     for item in decision.rows("work_item", queue=QUEUE, state="open"):
+        if decision.full:
+            return
         what, _, subject = item["item_key"].partition("/")
         number, _, code = subject.partition("/")
         if what == "visit":
-            charged = _codes(decision, int(number))
-            if charged and (code in {"", "no charge"} or code in charged):
-                decision.close_item(item["item_key"], "charged since")
+            if resolution := _what_came(decision, int(number), code):
+                decision.close_item(item["item_key"], resolution)
         elif _was_seen(decision, decision.row("appointment", id=int(number))):
             decision.close_item(item["item_key"], "visit since")
+
+
+def _what_came(decision: Decision, visit_id: int, code: str) -> str:
+    """Why the visit does not lack the charge of *code* (``no charge``: any) any more; empty when it does."""
+    row = decision.row("visit", id=visit_id)
+    if row is None or row["state"] != "open":
+        return "visit cancelled"
+    charged = _codes(decision, visit_id)
+    if code in charged or (charged and code == NO_CHARGE):
+        return "charged since"
+    documented = code == NO_CHARGE or code in decision.unseal("visit", row["body"]).get("procedures", ())
+    return "" if documented else "not documented any more"
 
 
 def _visits(decision: Decision, first: str, last: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -75,7 +88,7 @@ def _visits(decision: Decision, first: str, last: str) -> Iterator[tuple[str, di
         where = f" ({row.department})" if row.department else ""
         if not codes:
             sentence = f"A visit of {row.visit_on}{where} was kept and nothing was charged for it."
-            yield f"visit/{row.id}/no charge", _facts(row.patient_id, "visit without charge", sentence)
+            yield f"visit/{row.id}/{NO_CHARGE}", _facts(row.patient_id, "visit without charge", sentence)
             continue
         for code in dict.fromkeys(decision.unseal("visit", row.body).get("procedures", ())):
             if code and code not in codes:

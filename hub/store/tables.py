@@ -314,6 +314,7 @@ visit = Table(
     Column("body", LargeBinary, nullable=False),
     _version(),
     Index(None, "patient_id"),
+    Index(None, "visit_on"),
 )
 
 appointment = Table(
@@ -327,6 +328,7 @@ appointment = Table(
     Column("state", String(16), nullable=False),  # booked | cancelled | no show
     Column("body", LargeBinary, nullable=False),
     _version(),
+    Index(None, "starts_at"),
 )
 
 charge = Table(

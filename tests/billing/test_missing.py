@@ -68,3 +68,27 @@ def test_an_item_that_a_person_closed_is_not_opened_again(world):
     (item,) = world.items("missing charges")
     world.command("resolve_item", item_id=item["id"], version=item["version"], resolution="nothing to charge")
     assert look(world, 2) == []
+
+
+def test_a_visit_that_is_cancelled_and_a_procedure_that_is_taken_back_are_forgotten(world):
+    world.decide_values([world.visit("A1")])
+    world.decide_values(
+        [
+            world.visit("A2", patient=world.patient("M2"), procedures=("99213", "36415")),
+            world.charge("T1", "A2", mrn="M2"),
+        ]
+    )
+    assert len(look(world, 4)) == 2
+    world.decide_values([world.visit("A1", cancelled=True)])
+    world.decide_values([world.visit("A2", patient=world.patient("M2"), procedures=("99213",))])
+    assert look(world, 1) == []
+
+
+def test_more_than_one_decision_may_hold_is_found_on_the_same_day(world, monkeypatch):
+    monkeypatch.setattr("hub.billing.decision.CHUNK", 2)
+    for number in range(4):
+        world.decide_values([world.visit(f"A{number}", patient=world.patient(f"M{number}"))])
+    assert len(look(world, 4)) == 2
+    world.advance(hours=0.001)
+    world.run_due("missing charges")
+    assert len(world.items("missing charges")) == 4

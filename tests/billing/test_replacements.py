@@ -8,9 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from hub.billing import reconcile
 from hub.formats.x12.claim import Claim
 from hub.formats.x12.professional import read_837p
 from hub.store import tables
+from hub.store.database import reading
 from tests.billing.test_acknowledgements import ack_277ca
 
 
@@ -221,6 +223,8 @@ def test_a_released_replacement_that_is_billed_anew_stays_a_replacement(sent):
     ]
     assert sent.balances()["unbilled"] == 2000
     sent.check_ledger()
+    with reading(sent.store) as connection:
+        assert list(reconcile.differences(connection)) == []
     assert released(sent)["id"] == again["id"]
     (batch,) = sent.bill_and_batch()
     (claim,) = read_837p(batch.body)

@@ -58,7 +58,7 @@ def status(event: Event) -> Outgoing:
 def denial(event: Event) -> Outgoing:
     """One DFT^P03 per denial, with what is refused, why, and who sees to it by when; its end takes the amount back."""
     if event["origin"] == BY_FHIR:
-        return claim_response(event, "complete" if event["ended"] else "partial", {"disposition": in_words(event)})
+        return claim_response(event, "complete" if event.flag("ended") else "partial", {"disposition": in_words(event)})
 
     message = begin(event, "DFT^P03^DFT_P03")
     said = event.fields({"amount": "amount | money", "on": "on | date"})
@@ -82,9 +82,9 @@ def denial(event: Event) -> Outgoing:
 
 def in_words(event: Event) -> str:
     """What a denial says, for the EHR's people."""
-    if event["ended"] and event["state"] == "lost":
+    if event.flag("ended") and event["state"] == "lost":
         return f"Decided anew: {event['codes']}. The denial that follows stands in its place."
-    if event["ended"]:
+    if event.flag("ended"):
         return f"No longer denied: {event['codes']}."
     until = f" by {event['deadline_on']}" if event["deadline_on"] else ""
     return f"Denied: {event['codes']}. Next: {event['next']}{until}, {event['owner']}."
