@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hub.core.errors import HubError
 
@@ -55,24 +55,39 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def unpacked(packed: bytes) -> Bundle:
-    """The bundle that :meth:`Bundle.packed` gave."""
+    """The bundle that :meth:`Bundle.packed` gave. Raises :class:`NoBundleError` when it would write elsewhere."""
     plain = json.loads(zlib.decompress(packed))
+    for name in plain:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise NoBundleError("This version names a file outside its site.", where=name)
     return _named({name: base64.b85decode(content) for name, content in plain.items()})
 
 
 def keep(site: Path, bundle: Bundle) -> Path:
     """The folder of *bundle* below the site at *site*, written when it was not there."""
     folder = bundle_folder(site, bundle.name)
-    if folder.is_dir() and read_bundle(folder).name == bundle.name:
+    if _holds(folder, bundle):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     making = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     for name, content in bundle.files.items():
         (making / name).parent.mkdir(parents=True, exist_ok=True)
         (making / name).write_bytes(content)
-    shutil.rmtree(folder, ignore_errors=True)  # somebody has edited it
-    making.replace(folder)
+    if folder.is_dir():  # somebody has edited it
+        aside = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        folder.replace(aside)
+        shutil.rmtree(aside)
+    try:
+        making.replace(folder)
+    except OSError:  # another command has kept it meanwhile
+        shutil.rmtree(making)
+        if not _holds(folder, bundle):
+            raise
     return folder
+
+
+def _holds(folder: Path, bundle: Bundle) -> bool:
+    return folder.is_dir() and read_bundle(folder).name == bundle.name
 
 
 def bundle_folder(site: Path, name: str) -> Path:
@@ -88,15 +103,27 @@ def make_current(site: Path, name: str) -> None:
     making.replace(file)
 
 
-def current(site: Path) -> str:
-    """The bundle that the site at *site* runs; its files as they are are kept and made current when there is none."""
+def noted(site: Path) -> str:
+    """The bundle that the site at *site* is said to run; empty when none is."""
     try:
-        name = (site / FOLDER / CURRENT).read_text().strip()
+        return (site / FOLDER / CURRENT).read_text().strip()
     except FileNotFoundError:
-        name = ""
-    if name and bundle_folder(site, name).is_dir():
-        return name
-    return take_files(site)
+        return ""
+
+
+def current(site: Path) -> str:
+    """The bundle that the site at *site* runs; its files as they are are kept and made current when none ever ran.
+
+    Raises :class:`NoBundleError` when its copy is gone: files that nobody has deployed do not take its place.
+    """
+    name = noted(site)
+    if name and not bundle_folder(site, name).is_dir():
+        raise NoBundleError(
+            "The copy of the version that ran is gone.",
+            where=str(bundle_folder(site, name)),
+            fix="`hub run` begins with the files as they are.",
+        )
+    return name or take_files(site)
 
 
 def take_files(site: Path) -> str:

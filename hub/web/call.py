@@ -155,7 +155,7 @@ class Call:
         with self.reading() as connection:
             badges = {
                 "queues": queues.open_total(connection, self.today) if self.may("queues.view") else 0,
-                "waiting": sum(w.ambiguous for w in status.waiting(connection)),
+                "waiting": status.undecided(connection, self.session.channels),
             }
         html = self.site.templates.get_template(template).render(
             call=self,

@@ -18,7 +18,7 @@ from hub.billing.rules.layers import rule_book
 from hub.billing.rules.model import Rule
 from hub.core.errors import HubError
 from hub.core.vault import Vault, open_vault
-from hub.site.bundle import current, read_bundle
+from hub.site.bundle import noted, read_bundle
 from hub.site.load import Site, load_running
 from hub.site.places import control_socket, key_file, store_url, web_certificate
 from hub.site.supervisor import AGAIN
@@ -158,12 +158,12 @@ def main(arguments: list[str] | None = None) -> int:
     server = uvicorn.Server(server_config(app, listening))
     threading.Thread(target=_end_with_version, args=(server, options.site, settings.bundle), daemon=True).start()
     server.run()
-    return AGAIN if current(options.site) != settings.bundle else 0
+    return AGAIN if noted(options.site) != settings.bundle else 0
 
 
 def _end_with_version(server: uvicorn.Server, site: Path, bundle: str) -> None:
     """Have the pages end when another version runs, so that they are started again with it."""
-    while current(site) == bundle:
+    while noted(site) == bundle:
         time.sleep(LOOK_SECONDS)
     server.should_exit = True
 

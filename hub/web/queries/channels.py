@@ -51,7 +51,7 @@ def latency(connection: Connection, channel: str) -> Latency | None:
         .order_by(message.c.sequence.desc())
         .limit(SAMPLE)
     )
-    took = sorted(row.finished_at - row.received_at for row in connection.execute(newest) if row.finished_at)
+    took = sorted(end - begin for begin, end in connection.execute(newest).all() if end)
     return Latency(took[len(took) // 2], took[min(len(took) - 1, len(took) * 95 // 100)]) if took else None
 
 
@@ -62,15 +62,13 @@ def usual(connection: Connection, channel: str, now_ms: int) -> Usual | None:
     """
     now = now_ms // 60_000
     windows = [(now - day * _DAY - _HOUR // 2, now - day * _DAY + _HOUR // 2) for day in range(1, _WEEK + 1)]
-    found = connection.execute(
-        select(rate.c.minute, rate.c.received).where(
-            rate.c.channel == channel, or_(*(rate.c.minute.between(first, last) for first, last in windows))
-        )
-    ).all()
-    days = {(now - row.minute + _HOUR // 2) // _DAY for row in found if row.received}
-    if len(days) < 2:
-        return None
-    return Usual(sum(row.received for row in found) / len(days), len(days))
+    in_window = or_(*(rate.c.minute.between(first, last) for first, last in windows))
+    received = connection.execute(
+        select(func.sum(rate.c.received))
+        .where(rate.c.channel == channel, rate.c.received > 0, in_window)
+        .group_by((now - rate.c.minute + _HOUR // 2) // _DAY)
+    ).scalars().all()  # fmt: skip
+    return Usual(int(sum(received)) / len(received), len(received)) if len(received) > 1 else None
 
 
 def by_quarter(connection: Connection, channel: str, now_ms: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:

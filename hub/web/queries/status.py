@@ -134,6 +134,12 @@ def waiting(connection: Connection) -> list[Waiting]:
     return found
 
 
+def undecided(connection: Connection, within: tuple[str, ...]) -> int:
+    """How many deliveries of the channels *within* (empty: all) may have arrived, and wait for a person."""
+    asked = select(func.count()).where(delivery.c.state == "ambiguous")
+    return connection.execute(asked.where(delivery.c.channel.in_(within)) if within else asked).scalar_one()
+
+
 def pauses(connection: Connection) -> list[Pause]:
     """Every pause in force."""
     return [
