@@ -126,7 +126,7 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
     said = _said(decision, base)
     if said is None:
         return False
-    for earlier in _drafts(decision, base.row["chain_id"]):
+    for earlier in drafts(decision, base.row["chain_id"]):
         _withdraw(decision, earlier, "More has changed since it was drafted.")
     content, charges = said
     if not charges and content.frequency == REPLACE:
@@ -250,7 +250,7 @@ def discard(decision: Decision, claim: OpenClaim, reason: str) -> None:
 
 def dissolve(decision: Decision, base: Row) -> None:
     """The claim *base* is withdrawn: what waited to replace it is on its charges now."""
-    for earlier in _drafts(decision, base["chain_id"]):
+    for earlier in drafts(decision, base["chain_id"]):
         _withdraw(decision, earlier, "The claim that it was to replace is billed anew.")
     for charge in _late(decision, OpenClaim(decision, base)):
         charge.body.pop("joins")
@@ -283,7 +283,8 @@ def _same(one: Charge, other: Charge) -> bool:
     return replace(one, source_path="") == replace(other, source_path="")
 
 
-def _drafts(decision: Decision, chain_id: int) -> list[OpenClaim]:
+def drafts(decision: Decision, chain_id: int) -> list[OpenClaim]:
+    """The replacements of claims of the chain that wait for a person."""
     rows = decision.rows("claim", chain_id=chain_id, frequency=(REPLACE, VOID), state=UNSENT, order_by="id")
     return [claim for claim in (OpenClaim(decision, row) for row in rows) if is_draft(decision, claim)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from hub.billing import reconcile
 from hub.billing.config import DenialPolicy
 from hub.billing.denials import letters, queries
 from hub.billing.denials.table import DenialTableError, Rule, remark_of, rule_of, shipped, with_site
+from hub.billing.values import Charge
+from hub.core.codec import from_plain
 from hub.store import tables
 from hub.store.database import reading
 from tests.billing.payer import Cas, Desk, Line, Paid, Remit
@@ -231,6 +234,19 @@ def test_a_correction_that_is_refused_again_is_lost_and_the_new_denial_goes_on(d
     assert the_denial(desk, made)["state"] == "open"
     told = [json.loads(each.body)["amount"] for each in desk.emitted if each.kind == "denial"]
     assert told == ["150.00", "-150.00", "150.00"]  # the EHR counts it once
+    even(desk)
+
+
+def test_nothing_is_corrected_beside_a_replacement_that_waits(desk: Desk) -> None:
+    old = denied(desk, "A1", ("CO", "4", "150"))
+    (charge,) = desk.world.rows(tables.charge)
+    said = from_plain(Charge, desk.world.open(tables.charge, charge)["charge"])
+    desk.world.decide_values([replace(said, code="99214", amount=Decimal("200.00"))])
+    row = the_denial(desk, old)
+    answer = desk.world.command("correct_denied_claim", denial_id=row["id"], version=row["version"])
+    assert "waits for approval" in answer["error"]["what"]
+    (draft,) = desk.world.rows(tables.claim, state="held")
+    ordered(desk, "approve_claim", draft)
     even(desk)
 
 

@@ -148,6 +148,12 @@ def _payer_that_takes(decision: Decision, old: OpenClaim, frequency: str) -> Pay
             where=old.row["control_number"],
             fix="Wait for the payer's answer, or withdraw the correction.",
         )
+    if replacements.drafts(decision, old.row["chain_id"]):
+        raise CorrectionError(
+            "A replacement of this claim, with charges that changed, waits for approval.",
+            where=old.row["control_number"],
+            fix="Approve it, or discard it and correct the claim then.",
+        )
     payer = decision.config.payers.get(old.row["payer_id"])
     if payer is None:
         raise CorrectionError("The practice's payer files do not know this payer any more.")
