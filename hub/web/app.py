@@ -24,7 +24,8 @@ from hub.core.errors import HubError
 from hub.core.vault import Vault
 from hub.security.sessions import Session, find_session
 from hub.store.database import reading
-from hub.web.api.guard import api_routes
+from hub.web.api.guard import api_routes, our_mistake
+from hub.web.api.table import BASE
 from hub.web.call import Call, NotFound, Site
 from hub.web.control import Control, EngineAwayError
 from hub.web.pages import health, login
@@ -80,6 +81,8 @@ def create_app(store: Engine, vault: Vault, settings: WebSettings) -> Starlette:
 
     async def http_error(request: Request, error: Exception) -> Response:
         code = error.status_code if isinstance(error, HTTPException) else 500
+        if code == 500 and request.url.path.startswith(BASE):
+            return our_mistake()
         return await run_in_threadpool(_outside, site, request, code)
 
     app = Starlette(routes=routes, exception_handlers={HTTPException: http_error, 500: http_error})
@@ -192,7 +195,7 @@ def _outside(site: Site, request: Request, code: int) -> Response:
 async def _form(request: Request) -> FormData:
     """The fields of a small form. Raises 413 for a large one, and never keeps files."""
     length = request.headers.get("content-length", "")
-    if not length.isdigit() or int(length) > _FORM_LIMIT:
+    if not length.isdecimal() or int(length) > _FORM_LIMIT:
         raise HTTPException(413)
     form = await request.form(max_files=0, max_fields=100)
     return FormData([(key, value) for key, value in form.multi_items() if isinstance(value, str)])

@@ -20,6 +20,7 @@ from hub.security.users import PERMISSIONS, ROLES
 from hub.store import tables
 from hub.web.api.openapi import document
 from hub.web.api.table import BASE, OPERATIONS, Operation
+from hub.web.app import create_app
 
 from .conftest import World, csrf_of
 
@@ -242,3 +243,14 @@ def test_a_replay_names_a_delivery_of_that_message_and_keeps_long_tokens_apart(w
         assert client.post(path, json={**body, "token": token}).status_code == status
     spent = [args["token"] for command, args, _ in world.engine.asked if command == "replay"]
     assert max(map(len, spent)) <= 48
+
+
+def test_an_operation_that_breaks_answers_in_the_form_of_refusals_and_tells_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = client_of(world, "viewer", {"status.view"}).headers["Authorization"]
+    monkeypatch.setattr("hub.web.api.handlers.overview", lambda *_: 1 / 0)
+    client = TestClient(create_app(world.store, world.vault, world.settings), raise_server_exceptions=False)
+    answer = client.get(f"{BASE}/status", headers={"Authorization": token})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "H750")
+    assert "Zero" not in answer.text

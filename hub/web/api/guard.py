@@ -158,6 +158,12 @@ def _checked(model: type[BaseModel], fields: dict[str, Any] | None, sent: bytes,
         raise ApiRefused(400, "What was sent is not as described.", where=place, expected=first["msg"]) from None
 
 
+def our_mistake() -> Response:
+    """What a program is told when an operation broke; it tells nothing of how."""
+    what, fix = "This could not be answered. It is our mistake.", "Keep the time for whoever looks at the log."
+    return _refusal(ApiRefused(500, what, fix=fix))
+
+
 def _refusal(error: HubError) -> Response:
     match error:
         case ApiRefused():

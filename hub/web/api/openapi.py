@@ -20,6 +20,7 @@ _REFUSED = {
     "409": "Not done: somebody changed it since, or it cannot be done as it stands.",
     "413": "Too much was sent.",
     "429": "Too many requests; Retry-After says when to go on.",
+    "500": "Our mistake; the log says more.",
     "503": "The engine is not running; nothing was changed.",
 }
 
