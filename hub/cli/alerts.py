@@ -12,6 +12,7 @@ from hub.cli.common import print_json, site_argument, site_folder
 from hub.cli.text import age, columns
 from hub.cli.values import duration
 from hub.core.clock import real_ms
+from hub.core.errors import HubError
 
 if TYPE_CHECKING:
     from hub.cli.opened import OpenedSite
@@ -33,10 +34,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_site(site_folder(arguments))
     while True:
-        found = _look(opened, send=arguments.send)
-        _print(found, as_json=arguments.json)
-        if arguments.every is None:
-            return int(bool(found.issues))
+        try:
+            found = _look(opened, send=arguments.send)
+            _print(found, as_json=arguments.json)
+            if arguments.every is None:
+                return int(bool(found.issues))
+        except HubError as error:
+            if arguments.every is None:
+                raise
+            print(error, file=sys.stderr, flush=True)  # whoever watches goes on watching
         time.sleep(arguments.every)
 
 

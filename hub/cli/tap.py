@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from hub.cli.common import channel_of, site_argument, site_folder
-from hub.cli.text import content_lines, moment
+from hub.cli.text import content_lines, moment, printable
 from hub.cli.values import positive
 from hub.store.tables import delivery, message
 
@@ -82,7 +82,7 @@ def _print(opened: OpenedSite, arguments: argparse.Namespace, row: Any, body: by
     if arguments.json:
         print(json.dumps({"id": row.id, "at": at, "kind": row.kind, "name": name, "lines": lines}), flush=True)
         return
-    print(f"{at}  {row.id}  {row.kind}  {name}  {len(body)} bytes")
+    print(printable(f"{at}  {row.id}  {row.kind}  {name}  {len(body)} bytes"))
     for line in lines:
         print(f"  {line}")
     print(end="", flush=True)

@@ -169,3 +169,24 @@ def test_mail_is_sealed_where_it_can_be_and_no_password_goes_to_a_server_that_ca
     assert not [line for line in server.clear + server.sealed if line.startswith("AUTH")]
     assert [line.split()[0] for line in server.clear][-1].upper() == "STARTTLS"
     assert any(line.upper().startswith("RCPT") for line in server.sealed) is not with_password
+
+
+def test_who_watches_goes_on_watching_when_a_look_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Kept(tmp_path / "site").folder
+    settings = site / "config/hub.toml"
+    settings.write_text(
+        f'{settings.read_text()}\n[alerts]\nopen_after = "0s"\nwebhook = "http://127.0.0.1:1/hub"\n'
+        'webhook_token = { secret = "absent" }\n'
+    )
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("hub.cli.alerts.time.sleep", sleep)
+    assert main(["alerts", "--send", "--every", "1m", "--site", str(site)]) == 130
+    assert capsys.readouterr().err.count("absent") == 2
