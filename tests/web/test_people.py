@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import delete, select, update
 from starlette.testclient import TestClient
 
+from hub.security import audit
 from hub.store import tables
+from hub.web.queries.audit import REVIEWED, emergencies
 
 from .conftest import World, csrf_of
 
@@ -170,3 +172,18 @@ def test_a_number_that_is_none_is_answered_and_not_our_mistake(world: World, typ
         ("/queues/denials/bulk", {"item": f"{world.ids['item0']}:{typed}", "what": "assign"}),
     ):
         assert "Nothing was changed" not in post(client, path, **fields), path
+
+
+def test_an_emergency_waits_for_somebody_elses_review_however_many_came_since(world: World) -> None:
+    with world.store.connect().execution_options(writes=True) as connection, connection.begin():
+        first = audit.record(connection, actor="auditor", action="break glass", reason="the desk was empty at night")
+        other = [audit.record(connection, actor="manager", action="break glass", reason="x") for _ in range(101)]
+        for sequence in other:
+            audit.record(connection, actor="nora", action=REVIEWED, object_type="audit", object_id=str(sequence))
+        assert [each.sequence for each in emergencies(connection)] == [first]
+    remark = "looked into and found right"
+    own = world.client("auditor")
+    assert "Somebody else reviews" in post(own, "/audit/emergencies", sequence=str(first), remark=remark)
+    assert "waits for no review" in post(own, "/audit/emergencies", sequence=str(other[0]), remark=remark)
+    with world.store.connect() as connection:
+        assert [each.sequence for each in emergencies(connection)] == [first]

@@ -84,8 +84,14 @@ def review(call: Call) -> Response:
     """Note that an emergency access was looked into, with what was found."""
     remark = str(call.form.get("remark", "")).strip()
     sequence = str(call.form.get("sequence", ""))
-    if len(remark) < REVIEW_LENGTH or not sequence.isdigit():
+    if len(remark) < REVIEW_LENGTH:
         return _emergencies(call, f"Say what you found, at least {REVIEW_LENGTH} letters.")
+    with call.reading() as connection:
+        asked = next((each for each in audit.emergencies(connection) if str(each.sequence) == sequence), None)
+    if asked is None:
+        return _emergencies(call, "This waits for no review any more.")
+    if asked.actor == call.actor:
+        return _emergencies(call, "Somebody else reviews what you did yourself.")
     args = {"action": audit.REVIEWED, "object_type": "audit", "object_id": sequence, "reason": remark}
     try:
         call.site.control.write("audit", {"actor": call.actor, **args}, call.actor)

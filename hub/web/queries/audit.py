@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, String, cast, func, select
 
 from hub.store.tables import audit
 
@@ -74,13 +74,11 @@ def who_saw(connection: Connection, patients: Sequence[int]) -> list[Viewer]:
 
 def emergencies(connection: Connection, *, reviewed: bool = False) -> list[AuditRow]:
     """Emergency accesses that nobody reviewed yet (or all of them), newest first."""
-    done = {
-        object_id for (object_id,) in connection.execute(select(audit.c.object_id).where(audit.c.action == REVIEWED))
-    }
-    rows = connection.execute(
-        select(audit).where(audit.c.action == "break glass").order_by(audit.c.sequence.desc()).limit(PAGE)
-    )
-    return [_row(row) for row in rows if reviewed or str(row.sequence) not in done]
+    asked = select(audit).where(audit.c.action == "break glass").order_by(audit.c.sequence.desc()).limit(PAGE)
+    if not reviewed:
+        done = select(audit.c.object_id).where(audit.c.action == REVIEWED).scalar_subquery()
+        asked = asked.where(cast(audit.c.sequence, String).not_in(done))
+    return [_row(row) for row in connection.execute(asked)]
 
 
 def actions(connection: Connection) -> list[str]:
