@@ -194,7 +194,7 @@ def void_charge(decision: Decision, args: Args) -> Answer:
     charge, reason = opened(decision, the_row(decision, "charge", args)), the_text(args, "reason")
     if charge.row["state"] not in {"held", "open"} or charge.held_for == replacements.HELD_FOR:
         raise CommandError(f"This charge is {charge.row['state']} and cannot be taken back here.")
-    decision.close_items(reason, charge_id=charge.id, queue="charge review")
+    decision.close_items(reason, charge_id=charge.id)
     charge.body["void_reason"] = reason
     charge.void()
     return {"state": charge.row["state"]}

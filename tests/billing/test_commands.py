@@ -136,3 +136,12 @@ def test_a_charge_that_should_not_be_is_taken_back_by_a_person(world):
     assert world.items() == []
     assert world.balances() == {"unbilled": 15000, "revenue": -15000}
     world.check_ledger()
+
+
+def test_taking_a_charge_back_ends_its_item_in_whatever_queue(world):
+    world.decide_values([world.visit(coverages=(world.coverage(payer_id="60000"),)), world.charge()])
+    assert world.bill_and_batch() == []
+    assert [item["queue"] for item in world.items()] == ["claim edits"]
+    held = world.one(tables.charge, state="held")
+    assert world.command("void_charge", charge_id=held["id"], version=held["version"], reason="not ours")["ok"]
+    assert world.items() == []
