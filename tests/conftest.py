@@ -21,6 +21,7 @@ ONE_BY_ONE = Path(__file__).parent / "e2e"
 DEFAULT_CORPUS = Path(__file__).parents[1] / ".." / "shared" / "samples"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where the suite runs in several processes, a file stays in one, and so do all of tests/e2e.
 
