@@ -43,7 +43,7 @@ def note(decision: Decision, due: Row) -> None:
     values: dict[str, Any] = {"message_id": sent.id}
     if kind == "delivered" and batch["state"] == "built":
         values["state"] = "sent"
-    if kind == "delivered":
+    if outcome in {"delivered", "closed"}:  # closed: they have it, as a person found; its answers are due as well
         silence.expect(decision, batch)
     if any(batch[name] != value for name, value in values.items()):
         decision.update("batch", batch, **values)

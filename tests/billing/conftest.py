@@ -259,8 +259,8 @@ class World:
             )
         return delivery_id
 
-    def bill_and_batch(self) -> list[Emit]:
-        """Let the bill hold pass and a batch be made; return the 837s that came of it, delivered."""
+    def bill_and_batch(self, outcome: str = "delivered") -> list[Emit]:
+        """Let the bill hold pass and a batch be made; return the 837s that came of it, whose deliveries end so."""
         self.start()
         self.advance(days=1.1)
         before = len(self.emitted)
@@ -269,7 +269,7 @@ class World:
         self.run_due("batch")
         made = [emit for emit in self.emitted[before:] if emit.kind in {"837P", "837I"}]
         for emit in made:
-            self.deliver(emit)
+            self.deliver(emit, outcome)
         self.run_due("delivered")
         return made
 

@@ -57,6 +57,16 @@ def test_every_claim_that_no_277ca_names_is_found_with_its_money(sent):
     assert sent.bill_and_batch() == []
 
 
+def test_a_batch_that_a_person_found_arrived_is_waited_for_like_any_other(world):
+    world.decide_values([world.visit(), world.charge("T1"), world.charge("T2", code="83036")])
+    world.bill_and_batch("closed")
+    world.decide_file(ack_999("A"))
+    world.advance(days=3)
+    world.run_due("silence")
+    (item,) = world.items("lost claims")
+    assert item["money_cents"] == 30000
+
+
 def test_an_answer_that_comes_late_closes_what_was_missed(sent):
     sent.advance(days=5)
     sent.run_due("silence")
