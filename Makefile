@@ -21,7 +21,7 @@ PINS := pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input --constraint constraints.txt
 
 # The whole suite runs in two processes, file by file; tests/conftest.py says what must stay in one.
-TWO_AT_A_TIME := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+TWO_AT_A_TIME := --numprocesses 2 --no-loadscope-reorder
 
 # Which browser the page tests drive.
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)

@@ -11,25 +11,30 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, make_url
+from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says something of the machine's other guests, and nothing of what is tested.
 settings.register_profile("crowded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crowded")
 
-ONE_BY_ONE = Path(__file__).parent / "e2e"
+ONE_BY_ONE = "tests/e2e/"
 
 DEFAULT_CORPUS = Path(__file__).parents[1] / ".." / "shared" / "samples"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class FileByFile(LoadScopeScheduling):
     """Where the suite runs in several processes, a file stays in one, and so do all of tests/e2e.
 
     Those share a hub at work and a played demonstration, and others that they start would take each other's ports.
     """
-    for item in items:
-        folder = ONE_BY_ONE if item.path.is_relative_to(ONE_BY_ONE) else item.path
-        item.add_marker(pytest.mark.xdist_group(str(folder)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return ONE_BY_ONE if nodeid.startswith(ONE_BY_ONE) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FileByFile:
+    """Deal the tests out so."""
+    return FileByFile(config, log)
 
 
 @pytest.fixture(scope="session")
