@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _explain_own(subject: str, folder: Path, *, as_json: bool) -> int:
     """A segment of the site's own, as its file declares it."""
-    from hub.site.site_segments import SEGMENTS, read_segments_file
+    from hub.site.site_segments import SEGMENTS, read_segments
 
-    declared, _ = read_segments_file(folder)
+    declared, _ = read_segments(folder)
     name, _, number = subject.partition("-")
     segment = declared.get(name)
     if segment is None or (number and number not in segment.fields):

@@ -25,7 +25,7 @@ from hub.site.rules import rule_files, rule_findings
 from hub.site.sampled import sampled_paths
 from hub.site.samples import cases
 from hub.site.scripts import ScriptError, field_paths, impurities, mappings_of
-from hub.site.site_segments import check_site_path, read_segments_file
+from hub.site.site_segments import check_site_path, read_segments
 
 
 def check_site(site: Site) -> list[Finding]:
@@ -129,7 +129,7 @@ def _billing_kinds(site: Site) -> Iterator[Finding]:
 
 def _scripts(site: Site) -> Iterator[Finding]:
     level: Level
-    declared, found_in_file = read_segments_file(site.folder)
+    declared, found_in_file = read_segments(site.folder)
     yield from found_in_file
     for name in site.scripts.names():
         path = site.scripts.path(name)

@@ -164,6 +164,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H229": _E(
         "A new channel cannot be written as asked. Nothing was written.", "The sentence beside it says what to change."
     ),
+    "H257": _E("A pack cannot be copied into this site.", "The sentence beside it says why; nothing was written over."),
     "H240": _E("The bytes are not a FHIR resource.", "The sentence beside it names the place; ask the sender."),
     "H270": _E(
         "A version was not deployed. What ran before runs on, and nothing was lost.",

@@ -1,4 +1,7 @@
-"""``config/segments.toml``: the Z segments that a site's senders use, so that paths into them can be checked."""
+"""``config/segments.toml``: the Z segments that a site's senders use, so that paths into them can be checked.
+
+Segments may also stand in ``config/segments/NAME.toml``, one file for each sender.
+"""
 
 from __future__ import annotations
 
@@ -35,24 +38,39 @@ class SegmentsFile(BaseModel):
     segments: dict[str, SiteSegment] = Field(description="By name; each begins with Z.")
 
 
-def read_segments_file(folder: Path) -> tuple[dict[str, SiteSegment], list[Finding]]:
-    """The declared segments of the site at *folder* by name, and what is wrong with them."""
-    if not (folder / SEGMENTS).exists():
-        return {}, []
-    file = read_toml(folder, SEGMENTS)
+def read_segments(folder: Path) -> tuple[dict[str, SiteSegment], list[Finding]]:
+    """The declared segments of the site at *folder* by name, and what is wrong with them.
+
+    Where two files declare one segment, a path into it may be of either.
+    """
+    declared: dict[str, SiteSegment] = {}
+    findings: list[Finding] = []
+    more = sorted((folder / "config" / "segments").glob("*.toml"))
+    for path in (folder / SEGMENTS, *more):
+        if path.exists():
+            found, wrong = _read_file(folder, path.relative_to(folder).as_posix())
+            for name, segment in found.items():
+                fields = {**segment.fields, **(declared[name].fields if name in declared else {})}
+                declared[name] = SiteSegment(title=segment.title, fields=fields)
+            findings += wrong
+    return declared, findings
+
+
+def _read_file(folder: Path, name: str) -> tuple[dict[str, SiteSegment], list[Finding]]:
+    file = read_toml(folder, name)
     if isinstance(file, Finding):
         return {}, [file]
     whole, findings = check_model(SegmentsFile, file.data, file, ())
     if whole is None:
         return {}, findings
-    for name, segment in whole.segments.items():
-        if not (len(name) == 3 and name.startswith("Z") and name.isalnum() and name.isupper()):
-            sentence = f'"{name}" is not the name of a site-defined segment.'
-            findings.append(file.finding(("segments", name), "H202", sentence, "Z and two capitals or digits: ZCH."))
+    for called, segment in whole.segments.items():
+        if not (len(called) == 3 and called.startswith("Z") and called.isalnum() and called.isupper()):
+            sentence = f'"{called}" is not the name of a site-defined segment.'
+            findings.append(file.finding(("segments", called), "H202", sentence, "Z and two capitals or digits: ZCH."))
         for number in segment.fields:
             if not (number.isascii() and number.isdigit() and int(number)):
                 sentence = f'"{number}" is not the number of a field.'
-                key = ("segments", name, "fields", number)
+                key = ("segments", called, "fields", number)
                 findings.append(file.finding(key, "H202", sentence, "Fields are counted from 1."))
     return whole.segments, findings
 
