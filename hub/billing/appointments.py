@@ -9,10 +9,14 @@ from hub.billing import patients
 from hub.billing.decision import Decision
 from hub.billing.values import Appointment
 from hub.core.codec import to_plain
+from hub.store.changes import Row
 
 
 def book(decision: Decision, said: Appointment) -> None:
-    """Make or bring up to date the appointment that *said* names by its source's own id."""
+    """Make or bring up to date the appointment that *said* names by its source's own id.
+
+    What is older than the last that was said changes nothing.
+    """
     digest = decision.vault.digest("appointment", f"{decision.channel}|{said.appointment}")
     patient = patients.find(decision, said.authority, said.mrn) if said.mrn else None
     values = {
@@ -31,8 +35,15 @@ def book(decision: Decision, said: Appointment) -> None:
             **values,
             body=decision.seal("appointment", body),
         )
+    elif _is_older(decision, said, row):
+        decision.count("stale updates")
     elif decision.unseal("appointment", row["body"]) != body or row["patient_id"] != values["patient_id"]:
         decision.update("appointment", row, **values, body=decision.seal("appointment", body))
+
+
+def _is_older(decision: Decision, said: Appointment, row: Row) -> bool:
+    known = decision.unseal("appointment", row["body"]).get("as_of", "")
+    return bool(said.as_of) and patients.moment(decision, said.as_of) < patients.moment(decision, known)
 
 
 def _starts_at(decision: Decision, text: str) -> int:

@@ -33,7 +33,10 @@ _QUEUES = {"payer": "claim edits"}
 
 
 def take(decision: Decision, said: Charge) -> None:
-    """Enter a charge or a credit that a source sent, by the matrix of what is known of it already."""
+    """Enter a charge or a credit that a source sent, by the matrix of what is known of it already.
+
+    What is older than the last that its source said of it changes nothing.
+    """
     if said.amount < 0:
         said = replace(said, kind="credit", amount=-said.amount)
     said = replace(said, units=abs(said.units))
@@ -43,8 +46,22 @@ def take(decision: Decision, said: Charge) -> None:
     row = decision.row("charge", digest=charge_digest(decision, decision.channel, said.transaction))
     if row is None:
         _enter(decision, said)
-    else:
-        _take_again(decision, opened(decision, row), said)
+        return
+    charge = opened(decision, row)
+    if charge.is_newer_than(said):
+        decision.count("stale updates")
+        return
+    charge.note_time(said)
+    _take_again(decision, charge, said)
+
+
+def keep_only(decision: Decision, visit: Row, transactions: Iterable[str], as_of: str) -> None:
+    """Take back what the visit's source does not name any more among the *transactions* of its charges."""
+    named = {charge_digest(decision, decision.channel, transaction) for transaction in transactions}
+    for row in decision.rows("charge", visit_id=visit["id"], source_channel=decision.channel):
+        if row["digest"] not in named and row["state"] != "void":
+            said = opened(decision, row).said
+            take(decision, replace(said, kind="credit", credits=said.transaction, as_of=as_of))
 
 
 def _enter(decision: Decision, said: Charge) -> None:
@@ -52,7 +69,7 @@ def _enter(decision: Decision, said: Charge) -> None:
     if visit is None:
         visit = _expect_visit(decision, said)
     known = patients.find(decision, said.authority, said.mrn) if said.mrn else None
-    body = {"charge": to_plain(said)}
+    body = {"charge": to_plain(said), "as_of": patients.moment(decision, said.as_of)}
     row = decision.insert(
         "charge",
         id=decision.ids.next(),
@@ -112,6 +129,10 @@ def _credit(decision: Decision, said: Charge) -> None:
     if charge.row["state"] == "void" or replacements.pending(charge) is None:
         decision.count("duplicate credits")
         return
+    if charge.is_newer_than(said):
+        decision.count("stale updates")
+        return
+    charge.note_time(said)
     if charge.row["amount_cents"] != to_cents(said.amount):
         _credit_item(decision, said, "partial credit", "A credit takes back another amount than was charged.", charge)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hub.billing import ledger
+from hub.billing import ledger, patients
 from hub.billing.decision import Decision
 from hub.billing.grouping import Billable
 from hub.billing.ledger import PATIENT, PAYER, REVENUE, UNBILLED, Posting
@@ -69,6 +69,17 @@ class OpenCharge:
     def held_for(self) -> str:
         """Why it is held, one of the keys of :data:`hub.billing.charges.SENTENCES`; empty when it is not."""
         return str(self.body.get("held_for", ""))
+
+    def is_newer_than(self, said: Charge) -> bool:
+        """Whether what is known was said after *said*; never where a source tells no times."""
+        return bool(said.as_of) and patients.moment(self.decision, said.as_of) < self.body.get("as_of", "")
+
+    def note_time(self, said: Charge) -> None:
+        """Remember when the source said this, whether or not it changes anything."""
+        as_of = patients.moment(self.decision, said.as_of)
+        if as_of > self.body.get("as_of", ""):
+            self.body["as_of"] = as_of
+            self.decision.update("charge", self.row, body=self.decision.seal("charge", self.body))
 
     def change(self, *, held_for: str = "", **values: Any) -> None:
         """Set columns of the row, and why the charge is held."""

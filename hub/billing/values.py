@@ -174,7 +174,9 @@ class Visit:
     *as_of* is the source's own time of it, ISO text: an older one never overwrites a newer. *coverages* is the whole
     list, or None when the message does not speak of insurance. *procedures* are the codes that the source documents as
     done (PR1, Procedure), charged or not. *cancelled* voids the visit (A11). *clinicians* are the people whom the
-    message names, whatever their part; *stay* is what a hospital bills by.
+    message names, whatever their part; *stay* is what a hospital bills by. *charged* names the transactions that the
+    visit's charges consist of, where the source tells all of them: one that is not named any more is taken back. None
+    when the message does not speak of charges.
     """
 
     account: str
@@ -196,6 +198,7 @@ class Visit:
     referral_number: str = ""
     attachments: tuple[Attachment, ...] = ()
     stay: Stay | None = None
+    charged: tuple[str, ...] | None = None
     cancelled: bool = False
     source_path: str = ""
     origins: Origins = field(default=(), compare=False)
@@ -207,7 +210,9 @@ class Charge:
 
     *kind* is ``charge`` or ``credit``; *amount* is the extended amount, positive for both; *credits* names the
     transaction that a credit takes back. *diagnoses* are ICD-10-CM codes without the dot, in pointer order.
-    *revenue_code* is for hospitals' charges, whose *code* may be empty. *minutes* are those of anaesthesia.
+    *revenue_code* is for hospitals' charges, whose *code* may be empty. *minutes* are those of anaesthesia. *as_of* is
+    the source's own time of what it says, ISO text: an older one never overwrites a newer. Empty, the last one that
+    comes is the newest.
     """
 
     transaction: str
@@ -235,6 +240,7 @@ class Charge:
     note: str = ""
     emergency: bool = False
     prior_authorisation: str = ""
+    as_of: str = field(default="", compare=False)
     source_path: str = ""
     origins: Origins = field(default=(), compare=False)
 
@@ -248,7 +254,7 @@ class Charge:
 class Appointment:
     """A booking (SIU, Appointment).
 
-    *state* is ``booked``, ``cancelled`` or ``no show``; *starts* is ISO text with zone.
+    *state* is ``booked``, ``cancelled`` or ``no show``; *starts* is ISO text with zone. *as_of* as of a `Charge`.
     """
 
     appointment: str
@@ -258,6 +264,7 @@ class Appointment:
     state: str = "booked"
     department: str = ""
     provider_npi: str = ""
+    as_of: str = ""
     source_path: str = ""
 
 

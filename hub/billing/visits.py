@@ -38,9 +38,15 @@ def register(decision: Decision, said: Visit) -> None:
         _cancel_charges(decision, visit)
     elif changed:
         _start_over(decision, patient)
+    if said.charged is not None and _is_newest(decision, visit, as_of):
+        charges.keep_only(decision, visit, said.charged, said.as_of)
     charges.resettle(decision, decision.rows("charge", visit_id=visit["id"], state="held"))
     if visit["state"] == "open" and said.stay is not None:
         bill.rearm_stay(decision, visit)
+
+
+def _is_newest(decision: Decision, visit: Row, as_of: str) -> bool:
+    return bool(decision.unseal("visit", visit["body"])["as_of"] == as_of)
 
 
 def _owner(decision: Decision, visit: Row) -> Row:
@@ -67,7 +73,7 @@ def _update(decision: Decision, visit: Row, said: Visit, patient: Row, as_of: st
 
 def _columns(decision: Decision, said: Visit, patient: Row, as_of: str) -> dict[str, Any]:
     plain = to_plain(said)
-    body = {name: value for name, value in plain.items() if name not in {"patient", "coverages"}}
+    body = {name: value for name, value in plain.items() if name not in {"patient", "coverages", "charged"}}
     return {
         "patient_id": patient["id"],
         "visit_on": said.visit_date.isoformat() if said.visit_date else "",

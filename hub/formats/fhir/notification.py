@@ -23,12 +23,25 @@ KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Happened:
+    """One event of a notification: its number, what it is about, and when it happened.
+
+    *focus* is a reference, or ``system|value`` where the server names its own identifier alone. Some servers number the
+    events of each Bundle from 1, so that only the time tells two events about one thing apart.
+    """
+
+    number: str
+    focus: str
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
-    """What a Subscription told. *events* are pairs of event number and the focus reference; *resources* came along."""
+    """What a Subscription told. *events* are what happened, in order; *resources* came along."""
 
     type: str
     subscription: str
-    events: tuple[tuple[str, str], ...]
+    events: tuple[Happened, ...]
     resources: tuple[Resource, ...]
 
 
@@ -60,7 +73,7 @@ def notification_of(resource: Resource) -> Notification | None:
     if status is None:
         return None
     events = tuple(
-        (_text(event.get("eventNumber")), _reference(event.get("focus")))
+        Happened(_text(event.get("eventNumber")), _focus(event.get("focus")), _text(event.get("timestamp")))
         for event in _objects(status.get("notificationEvent"))
     )
     return Notification(_text(status.get("type")), _reference(status.get("subscription")), events, others)
@@ -93,15 +106,16 @@ def summary(raw: bytes) -> Summary:
         return _plain(resource)
     if told.type not in KINDS:
         raise FhirError("This notification has an unknown type.", where="SubscriptionStatus.type")
-    first = told.events[0] if told.events else ("", "")
+    first = told.events[0] if told.events else Happened("", "")
     basis = None
     if told.events or told.resources:
-        basis = write([told.type, told.subscription, told.events, _sorted(list(told.resources))])
+        events = [[event.number, event.focus, event.at] for event in told.events]
+        basis = write([told.type, told.subscription, events, _sorted(list(told.resources))])
     return Summary(
         kind=KINDS[told.type],
-        control_id=first[0],
+        control_id=first.number,
         sender=told.subscription,
-        lane=_lane(told.resources, first[1]),
+        lane=_lane(told.resources, first.focus),
         duplicate_basis=basis,
         identifiers=_identifiers(told.resources),
     )
@@ -134,7 +148,13 @@ def _status(resource: Resource) -> Resource | None:
     for parameter in _objects(resource.get("parameter")):
         if parameter.get("name") == "notification-event":
             parts = _parameters(parameter.get("part"))
-            events.append({"eventNumber": parts.get("event-number"), "focus": parts.get("focus")})
+            events.append(
+                {
+                    "eventNumber": parts.get("event-number"),
+                    "focus": parts.get("focus"),
+                    "timestamp": parts.get("timestamp"),
+                }
+            )
     return {
         "resourceType": "SubscriptionStatus",
         "type": parameters["type"],
@@ -206,6 +226,16 @@ def _objects(value: Any) -> list[Resource]:
 
 def _reference(value: Any) -> str:
     return _text(value.get("reference")) if isinstance(value, dict) else _text(value)
+
+
+def _focus(value: Any) -> str:
+    """A reference, or the identifier of what has none: FHIR lets a server give either (R4, Reference)."""
+    if reference := _reference(value):
+        return reference
+    identifier = value.get("identifier") if isinstance(value, dict) else None
+    if not isinstance(identifier, dict) or not _text(identifier.get("value")):
+        return ""
+    return f"{_text(identifier.get('system'))}|{_text(identifier.get('value'))}"
 
 
 def _relative(reference: str) -> str:

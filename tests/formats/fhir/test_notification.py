@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.formats.fhir.check import validate
-from hub.formats.fhir.notification import Notification, notification, resources_of, summary
+from hub.formats.fhir.notification import Happened, Notification, notification, resources_of, summary
 from hub.formats.fhir.text import FhirError, read, write
 
 ENCOUNTER = {
@@ -60,7 +60,9 @@ def later_status(kind: str = "event-notification") -> dict[str, Any]:
         "resourceType": "SubscriptionStatus",
         "type": kind,
         "subscription": {"reference": "Subscription/s1"},
-        "notificationEvent": [{"eventNumber": 7, "focus": {"reference": "Encounter/e1"}}],
+        "notificationEvent": [
+            {"eventNumber": 7, "timestamp": "2026-11-23T12:00:00Z", "focus": {"reference": "Encounter/e1"}}
+        ],
     }
 
 
@@ -75,7 +77,7 @@ def later_status(kind: str = "event-notification") -> dict[str, Any]:
 )
 def test_every_form_of_a_notification_is_read_alike(raw: bytes) -> None:
     assert notification(raw) == Notification(
-        "event-notification", "Subscription/s1", (("7", "Encounter/e1"),), (ENCOUNTER,)
+        "event-notification", "Subscription/s1", (Happened("7", "Encounter/e1", "2026-11-23T12:00:00Z"),), (ENCOUNTER,)
     )
     assert summary(raw).kind == "Bundle/notification"
 
@@ -120,6 +122,25 @@ def test_a_repeated_event_is_known_whatever_its_envelope_says() -> None:
     assert summary(again).duplicate_basis == basis
     assert summary(next_one).duplicate_basis != basis
     assert summary(changed).duplicate_basis != basis
+
+
+def named(at: str, value: str = "77") -> bytes:
+    """A notification whose server gives its own identifier alone and numbers the events of each Bundle from 1."""
+    identifier = {"system": "urn:ehr:claim:1", "value": value}
+    event = {"eventNumber": "1", "timestamp": at, "focus": {"identifier": identifier}}
+    return bundle("history", {**later_status(), "notificationEvent": [event]})
+
+
+def test_two_events_about_one_thing_are_told_apart_by_their_time() -> None:
+    first, later = named("2026-11-23T12:00:00Z"), named("2026-11-23T12:00:01Z")
+    assert summary(first).duplicate_basis == summary(named("2026-11-23T12:00:00Z")).duplicate_basis
+    assert summary(first).duplicate_basis != summary(later).duplicate_basis
+
+
+def test_what_is_named_by_an_identifier_alone_has_a_lane_of_its_own() -> None:
+    at = "2026-11-23T12:00:00Z"
+    assert summary(named(at)).lane == "urn:ehr:claim:1|77"
+    assert summary(named(at)).duplicate_basis != summary(named(at, "78")).duplicate_basis
 
 
 def test_the_order_of_keys_makes_no_other_resource() -> None:
