@@ -1,15 +1,15 @@
 """How many claims per second are built, scrubbed, written and judged, by how many workers, and where the time goes.
 
 Each worker does what billing workers do: the canonical claim from charges, visit, coverage and the site's files; every
-edit and rule; the 837P of a batch; pyx12's judgement with its maps kept. Loading the maps is not counted: a worker does
-it once.
+edit and rule; the 837P of a batch; the guide's check, which has pyx12 judge every shape of claim once. Loading pyx12's
+maps is not counted: a worker does it once.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from time import perf_counter, process_time
@@ -33,8 +33,8 @@ from hub.billing.rules.examine import examine
 from hub.billing.rules.layers import rule_book
 from hub.billing.values import Address, Charge, Coverage, Name, Patient, Visit
 from hub.formats.x12.claim import Claim, ClaimBatch, Receiver, Submitter
-from hub.formats.x12.judge import judge
 from hub.formats.x12.professional import write_837p
+from hub.formats.x12.shapes import shape_judge
 from hub.formats.x12.writer import Envelope
 
 BATCH = 100
@@ -62,7 +62,7 @@ class ClaimFigures:
 
     @property
     def judge_share(self) -> float:
-        """The part of the workers' time that pyx12 took."""
+        """The part of the workers' time that the guide's check took."""
         return self.judged / (self.built + self.scrubbed + self.written + self.judged)
 
 
@@ -100,7 +100,7 @@ def _work(batches: int) -> tuple[float, float, float, float]:
         scrubbed = process_time()
         data = write_837p(_envelope(), _batch(claims))
         written = process_time()
-        verdict = judge(data)
+        verdict = shape_judge().judge(data)
         judged = process_time()
         assert verdict.ok, verdict.findings[:3]
         for step, seconds in enumerate((built - start, scrubbed - built, written - scrubbed, judged - written)):
@@ -125,11 +125,11 @@ def _claim(config: BillingConfig, payer: Payer, number: int) -> Claim:
             code=code,
             modifiers=modifiers,
             amount=Decimal(amount),
-            diagnoses=("E119", "I10"),
+            diagnoses=("E119", "I10", "J069")[: number % 3 + 1],
             performing_npi=_NPI,
             department="FM",
         )
-        for place, (code, modifiers, amount) in enumerate(_CODES)
+        for place, (code, modifiers, amount) in enumerate(_CODES[number // 8 % 2 :])
     ]
     (together,) = group(Billable(place, _NPI, "11", charge.diagnoses) for place, charge in enumerate(charges))
     return canonical.build(
@@ -138,10 +138,19 @@ def _claim(config: BillingConfig, payer: Payer, number: int) -> Claim:
         payer=payer,
         visit=Visit(account=f"A{number}", patient=patient),
         patient=patient,
-        coverage=Coverage(priority=1, payer_id="90001", member_id=f"W{number:09d}"),
+        coverage=_coverage(number),
         group=together,
         charges=charges,
     )
+
+
+def _coverage(number: int) -> Coverage:
+    """The patient's own insurance, or for every fourth the other parent's."""
+    own = Coverage(priority=1, payer_id="90001", member_id=f"W{number:09d}")
+    if number % 4:
+        return own
+    holder = Name(family="Examplar", given="Lark")
+    return replace(own, relationship="child", insured_name=holder, insured_birth_date=date(1955, 5, 5), insured_sex="M")
 
 
 def _envelope() -> Envelope:

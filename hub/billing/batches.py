@@ -17,8 +17,8 @@ from hub.core.clock import at
 from hub.formats.x12.claim import Claim, ClaimBatch, Receiver, Submitter
 from hub.formats.x12.errors import X12Error
 from hub.formats.x12.institutional import write_837i
-from hub.formats.x12.judge import judge
 from hub.formats.x12.professional import write_837p
+from hub.formats.x12.shapes import shape_judge
 from hub.formats.x12.writer import Envelope
 from hub.store.changes import Emit, Row
 
@@ -170,7 +170,7 @@ def _objections(
         written = write(_envelope(decision, partner, numbers), _batch(decision, partner, numbers, contents))
     except X12Error as error:
         return {"": error.what}
-    verdict = judge(written)
+    verdict = shape_judge().judge(written)
     if verdict.ok:
         return written
     found: dict[str, str] = {}

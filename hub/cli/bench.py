@@ -87,7 +87,7 @@ def _claims(arguments: argparse.Namespace) -> int:
         )
         for one in figures
     ]
-    print(columns(("WORKERS", "CLAIMS/S", "BUILD", "SCRUB", "WRITE", "JUDGE", "PYX12"), rows))
+    print(columns(("WORKERS", "CLAIMS/S", "BUILD", "SCRUB", "WRITE", "JUDGE", "SHARE"), rows))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 from hub.billing.control_numbers import line_control_number
@@ -16,6 +17,8 @@ T = TypeVar("T")
 _NO_GROUP = {"NONE", "N/A", "NA", "UNKNOWN"}
 _TEXTS = {"note", "description", "group_name"}
 _OF_TEXT = (Address, Person, Organisation)
+_NAMED = (Payer, Facility)
+_PLAIN = {"str", "bool", "date", "date | None", "Decimal", "Decimal | None", "int"}
 
 
 @repair("CL-21")
@@ -27,28 +30,36 @@ def _basic_characters(claim: Claim, _context: Context) -> tuple[Claim, tuple[Cha
 def _cleaned(value: T, place: str, changes: list[Change]) -> T:
     """*value*, a dataclass, with the texts of its names, addresses and notes in the basic character set."""
     changed: dict[str, Any] = {}
-    for field in fields(value):  # type: ignore[arg-type]
-        item = getattr(value, field.name)
-        where = f"{place}.{field.name}" if place else field.name
-        if isinstance(item, str):
-            if item and (field.name in _TEXTS or isinstance(value, _OF_TEXT) or _is_name(value, field.name)):
-                text = clean(item)
-                if text != item:
-                    changes.append(Change(where, item, text))
-                    changed[field.name] = text
-        elif isinstance(item, tuple) and item and is_dataclass(item[0]):
-            made = tuple(_cleaned(each, f"{where}[{number}]", changes) for number, each in enumerate(item, 1))
+    texts, others = _fields(type(value))
+    for name in texts:
+        said = getattr(value, name)
+        text = clean(said)
+        if text != said:
+            changes.append(Change(f"{place}{name}", said, text))
+            changed[name] = text
+    for name in others:
+        item = getattr(value, name)
+        if isinstance(item, tuple) and item and is_dataclass(item[0]):
+            each_at = ((f"{place}{name}[{number}].", each) for number, each in enumerate(item, 1))
+            made = tuple(_cleaned(each, at, changes) for at, each in each_at)
             if made != item:
-                changed[field.name] = made
+                changed[name] = made
         elif is_dataclass(item) and not isinstance(item, type):
-            part = _cleaned(item, where, changes)
+            part = _cleaned(item, f"{place}{name}.", changes)
             if part is not item:
-                changed[field.name] = part
+                changed[name] = part
     return replace(value, **changed) if changed else value  # type: ignore[type-var]
 
 
-def _is_name(value: object, field: str) -> bool:
-    return isinstance(value, Payer | Facility) and field == "name"
+@cache
+def _fields(kind: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the fields with free texts, and of those that may hold further values."""
+    texts = [field.name for field in fields(kind) if field.type in ("str", str) and _is_text(kind, field.name)]
+    return tuple(texts), tuple(field.name for field in fields(kind) if field.type not in _PLAIN)
+
+
+def _is_text(kind: type[Any], field: str) -> bool:
+    return field in _TEXTS or issubclass(kind, _OF_TEXT) or (issubclass(kind, _NAMED) and field == "name")
 
 
 @repair("ID-07")

@@ -171,6 +171,15 @@ def _claims_by_position(interchanges: tuple[Interchange, ...]) -> dict[tuple[int
     return places
 
 
+def guide_map(version: str) -> Any:
+    """pyx12's map of the 837 guide *version*; raises what pyx12 raises where it has none."""
+    import pyx12.map_if
+    import pyx12.map_index
+
+    _prepare()
+    return pyx12.map_if.load_map_file(pyx12.map_index.map_index().get_filename("00501", version, "HC"), _parameters())
+
+
 @cache
 def _parameters() -> ParamsBase:
     from pyx12.params import ParamsBase

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -134,24 +135,26 @@ class InterchangeWriter:
         return "".join(self._out).encode("ascii")
 
     def _append(self, identifier: str, *elements: Element) -> None:
+        parts = [(element,) if isinstance(element, str) else element for element in elements]
+        said = "".join("".join(texts) for texts in parts)
+        if not said.isascii() or not self._forbidden.isdisjoint(said):
+            self._refuse_delimiters(identifier, parts)
         texts = [identifier]
-        for number, element in enumerate(elements, start=1):
+        for element in elements:
             if isinstance(element, tuple):
-                parts = list(element)
-                while parts and not parts[-1]:
-                    parts.pop()
-                self._refuse_delimiters(identifier, number, parts)
-                texts.append(self._delimiters.component.join(parts))
+                last = len(element)
+                while last and not element[last - 1]:
+                    last -= 1
+                texts.append(self._delimiters.component.join(element[:last]))
             else:
-                self._refuse_delimiters(identifier, number, (element,))
                 texts.append(element)
         while not texts[-1]:
             texts.pop()
         self._out.append(self._delimiters.element.join(texts) + self._delimiters.segment)
 
-    def _refuse_delimiters(self, identifier: str, number: int, texts: tuple[str, ...] | list[str]) -> None:
-        for text in texts:
-            if not text.isascii() or not self._forbidden.isdisjoint(text):
+    def _refuse_delimiters(self, identifier: str, elements: Iterable[tuple[str, ...]]) -> None:
+        for number, texts in enumerate(elements, start=1):
+            if not all(text.isascii() and self._forbidden.isdisjoint(text) for text in texts):
                 raise UnwritableError(
                     "A value holds a delimiter or a character that X12 does not carry.",
                     where=f"{identifier}{number:02d}",
