@@ -30,7 +30,8 @@ def _basic_characters(claim: Claim, _context: Context) -> tuple[Claim, tuple[Cha
 def _cleaned(value: T, place: str, changes: list[Change]) -> T:
     """*value*, a dataclass, with the texts of its names, addresses and notes in the basic character set."""
     changed: dict[str, Any] = {}
-    texts, others = _fields(type(value))
+    kind: type[Any] = type(value)
+    texts, others = _fields(kind)
     for name in texts:
         said = getattr(value, name)
         text = clean(said)
