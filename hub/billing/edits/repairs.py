@@ -30,7 +30,7 @@ def _basic_characters(claim: Claim, _context: Context) -> tuple[Claim, tuple[Cha
 def _cleaned(value: T, place: str, changes: list[Change]) -> T:
     """*value*, a dataclass, with the texts of its names, addresses and notes in the basic character set."""
     changed: dict[str, Any] = {}
-    kind: type[Any] = type(value)
+    kind: Any = type(value)
     texts, others = _fields(kind)
     for name in texts:
         said = getattr(value, name)
