@@ -1,87 +1,79 @@
-"""``hub alerts``: what is wrong now, one line per cause; with ``--send``, people are told of it by mail and webhook."""
+"""``hub alerts``: what is wrong now, one line per cause. `hub run` watches it all the time and tells people."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hub.cli.common import print_json, site_argument, site_folder
-from hub.cli.text import age, columns
+from hub.cli.text import columns
 from hub.cli.values import duration
-from hub.core.clock import real_ms
-from hub.core.errors import HubError
 
 if TYPE_CHECKING:
-    from hub.cli.opened import OpenedSite
-    from hub.web.alerting import Look
-
-ISSUES = "alerts.json"
+    from hub.web.needs import Need
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     site_argument(parser)
-    parser.add_argument("--send", action="store_true", help="tell people what opened and what closed, once each")
-    parser.add_argument("--every", type=duration, metavar="1m", help="look again and again until Ctrl-C")
+    does = parser.add_mutually_exclusive_group()
+    does.add_argument(
+        "--send", action="store_true", help="tell people now, as `hub run` does: for a timer of its own, elsewhere"
+    )
+    does.add_argument("--take", metavar="CAUSE", help="look after it yourself")
+    does.add_argument("--snooze", metavar="CAUSE", help="keep it quiet for a while, with --for and --reason")
+    parser.add_argument("--for", dest="quiet", type=duration, metavar="4h", help="how long, a week at most")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why it may be quiet")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what is wrong; 1 when something is."""
     from hub.cli.opened import open_site
+    from hub.web.watch import Watch
 
     opened = open_site(site_folder(arguments))
-    while True:
-        try:
-            found = _look(opened, send=arguments.send)
-            _print(found, as_json=arguments.json)
-            if arguments.every is None:
-                return int(bool(found.issues))
-        except HubError as error:
-            if arguments.every is None:
-                raise
-            print(error, file=sys.stderr, flush=True)  # whoever watches goes on watching
-        time.sleep(arguments.every)
-
-
-def _look(opened: OpenedSite, *, send: bool) -> Look:
-    from hub.core.secret import site_secrets
-    from hub.engine.control import EngineAwayError
-    from hub.security import alerts
-    from hub.store.database import reading
-    from hub.web.alerting import NotSentError, causes, look, remember, remembered, tell
-
-    assert opened.site.settings is not None
-    settings, now = opened.site.settings.alerts, real_ms()
-    engine: dict[str, Any] | None = None
-    with suppress(EngineAwayError):
-        engine = opened.ask("status", {})
-    file = opened.site.var / ISSUES
-    with reading(opened.store) as connection:
-        found = list(causes(connection, opened.site, engine, now))
-        states = alerts.states(connection)
-    made = look(found, remembered(file), states, now, int(settings.open_after * 1000) if send else 0)
-    if not send:
-        return made
-    if made.opened or made.closed:
-        try:
-            tell(settings, site_secrets(opened.site.var), opened.site.settings.title, made)
-        except NotSentError as error:
+    opened.site.require_sound()
+    watch = Watch(opened.site, opened.store)
+    if arguments.send:
+        for error in watch.look():
             print(error, file=sys.stderr)
-            return made  # nothing is remembered as told: it is tried again
-    remember(file, made.issues)
-    return made
+    needs = [need for need in watch.needs() if not need.work]
+    if key := arguments.take or arguments.snooze:
+        _require_known(key, needs)
+        if arguments.take:
+            opened.write("alert_own", {"key": key, "owner": opened.actor})
+        else:
+            minutes = int((arguments.quiet or 0) // 60)
+            opened.write("alert_snooze", {"key": key, "minutes": minutes, "reason": arguments.reason})
+        needs = [need for need in watch.needs() if not need.work]
+    _print(needs, as_json=arguments.json)
+    return int(any(not need.snoozed_until for need in needs))
 
 
-def _print(found: Look, *, as_json: bool) -> None:
-    now = real_ms()
-    rows = [(i.cause.key, age(now - i.since), i.cause.sentence, i.cause.first) for i in found.issues]
+def _require_known(key: str, needs: list[Need]) -> None:
+    """Raise `AlertError` unless *key* is the cause of one of *needs*."""
+    from hub.security.alerts import AlertError
+
+    known = [need.key for need in needs]
+    if key not in known:
+        raise AlertError(
+            f'There is no alert "{key}" now.', expected=", ".join(known), fix="`hub alerts` lists the causes."
+        )
+
+
+def _print(needs: list[Need], *, as_json: bool) -> None:
+    rows = [(need.key, need.since, _whose(need), need.sentence, need.first) for need in needs]
     if as_json:
-        names = ("key", "for", "what", "first")
+        names = ("key", "for", "whose", "what", "first")
         print_json({"issues": [dict(zip(names, row, strict=True)) for row in rows]})
     elif rows:
-        print(columns(("CAUSE", "FOR", "WHAT", "FIRST"), rows), flush=True)
+        print(columns(("CAUSE", "FOR", "WHOSE", "WHAT", "FIRST"), rows), flush=True)
     else:
         print("Nothing is wrong.", flush=True)
+
+
+def _whose(need: Need) -> str:
+    if need.snoozed_until:
+        return f"quiet: {need.snooze_reason}"
+    return need.owner

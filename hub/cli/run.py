@@ -140,6 +140,7 @@ class _Run:
         from hub.core.log import Log
         from hub.core.twisted_time import live_by_monotonic_time
         from hub.site.supervisor import Supervisor
+        from hub.web.watch import Watching
 
         self._reactor: Any = reactor
         live_by_monotonic_time(reactor)
@@ -149,6 +150,7 @@ class _Run:
         out, self._log_end = os.pipe()
         self._relaying = threading.Thread(target=self._relay, args=(os.fdopen(out, "rb"),), daemon=True)
         self._supervisor: Supervisor = Supervisor(site.home, reactor, Log(part="supervisor"), self._log_end)
+        self._watching = Watching(site.home, Log(part="alerts"))
         self._refusal = ""
         self._signals = 0
         self._exit_code = 0
@@ -172,6 +174,7 @@ class _Run:
             self._tell_first_user(*self._first_user)
         self._supervisor.gave_up.addCallback(lambda _: self._refused())
         self._supervisor.start(web=self._how.web, as_deployed=self._how.as_deployed)
+        self._watching.start()
         self._ask()
 
     def _tell_first_user(self, name: str, password: str) -> None:
@@ -289,6 +292,7 @@ class _Run:
             self._kill(1)
 
         self._exit_code = exit_code
+        self._watching.stop()
         done = self._supervisor.stop().addTimeout(DRAIN_SECONDS, self._reactor)
         done.addErrback(too_late)
         done.addCallback(lambda _: self._end())

@@ -1,11 +1,11 @@
-"""Alerts: what needs a person can be taken by one, or snoozed for a while with a reason. One cause is one alert."""
+"""Alerts: one for each cause that needs a person. They open, are told of, taken or snoozed by people, and close."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
@@ -24,13 +24,24 @@ class AlertError(HubError):
 
 @dataclass(frozen=True, slots=True)
 class AlertState:
-    """Whose an alert is, and until when it is quiet, by whom and why."""
+    """An alert as it is kept: whose it is, until when it is quiet, by whom and why; and its course.
+
+    It is open since *opened_at* (0: it is not), and was not seen any more since *gone_at* (0: it is). *mailed* and
+    *posted* say how far people were told by mail and webhook: 0 not at all, 1 that it opened, then one more for each
+    escalation.
+    """
 
     key: str
     owner: str = ""
     snoozed_until_at: int = 0
     reason: str = ""
     actor: str = ""
+    sentence: str = ""
+    first: str = ""
+    opened_at: int = 0
+    gone_at: int = 0
+    mailed: int = 0
+    posted: int = 0
 
     @property
     def snoozed(self) -> bool:
@@ -38,12 +49,34 @@ class AlertState:
         return self.snoozed_until_at > real_ms()
 
 
+_COURSE = ("sentence", "first", "opened_at", "gone_at", "mailed", "posted")
+
+
 def states(connection: Connection) -> dict[str, AlertState]:
-    """What people did about alerts, by key."""
+    """Every alert that is open or that people did something about, by key."""
+    own = ("owner", "snoozed_until_at", "reason", "actor")
     return {
-        row.alert_key: AlertState(row.alert_key, row.owner, row.snoozed_until_at, row.reason, row.actor)
+        row.alert_key: AlertState(row.alert_key, **{name: getattr(row, name) for name in (*own, *_COURSE)})
         for row in connection.execute(select(alert))
     }
+
+
+def note(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
+    """Keep how alerts stand, as whoever watches found them. *args*: alerts, each with key and its course.
+
+    What has ended belongs to nobody any more, and is forgotten unless it is snoozed.
+    """
+    for each in args["alerts"]:
+        key = str(each["key"])[:160]
+        course = {name: each[name] for name in _COURSE}
+        if not course["opened_at"]:
+            course["owner"] = ""
+        known = update(alert).where(alert.c.alert_key == key).values(version=alert.c.version + 1, **course)
+        if not connection.execute(known).rowcount:
+            connection.execute(insert(alert).values(alert_key=key, **course))
+    ended = (alert.c.opened_at == 0) & (alert.c.owner == "") & (alert.c.snoozed_until_at < real_ms())
+    connection.execute(delete(alert).where(ended))
+    return {}
 
 
 def own(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:

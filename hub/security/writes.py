@@ -43,4 +43,5 @@ WRITES: dict[str, Write] = {
     "token_touch": tokens.touch,
     "alert_own": alerts.own,
     "alert_snooze": alerts.snooze,
+    "alert_note": alerts.note,
 }

@@ -85,8 +85,14 @@ class DestinationFile(_Table):
 class Alerts(_Table):
     """``[alerts]``."""
 
-    quiet_after: Duration | None = Field(default=None, description="No message for so long, in business hours.")
-    queue_age: Duration = Field(default=1800.0, description="The oldest delivery waits for so long.")
+    quiet_after: Duration | None = Field(
+        default=None,
+        description="No message for so long, at hours at which some came a week before. Left out: by what is usual.",
+        examples=["2h"],
+    )
+    queue_age: Duration = Field(default=1800.0, description="The oldest delivery waits for so long.", examples=["30m"])
+    errors: int = Field(default=1, ge=1, le=1000, description="So many messages ended in an error within error_window.")
+    error_window: Duration = Field(default=3600.0, gt=0, description="How far back errors count.", examples=["1h"])
 
 
 class ChannelFile(_Table):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from hub.site.certificate import CertificateError, ensure_certificate
 from hub.site.load import Site
@@ -41,3 +44,30 @@ def store_url(site: Site) -> str:
     assert site.settings is not None
     url = site.settings.store.url
     return f"sqlite:///{site.var / 'hub.db'}" if url == "embedded" else url
+
+
+def certificate_files(site: Site) -> tuple[Path, ...]:
+    """The files of the certificates that the site shows or trusts: its own, those in config/, those its files name."""
+    found = {*(site.var / "tls").glob("*.pem"), *(site.home / "config").rglob("*.pem")}
+    if site.settings is not None and site.settings.web.certificate:
+        found.add(site.home / site.settings.web.certificate)
+    for channel in site.channels.values():
+        ends = [settings for _, settings in channel.sources]
+        ends += [plan.settings for plan in channel.destinations.values()]
+        for end in ends:
+            if isinstance(end, BaseModel):
+                named = (text for text in _texts(end.model_dump()) if text.endswith((".pem", ".crt", ".cer")))
+                found |= {site.home / name for name in named}
+    return tuple(sorted(found))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text within *value*, a tree of dictionaries and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _texts(each)

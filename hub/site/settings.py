@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -126,11 +126,20 @@ class BackupSettings(_Table):
     )
 
 
+class Escalation(_Table):
+    """``[[alerts.escalation]]``: who is told when nobody has taken an alert."""
+
+    after: Duration = Field(gt=0, description="Not taken for so long after it was told of.", examples=["30m"])
+    email_to: tuple[str, ...] = Field(min_length=1, description="Who is told.", examples=[["lead@clinic.example"]])
+
+
 class AlertSettings(_Table):
     """``[alerts]``: how people who look at no page are told. What counts as too long stands in each channel."""
 
     open_after: Duration = Field(
-        default=120.0, description="What is over within so long is told to nobody.", examples=["2m"]
+        default=120.0,
+        description="What is over within so long is told to nobody; nor is an end that lasted no longer.",
+        examples=["2m"],
     )
     smtp: ConnectTo | None = Field(
         default=None, description="The mail server.", examples=["tcp:mail.clinic.example:587"]
@@ -148,6 +157,28 @@ class AlertSettings(_Table):
     webhook_token: Secret | None = Field(
         default=None, description="The bearer token for it.", examples=[{"secret": "pager_token"}]
     )
+    pages: WebAddress | None = Field(
+        default=None,
+        description="Where people reach the pages: what is sent leads there.",
+        examples=["https://hub.clinic.example"],
+    )
+    escalation: tuple[Escalation, ...] = Field(
+        default=(), description="Whom to tell next while nobody takes an alert, in order."
+    )
+    expires: dict[str, date] = Field(
+        default={},
+        description="When passwords and keys end, by the name of the secret. An alert says so two weeks before.",
+        examples=[{"clearway_password": "2027-02-01"}],
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> AlertSettings:
+        times = [step.after for step in self.escalation]
+        if times != sorted(times):
+            raise ValueError("the steps of an escalation stand in the order of their times")
+        if self.escalation and self.smtp is None:
+            raise ValueError("an escalation is told by mail: say smtp")
+        return self
 
 
 class HubSettings(_Table):

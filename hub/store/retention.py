@@ -41,7 +41,7 @@ _MOST_CHUNKS = 48
 _MOST_BYTES = 1 << 18
 _MOST_MESSAGES = 5
 _MOST_EXPIRED = 100
-_RATES_MS = 7 * DAY_MS
+_RATES_MS = 15 * DAY_MS  # two weeks to compare with, and the day on which that is done
 _TOKENS_MS = 30 * DAY_MS
 _REPORTS_MS = 30 * DAY_MS
 

@@ -887,8 +887,15 @@ alert = Table(
     Column("owner", String(64), nullable=False, default=""),
     Column("snoozed_until_at", BigInteger, nullable=False, default=0),
     Column("reason", Text, nullable=False, default=""),
-    Column("actor", String(64), nullable=False),
-    Column("changed_at", BigInteger, nullable=False),
+    Column("actor", String(64), nullable=False, default=""),
+    Column("changed_at", BigInteger, nullable=False, default=0),
+    Column("sentence", Text, nullable=False, default="", server_default=""),  # naming nobody
+    Column("first", Text, nullable=False, default="", server_default=""),
+    Column("opened_at", BigInteger, nullable=False, default=0, server_default="0"),  # 0: it is over
+    Column("gone_at", BigInteger, nullable=False, default=0, server_default="0"),  # since when it is not seen any more
+    # how far people were told: 0 not at all, 1 that it opened, one more for each escalation
+    Column("mailed", Integer, nullable=False, default=0, server_default="0"),
+    Column("posted", Integer, nullable=False, default=0, server_default="0"),
     _version(),
 )
 

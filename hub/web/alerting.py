@@ -1,216 +1,130 @@
-"""Alerts for people who look at no page: one issue per cause, which opens after a while, and closes itself.
+"""The course of alerts: one for each cause. It opens after a while, escalates while nobody takes it, closes itself.
 
-What is taken or snoozed on the status page is known by the same keys here. Sentences name no patient.
+Nothing here sends or stores: :mod:`hub.web.watch` does, with what these functions say.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
-import smtplib
-import ssl
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.message import EmailMessage
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from cryptography import x509
 from sqlalchemy import Connection
 
-from hub.core.clock import DAY_MS
-from hub.core.errors import HubError
-from hub.core.secret import Secrets
-from hub.security import alerts
-from hub.site.load import Site
+from hub.security.alerts import AlertState
 from hub.site.settings import AlertSettings
-from hub.store.forecast import forecast
+from hub.web.causes import needs_of
+from hub.web.channel_view import channel_views
+from hub.web.needs import Need, look_around
 from hub.web.queries import status
+from hub.web.settings import WebSettings
 
-SILENT_DAYS = 5
-DISK_DAYS = 14
-CERTIFICATE_DAYS = 21
-SEND_SECONDS = 20.0
-_UNWELL = frozenset({"failed", "login failed", "retrying", "refused"})
-
-
-class NotSentError(HubError):
-    """An alert could not be sent. It is tried again with the next look."""
-
-    code = "H724"
+Way = Literal["mailed", "posted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
-    """One thing that is wrong: its *key*, what in a sentence, and the first thing to try."""
+class Alert:
+    """An alert as it stands after a look: its *state*, its *need* while that is seen, and the *level* due by then.
 
-    key: str
-    sentence: str
-    first: str
+    The level is 0 while nobody is to be told, 1 for those who are told first, then one more for each escalation.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """A cause since when (ms), and whether people were told of it."""
-
-    cause: Cause
-    since: int
-    told: bool
+    state: AlertState
+    need: Need | None
+    level: int
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look came to: every issue, and of them those to tell people of; and those that have ended."""
+class News:
+    """What people are told of by one way: what opened, what nobody has taken yet, what is over."""
 
-    issues: tuple[Issue, ...]
-    opened: tuple[Issue, ...]
-    closed: tuple[Issue, ...]
+    opened: tuple[Alert, ...] = ()
+    escalated: tuple[Alert, ...] = ()
+    closed: tuple[Alert, ...] = ()
 
-
-def causes(connection: Connection, site: Site, engine: Mapping[str, Any] | None, now: int) -> Iterator[Cause]:
-    """What is wrong at *now* (real ms), by what the store says and, unless it is away, the *engine*."""
-    if engine is None:
-        yield Cause("engine", "The hub does not answer.", "Start it with hub run; nothing that is stored is lost.")
-    for name, channel in (engine or {}).get("channels", {}).items():
-        ends = [*channel["sources"], *(end for found in channel["destinations"].values() for end in found)]
-        bad = next((end for end in ends if end["state"] in _UNWELL), None)
-        if bad is not None:
-            sentence = f"{name}: {bad['state']} at {bad['address']}. {bad['detail']}".strip()
-            yield Cause(f"channel/{name}/failed", sentence, "hub connect says how far one comes.")
-    for waiting in status.waiting(connection):
-        known = site.channels.get(waiting.channel)
-        longest = known.alerts.queue_age if known else 1800.0
-        if now - waiting.oldest_at > longest * 1000:
-            sentence = f"{waiting.count} outputs to {waiting.destination} of {waiting.channel} wait: {waiting.reason}"
-            yield Cause(f"queue age/{waiting.channel}/{waiting.destination}", sentence, "hub status shows the queue.")
-    counts = status.counts_by_channel(connection, "")
-    for name, known in site.channels.items():
-        last = status.last_received(connection, name)
-        after = known.alerts.quiet_after
-        if after is not None and last is not None and now - last > after * 1000:
-            hours = (now - last) // 3_600_000
-            yield Cause(f"channel/{name}/quiet", f"{name}: nothing came for {hours} h.", "Ask the sender.")
-    for name, count in counts.items():
-        if count["errored"]:
-            sentence = f"{count['errored']} messages of {name} are errored."
-            yield Cause(f"errors/{name}", sentence, f"hub find --channel {name} --outcome errored")
-        if count.difference:
-            sentence = f"{name} does not account for {abs(count.difference)} of its messages."
-            yield Cause(f"balance/{name}", sentence, "Write down the time and keep the log.")
-    disk = forecast(connection, site.var, now)
-    if disk.days_left is not None and disk.days_left < DISK_DAYS:
-        yield Cause("disk", f"The disk is full in {disk.days_left:.0f} days.", "Make room, or shorten [retention].")
-    silent = status.silent_claims(connection, site.clock.now_ms() - SILENT_DAYS * DAY_MS)
-    if silent.claims:
-        sentence = f"{silent.claims} claims had no answer for {SILENT_DAYS} days or longer."
-        yield Cause("silent claims", sentence, "Ask the clearinghouse whether the files arrived.")
-    yield from _certificates(site, now)
+    def __bool__(self) -> bool:
+        return bool(self.opened or self.escalated or self.closed)
 
 
-def _certificates(site: Site, now: int) -> Iterator[Cause]:
-    """The certificates of the site, and those that it trusts, that end soon."""
-    folders = (site.var / "tls", site.home / "config")
-    for path in sorted(file for folder in folders for file in folder.glob("*.pem")):
-        try:
-            ends = min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(path.read_bytes()))
-        except (OSError, ValueError):
-            continue  # a key, or no certificate at all
-        days = (ends - datetime.fromtimestamp(now / 1000, UTC)).days
-        if days < CERTIFICATE_DAYS:
-            name = path.relative_to(site.home).as_posix()
-            yield Cause(f"certificate/{path.name}", f"{name} ends in {days} days.", "Get a new one in time.")
+def look_at(connection: Connection, settings: WebSettings, engine: Mapping[str, object], problem: str) -> list[Need]:
+    """Everything that needs a person at a site, whoever looks; *engine* and *problem* as :func:`ask_engine` says."""
+    waits = status.waiting(connection)
+    views = channel_views(connection, settings, waits, dict(engine), problem)
+    return needs_of(look_around(connection, settings, views, waits, problem), lambda _right: True)
 
 
-def look(
-    found: list[Cause], before: Mapping[str, Issue], states: Mapping[str, alerts.AlertState], now: int, after_ms: int
-) -> Look:
-    """What *found* makes of the issues *before*: told once it has lasted *after_ms* and is not snoozed, once only."""
-    issues, opened = [], []
-    for cause in {each.key: each for each in found}.values():
-        known = before.get(cause.key)
-        issue = Issue(cause, known.since if known else now, bool(known and known.told))
-        state = states.get(cause.key)
-        if not issue.told and now - issue.since >= after_ms and not (state and state.snoozed):
-            issue = Issue(cause, issue.since, told=True)
-            opened.append(issue)
-        issues.append(issue)
-    still = {issue.cause.key for issue in issues}
-    closed = [issue for key, issue in before.items() if key not in still and issue.told]
-    return Look(tuple(issues), tuple(opened), tuple(closed))
+def follow(
+    needs: Iterable[Need], known: Mapping[str, AlertState], settings: AlertSettings, now: int
+) -> dict[str, Alert]:
+    """Every alert as *needs* leave it at *now* (ms), by key; *known* is how they stood before."""
+    seen = {need.key: need for need in needs}
+    found = {}
+    for key, need in seen.items():
+        state = known.get(key) or AlertState(key)
+        opened = state.opened_at or now
+        state = replace(state, sentence=need.sentence, first=need.first, opened_at=opened, gone_at=0)
+        found[key] = Alert(state, need, 0 if need.work else _level(state, settings, now))
+    for key, state in known.items():
+        if key not in seen and state.opened_at:
+            found[key] = Alert(replace(state, gone_at=state.gone_at or now), None, 0)
+    return found
 
 
-def remembered(file: Path) -> dict[str, Issue]:
-    """The issues that an earlier look left in *file*."""
-    try:
-        rows = json.loads(file.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return {row["key"]: Issue(Cause(row["key"], row["what"], row["first"]), row["since"], row["told"]) for row in rows}
+def _level(state: AlertState, settings: AlertSettings, now: int) -> int:
+    told_for = now - state.opened_at - settings.open_after * 1000
+    if told_for < 0 or state.snoozed:
+        return 0
+    return 1 + (0 if state.owner else sum(told_for >= step.after * 1000 for step in settings.escalation))
 
 
-def remember(file: Path, issues: tuple[Issue, ...]) -> None:
-    """Keep *issues* for the next look."""
-    rows = [
-        {"key": i.cause.key, "what": i.cause.sentence, "first": i.cause.first, "since": i.since, "told": i.told}
-        for i in issues
-    ]
-    making = file.with_name(f".{file.name}")
-    making.write_text(json.dumps(rows, indent=1))
-    making.replace(file)
+def news(alerts: Mapping[str, Alert], way: Way, settings: AlertSettings, now: int) -> News:
+    """What is to be told by *way*: each opening, each escalation and each end once, however often one looks."""
+    opened, escalated, closed = [], [], []
+    for alert in alerts.values():
+        told = getattr(alert.state, way)
+        if not told and alert.level:
+            opened.append(alert)
+        elif told and alert.level > told:
+            escalated.append(alert)
+        elif told and _is_over(alert, settings, now):
+            closed.append(alert)
+    return News(tuple(opened), tuple(escalated), tuple(closed))
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Goes nowhere else: the token is for the address in the settings alone."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def tell(settings: AlertSettings, secrets: Secrets, title: str, found: Look) -> None:
-    """Send what opened and closed by mail and to the webhook. Raises :class:`NotSentError`."""
-    lines = [f"OPEN    {i.cause.sentence}\n        {i.cause.first}" for i in found.opened]
-    lines += [f"CLOSED  {i.cause.sentence}" for i in found.closed]
-    number = f"{len(found.opened)} opened, {len(found.closed)} closed"
-    try:
-        if settings.webhook:
-            _post(settings, secrets, title, found)
-        if settings.smtp is not None and settings.email_to:
-            _mail(settings, secrets, f"{title}: {number}", "\n".join(lines) + "\n")
-    except (OSError, smtplib.SMTPException, http.client.HTTPException) as error:
-        raise NotSentError(f"The alert could not be sent: {type(error).__name__}.", fix="It is tried again.") from None
-
-
-def _mail(settings: AlertSettings, secrets: Secrets, subject: str, text: str) -> None:
-    assert settings.smtp is not None
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = settings.email_from, ", ".join(settings.email_to), subject
-    mail.set_content(text)
-    with smtplib.SMTP(settings.smtp.host, settings.smtp.port, timeout=SEND_SECONDS) as server:
-        server.ehlo()
-        if settings.smtp_password is not None:
-            server.starttls(context=ssl.create_default_context())  # nobody else may read the password
-        elif server.has_extn("starttls"):
-            server.starttls()
-        if settings.smtp_password is not None:
-            server.login(settings.smtp_user, secrets.value(settings.smtp_password))
-        server.send_message(mail)
-
-
-def _post(settings: AlertSettings, secrets: Secrets, title: str, found: Look) -> None:
-    document = {
-        "hub": title,
-        **{
-            name: [{"key": i.cause.key, "what": i.cause.sentence, "first": i.cause.first} for i in issues]
-            for name, issues in (("opened", found.opened), ("closed", found.closed))
-        },
+def told(alerts: Mapping[str, Alert], way: Way, said: News) -> dict[str, Alert]:
+    """The *alerts* once people were told of what was *said* by *way*."""
+    after = {each.state.key: each.level for each in (*said.opened, *said.escalated)}
+    after |= {each.state.key: 0 for each in said.closed}
+    return {
+        key: replace(alert, state=_told(alert.state, way, after[key])) if key in after else alert
+        for key, alert in alerts.items()
     }
-    headers = {"Content-Type": "application/json"}
-    if settings.webhook_token is not None:
-        headers["Authorization"] = f"Bearer {secrets.value(settings.webhook_token)}"
-    request = urllib.request.Request(  # noqa: S310  the settings allow https, and http on this machine
-        settings.webhook or "", json.dumps(document).encode(), headers
-    )
-    urllib.request.build_opener(_NoRedirect).open(request, timeout=SEND_SECONDS).close()
+
+
+def _told(state: AlertState, way: Way, level: int) -> AlertState:
+    return replace(state, mailed=level) if way == "mailed" else replace(state, posted=level)
+
+
+def settled(alerts: Mapping[str, Alert]) -> dict[str, AlertState]:
+    """How the alerts are kept: what is over, and was told of to nobody or said to be over, is closed."""
+    kept = {}
+    for key, alert in alerts.items():
+        state = alert.state
+        if state.gone_at and not (state.mailed or state.posted):
+            state = replace(state, opened_at=0, gone_at=0)
+        kept[key] = state
+    return kept
+
+
+def changed(kept: Mapping[str, AlertState], known: Mapping[str, AlertState]) -> list[AlertState]:
+    """Those of *kept* that are to be written: a sentence that merely counts on is not."""
+    return [state for key, state in kept.items() if key not in known or _course(state) != _course(known[key])]
+
+
+def _course(state: AlertState) -> tuple[int, ...]:
+    return (state.opened_at, state.gone_at, state.mailed, state.posted)
+
+
+def _is_over(alert: Alert, settings: AlertSettings, now: int) -> bool:
+    gone = alert.state.gone_at
+    return bool(gone) and now - gone >= settings.open_after * 1000

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.web.control import Control
 from hub.web.queries import channels as paces
 from hub.web.queries import status as queries
 from hub.web.render import age
-from hub.web.settings import ChannelInfo, DestinationInfo
+from hub.web.settings import ChannelInfo, DestinationInfo, WebSettings
 
 _SLOW_MS = 60_000
-_QUIET_TIMES, _QUIET_LEAST_MS = 10, 15 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Endpoint:
 
     state: str
     address: str
-    since_ms: int
+    since_at: int
     detail: str
     peers: int
 
@@ -64,6 +66,44 @@ class ChannelView:
         return self.waiting * 3_600_000 // self.rate.done if self.waiting and self.rate.done else None
 
 
+def ask_engine(control: Control, actor: str) -> tuple[dict[str, Any], str]:
+    """How the engine says that each channel stands, by name; and why it says nothing, empty when it does."""
+    try:
+        answer = control.ask("status", {}, actor)
+    except HubError as error:
+        return {}, error.what
+    return answer.get("channels", {}), ""
+
+
+def channel_views(
+    connection: Connection,
+    settings: WebSettings,
+    waits: list[queries.Waiting],
+    engine: dict[str, Any],
+    problem: str,
+    *,
+    since_day: str = "",
+    sees: Callable[[str], bool] = lambda _name: True,
+) -> list[ChannelView]:
+    """Every channel that is declared or has counters, and that one who *sees* some may see, as they are declared."""
+    counts = queries.counts_by_channel(connection, since_day)
+    pauses = queries.pauses(connection)
+    declared = {channel.name: channel for channel in settings.channels}
+    return [
+        channel_view(
+            connection,
+            declared.get(name, ChannelInfo(name)),
+            counts.get(name, queries.Counts({})),
+            [wait for wait in waits if wait.channel == name],
+            [pause for pause in pauses if pause.channel == name],
+            engine.get(name, {}),
+            problem,
+        )
+        for name in [*declared, *sorted(counts.keys() - declared.keys())]
+        if sees(name)
+    ]
+
+
 def channel_view(
     connection: Connection,
     info: ChannelInfo,
@@ -91,10 +131,12 @@ def channel_view(
     )
     pause = next((p for p in pauses if not p.destination), None)
     state, detail, tone, why = _state(pause, sources, destinations, waits, bool(engine.get("idle")), problem)
-    quiet_for = now - last_in if last_in is not None else 0
-    if state == "running" and usual and quiet_for > max(_QUIET_TIMES * usual.gap_ms, _QUIET_LEAST_MS):
-        state, detail, tone = "quiet", age(quiet_for), "warn"
-        why = f"Nothing came for {age(quiet_for)}. At this hour a message usually comes every {age(usual.gap_ms)}."
+    if state == "running" and last_in is not None:
+        after_ms = None if info.quiet_after is None else int(info.quiet_after * 1000)
+        missed = paces.missed(connection, info.name, last_in, now, after_ms)
+        if missed:
+            state, detail, tone = "quiet", age(now - last_in), "warn"
+            why = f"Nothing came for {age(now - last_in)}. {missed}"
     return ChannelView(
         info=info,
         state=state,
@@ -169,7 +211,7 @@ def _endpoints(found: Any) -> tuple[Endpoint, ...]:
         Endpoint(
             str(entry.get("state", "idle")),
             str(entry.get("address", "")),
-            int(entry.get("since_ms", 0)),
+            int(entry.get("since_at", 0)),
             str(entry.get("detail", "")),
             int(entry.get("peers", 0)),
         )

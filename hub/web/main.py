@@ -13,18 +13,16 @@ import uvicorn
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 
-from hub.billing.config import BillingConfig
-from hub.billing.rules.layers import rule_book
-from hub.billing.rules.model import Rule
 from hub.core.errors import HubError
 from hub.core.vault import Vault, open_vault
-from hub.site.bundle import noted, read_bundle
-from hub.site.load import Site, load_running
-from hub.site.places import control_socket, key_file, store_url, web_certificate
+from hub.site.bundle import noted
+from hub.site.load import load_running
+from hub.site.places import key_file, store_url, web_certificate
 from hub.site.supervisor import AGAIN
 from hub.store.database import open_store
 from hub.web.app import create_app
-from hub.web.settings import ChannelInfo, DestinationInfo, PayerInfo, RuleInfo, WebSettings
+from hub.web.settings import WebSettings
+from hub.web.told import web_settings
 
 LOOK_SECONDS = 1.0
 """How often the pages look whether another version runs."""
@@ -54,70 +52,6 @@ def load(folder: Path) -> tuple[Engine, Vault, WebSettings, Listening]:
             site.settings.web.listen.removeprefix("tcp:"), web_certificate(site), site.settings.web.behind_tls_proxy
         ),
     )
-
-
-def web_settings(site: Site) -> WebSettings:
-    """What pages say of a sound *site*."""
-    assert site.settings is not None
-    assert site.billing is not None
-    return WebSettings(
-        title=site.settings.title,
-        organisation=site.organisation,
-        environment=site.settings.environment,
-        zone=str(site.zone),
-        control_socket=control_socket(site),
-        clock=site.clock,
-        bundle=site.bundle,
-        channels=tuple(
-            ChannelInfo(
-                name=channel.name,
-                title=channel.title,
-                owner=channel.owner,
-                source=", ".join(kind for kind, _ in channel.sources),
-                destinations=tuple(
-                    DestinationInfo(plan.name, plan.connector, order=plan.order, ambiguous=plan.ambiguous)
-                    for plan in channel.destinations.values()
-                ),
-            )
-            for channel in site.channels.values()
-        ),
-        payers={payer.payer_id: payer.name for payer in site.billing.payers.values()},
-        payer_infos={payer_id: _payer(site.billing, payer_id) for payer_id in site.billing.payers},
-        secure=site.settings.web.behind_tls_proxy or site.settings.web.speaks_tls,
-        folder=site.home,
-        files=read_bundle(site.folder).files,
-        mapping_seconds=site.settings.workers.message_time,
-    )
-
-
-def _payer(billing: BillingConfig, payer_id: str) -> PayerInfo:
-    payer = billing.payers[payer_id]
-    return PayerInfo(
-        name=payer.name,
-        partner=payer.partner,
-        source=payer.source,
-        filing_days=payer.timely_filing_days,
-        decides_within=payer.decides_within,
-        accepts_replacement=payer.accepts_replacement,
-        appeal_days=payer.appeal_days,
-        rules=tuple(
-            RuleInfo(
-                name=each.name,
-                layer=each.layer,
-                verb=each.rule.verbs[0] if each.rule.verbs else f"replaces {each.rule.replaces}",
-                severity=each.rule.severity,
-                say=each.rule.say,
-                source=each.rule.source,
-                in_force=_in_force(each.rule),
-            )
-            for each in rule_book(billing, payer_id).rules
-        ),
-    )
-
-
-def _in_force(rule: Rule) -> str:
-    words = [f"from {rule.effective}"] * (rule.effective is not None) + [f"to {rule.ends}"] * (rule.ends is not None)
-    return " ".join(words) or "always"
 
 
 def server_config(app: Starlette, listening: Listening) -> uvicorn.Config:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from hub.core.clock import real_ms
-from hub.core.errors import HubError
 from hub.web.call import Call, Site
-from hub.web.channel_view import ChannelView, channel_view
-from hub.web.needs import Need, needs_of
+from hub.web.causes import needs_of
+from hub.web.channel_view import ChannelView, ask_engine, channel_views
+from hub.web.needs import Need, look_around
 from hub.web.queries import status as queries
-from hub.web.settings import ChannelInfo
 
 _STAGES = (
     ("Not sent yet", ("draft", "held", "needs fix", "ready", "batched"), ""),
@@ -76,28 +74,15 @@ _RANK = [
 def overview(call: Call, period: str) -> Overview:
     """The whole state of the hub as far as the person may see it, worst first."""
     site = call.site
-    engine, problem = _ask_engine(site, call.actor)
+    engine, problem = ask_engine(site.control, call.actor)
     with call.reading() as connection:
-        counts = queries.counts_by_channel(connection, _since_day(site, period))
         waits = [wait for wait in queries.waiting(connection) if call.sees(wait.channel)]
-        pauses = queries.pauses(connection)
-        declared = {channel.name: channel for channel in site.settings.channels}
-        names = [name for name in [*declared, *sorted(counts.keys() - declared.keys())] if call.sees(name)]
-        channels = [
-            channel_view(
-                connection,
-                declared.get(name, ChannelInfo(name)),
-                counts.get(name, queries.Counts({})),
-                [w for w in waits if w.channel == name],
-                [p for p in pauses if p.channel == name],
-                engine.get(name, {}),
-                problem,
-            )
-            for name in names
-        ]
+        channels = channel_views(
+            connection, site.settings, waits, engine, problem, since_day=_since_day(site, period), sees=call.sees
+        )
         channels.sort(key=lambda view: _RANK.index(view.state) if view.state in _RANK else 0)
         stages = queries.claims_by_state(connection)
-        needs = needs_of(call, connection, channels, waits, problem)
+        needs = needs_of(look_around(connection, site.settings, channels, waits, problem), call.may)
     total = _sum_counts([view.counts for view in channels])
     return Overview(
         period=period,
@@ -118,17 +103,6 @@ def _since_day(site: Site, period: str) -> str:
     if period == "all":
         return ""
     return (today - timedelta(days=6) if period == "week" else today).isoformat()
-
-
-def _ask_engine(site: Site, actor: str) -> tuple[dict[str, Any], str]:
-    try:
-        answer = site.control.ask("status", {}, actor)
-    except HubError as error:
-        return {}, error.what
-    channels = answer.get("channels", {})
-    if isinstance(channels, list):
-        channels = {entry["name"]: entry for entry in channels}
-    return channels, ""
 
 
 def _stages(found: list[queries.Stage]) -> tuple[StageView, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from hub.core.clock import BusinessClock
@@ -21,13 +23,17 @@ class DestinationInfo:
 
 @dataclass(frozen=True, slots=True)
 class ChannelInfo:
-    """One channel as its file declares it."""
+    """One channel as its file declares it; from its ``[alerts]`` what counts as too long (seconds) or too many."""
 
     name: str
     title: str = ""
     owner: str = ""
     source: str = ""
     destinations: tuple[DestinationInfo, ...] = ()
+    quiet_after: float | None = None
+    queue_age: float = 1800.0
+    errors: int = 1
+    error_window: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,8 @@ class WebSettings:
 
     *environment* is ``production`` or ``test``. *secure* means that browsers reach the pages over TLS: cookies are then
     sent over nothing else. *payers* maps payer ids to the names billers use. *folder* is the site's, whose mappings
-    previews run, each for *mapping_seconds* at most; *files* are those of the bundle as it runs.
+    previews run, each for *mapping_seconds* at most; *files* are those of the bundle as it runs. *certificates* are the
+    files of those that the site shows or trusts, *secret_ends* says of which secrets the end is known.
     """
 
     title: str
@@ -82,3 +89,5 @@ class WebSettings:
     files: dict[str, bytes] = field(default_factory=dict)
     mapping_seconds: float = 10.0
     api_per_minute: int = 600
+    certificates: tuple[Path, ...] = ()
+    secret_ends: Callable[[], Mapping[str, date]] = dict

@@ -82,6 +82,8 @@ _SIGNS = {
     "acknowledged": Sign("Acknowledged", "done", "ok"),
     "drained": Sign("Drained", "stopped", "info"),
     "silent": Sign("Silent", "quiet", "warn"),
+    "filling": Sign("Filling up", "held", "warn"),
+    "ends soon": Sign("Ends soon", "held", "warn"),
     "even": Sign("even", "bal", "ok"),
     "balanced": Sign("Balanced", "bal", "ok"),
     "expected": Sign("Expected", "queued"),

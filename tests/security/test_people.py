@@ -158,5 +158,5 @@ def test_the_journal_knows_every_small_write_by_name() -> None:
     assert WRITES.keys() == {
         "session_open", "session_touch", "session_close", "login_failed", "reveal", "hide", "audit", "user_add",
         "user_password", "user_disable", "user_change", "token_add", "token_touch", "token_revoke", "alert_own",
-        "alert_snooze",
+        "alert_snooze", "alert_note",
     }  # fmt: skip

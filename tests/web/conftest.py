@@ -233,7 +233,7 @@ def _refused(what: str, fix: str) -> dict[str, Any]:
 
 
 def _health(state: str, address: str, since: int, detail: str = "", peers: int = 0) -> dict[str, Any]:
-    return {"state": state, "address": address, "since_ms": since, "detail": detail, "peers": peers}
+    return {"state": state, "address": address, "since_at": since, "detail": detail, "peers": peers}
 
 
 @dataclass

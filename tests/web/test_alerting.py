@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 import socketserver
 import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,36 +14,101 @@ from typing import Any
 import pytest
 
 from hub.cli.main import main
+from hub.core.log import Log
 from hub.core.secret import site_secrets
-from hub.security.alerts import AlertState
+from hub.security.alerts import AlertState, states
+from hub.site.bundle import take_files
 from hub.site.certificate import ensure_certificate
+from hub.site.load import load_site
+from hub.site.places import store_url
 from hub.site.settings import AlertSettings
-from hub.web.alerting import Cause, Issue, Look, NotSentError, look, tell
-from tests.cli.at_work import Kept
+from hub.store.database import open_store, reading
+from hub.web.alerting import Alert, News, follow, news, settled, told
+from hub.web.needs import Need
+from hub.web.telling import NotSentError, mail, post
+from hub.web.watch import Watch, Watching
+from tests.cli.at_work import WAIT, Kept, until
 
-DOWN = Cause("channel/ehr_visits/failed", "ehr_visits: retrying.", "hub connect says how far one comes.")
+DOWN = Need(
+    "connection/ehr_visits/ehr", "retrying", "ehr_visits: ehr: retrying.", "hub connect says how far one comes.",
+    "", "/channels/ehr_visits", "Open ehr_visits",
+)  # fmt: skip
 MINUTE = 60_000
+SETTINGS = AlertSettings.model_validate(
+    {
+        "smtp": "tcp:mail.clinic.example:25",
+        "email_to": ["ops@clinic.example"],
+        "escalation": [
+            {"after": "10m", "email_to": ["lead@clinic.example"]},
+            {"after": "1h", "email_to": ["head@clinic.example"]},
+        ],
+    }
+)
+
+
+NEWS = News((Alert(AlertState(DOWN.key, sentence=DOWN.sentence, first=DOWN.first), DOWN, 1),))
+
+
+class Course:
+    """What people are told while one cause comes and goes, minute by minute."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, AlertState] = {}
+
+    def at(self, minute: int, *needs: Need) -> tuple[int, int, int]:
+        """How many were told of as opened, escalated and closed at *minute*."""
+        found = follow(needs, self.known, SETTINGS, minute * MINUTE)
+        said = news(found, "mailed", SETTINGS, minute * MINUTE)
+        self.known = settled(told(found, "mailed", said))
+        return len(said.opened), len(said.escalated), len(said.closed)
+
+    def change(self, **values: Any) -> None:
+        """A person did something."""
+        self.known = {DOWN.key: replace(self.known[DOWN.key], **values)}
 
 
 def test_a_cause_is_told_once_when_it_has_lasted_and_once_when_it_is_over() -> None:
-    first = look([DOWN, DOWN], {}, {}, 0, 2 * MINUTE)
-    assert (len(first.issues), first.opened) == (1, ())
-    second = look([DOWN], {DOWN.key: first.issues[0]}, {}, 2 * MINUTE, 2 * MINUTE)
-    assert second.opened == (Issue(DOWN, 0, told=True),)
-    third = look([DOWN], {DOWN.key: second.issues[0]}, {}, 3 * MINUTE, 2 * MINUTE)
-    assert third.opened == ()
-    assert look([], {DOWN.key: third.issues[0]}, {}, 4 * MINUTE, 0).closed == third.issues
+    course = Course()
+    assert [course.at(minute, DOWN, DOWN) for minute in (1, 2, 3, 4)] == [(0,) * 3, (0,) * 3, (1, 0, 0), (0,) * 3]
+    assert [course.at(minute) for minute in (5, 6, 7, 8)] == [(0,) * 3, (0,) * 3, (0, 0, 1), (0,) * 3]
 
 
 def test_what_was_over_before_anybody_was_told_is_told_to_nobody() -> None:
-    first = look([DOWN], {}, {}, 0, 2 * MINUTE)
-    assert look([], {DOWN.key: first.issues[0]}, {}, MINUTE, 2 * MINUTE).closed == ()
+    course = Course()
+    assert [course.at(1, DOWN), course.at(2), course.at(3), course.at(9, DOWN)] == [(0,) * 3] * 4
+
+
+def test_what_comes_and_goes_is_one_alert() -> None:
+    course = Course()
+    course.at(1, DOWN)
+    assert course.at(4, DOWN) == (1, 0, 0)
+    assert [course.at(5), course.at(6, DOWN), course.at(7), course.at(8, DOWN)] == [(0,) * 3] * 4
+    assert course.known[DOWN.key].opened_at == MINUTE
+
+
+def test_what_nobody_takes_is_told_to_the_next_and_what_is_taken_is_not() -> None:
+    course = Course()
+    course.at(1, DOWN)
+    assert [course.at(m, DOWN) for m in (3, 12, 13, 14)] == [(1, 0, 0), (0,) * 3, (0, 1, 0), (0,) * 3]
+    course.change(owner="nora")
+    assert course.at(90, DOWN) == (0,) * 3
+    course.change(owner="")
+    assert course.at(91, DOWN) == (0, 1, 0)
 
 
 def test_what_is_snoozed_is_not_told_until_it_wakes() -> None:
-    asleep = AlertState(DOWN.key, snoozed_until_at=2**62, reason="known")
-    assert look([DOWN], {}, {DOWN.key: asleep}, 0, 0).opened == ()
-    assert look([DOWN], {}, {DOWN.key: AlertState(DOWN.key)}, 0, 0).opened != ()
+    course = Course()
+    course.at(1, DOWN)
+    course.change(snoozed_until_at=2**62, reason="known")
+    assert course.at(5, DOWN) == (0,) * 3
+    course.change(snoozed_until_at=0)
+    assert course.at(6, DOWN) == (1, 0, 0)
+
+
+def test_work_that_lies_in_a_queue_calls_nobody() -> None:
+    course = Course()
+    queue = replace(DOWN, key="queue/denials", work=True)
+    assert [course.at(minute, queue) for minute in (1, 5, 90)] == [(0,) * 3] * 3
 
 
 @pytest.fixture
@@ -77,7 +144,7 @@ def test_the_webhook_hears_of_a_hub_that_does_not_answer_once(
     )
     for _ in range(2):
         assert main(["alerts", "--send", "--site", str(site)]) == 1
-    assert "The hub does not answer." in capsys.readouterr().out
+    assert "The hub is not running, or does not answer." in capsys.readouterr().out
     assert [[issue["key"] for issue in each["opened"]].count("engine") for each in came] == [1]
 
 
@@ -97,7 +164,7 @@ def test_the_token_for_the_pager_goes_nowhere_else_though_it_be_sent_there(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         settings = AlertSettings(webhook=f"http://127.0.0.1:{server.server_address[1]}/hub")
         with pytest.raises(NotSentError):
-            tell(settings, site_secrets(tmp_path), "Clinic", Look((), (Issue(DOWN, 0, told=True),), ()))
+            post(settings, site_secrets(tmp_path), "Clinic", NEWS)
         server.shutdown()
     assert pager[1] == []
 
@@ -159,34 +226,79 @@ def test_mail_is_sealed_where_it_can_be_and_no_password_goes_to_a_server_that_ca
                 **({"smtp_password": {"secret": "smtp"}, "smtp_user": "hub"} if with_password else {}),
             }
         )
-        found = Look((), (Issue(DOWN, 0, told=True),), ())
         if with_password:
             with pytest.raises(NotSentError):
-                tell(settings, site_secrets(tmp_path), "Clinic", found)
+                mail(settings, site_secrets(tmp_path), "Clinic", NEWS)
         else:
-            tell(settings, site_secrets(tmp_path), "Clinic", found)
+            mail(settings, site_secrets(tmp_path), "Clinic", NEWS)
         server.shutdown()
     assert not [line for line in server.clear + server.sealed if line.startswith("AUTH")]
     assert [line.split()[0] for line in server.clear][-1].upper() == "STARTTLS"
     assert any(line.upper().startswith("RCPT") for line in server.sealed) is not with_password
 
 
-def test_who_watches_goes_on_watching_when_a_look_fails(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site = Kept(tmp_path / "site").folder
+def site_with(folder: Path, alerts: str) -> Path:
+    """A site whose engine does not run, with these settings for alerts."""
+    site = Kept(folder).folder
     settings = site / "config/hub.toml"
-    settings.write_text(
-        f'{settings.read_text()}\n[alerts]\nopen_after = "0s"\nwebhook = "http://127.0.0.1:1/hub"\n'
-        'webhook_token = { secret = "absent" }\n'
+    settings.write_text(f'{settings.read_text()}\n[alerts]\nopen_after = "0s"\n{alerts}\n')
+    return site
+
+
+def watch_of(folder: Path) -> Watch:
+    site = load_site(folder)
+    return Watch(site, open_store(store_url(site)))
+
+
+def test_a_way_that_fails_holds_up_no_other_repeats_nothing_and_is_an_alert_itself(
+    tmp_path: Path, pager: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, came = pager
+    site = site_with(
+        tmp_path / "site",
+        f'webhook = "{address}"\nwebhook_token = {{ secret = "pager" }}\n'
+        'smtp = "tcp:127.0.0.1:1"\nemail_to = ["ops@clinic.example"]',
     )
-    slept: list[float] = []
+    (site / "var/secrets/pager").write_text("page-me\n")
+    watch = watch_of(site)
+    assert [[error.code for error in watch.look()] for _ in range(3)] == [["H724"]] * 3
+    assert [[issue["key"] for issue in each["opened"]] for each in came] == [
+        ["engine", "ambiguous/claims_out/clearinghouse"],
+        ["not sent/mail"],
+    ]
+    assert "not sent/mail" in {need.key for need in watch.needs()}
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 2:
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr("hub.cli.alerts.time.sleep", sleep)
-    assert main(["alerts", "--send", "--every", "1m", "--site", str(site)]) == 130
-    assert capsys.readouterr().err.count("absent") == 2
+def test_the_watch_of_a_running_hub_tells_with_the_version_that_runs_and_outlives_its_failures(
+    tmp_path: Path, pager: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, came = pager
+    site = site_with(tmp_path / "site", f'webhook = "{address}"\nwebhook_token = {{ secret = "pager" }}')
+    logged = io.StringIO()
+    watching = Watching(site, Log(logged, part="alerts"), every=0.01)
+    watching.start()
+    until(lambda: "alerts.failed" in logged.getvalue())
+    take_files(site)
+    until(lambda: "H310" in logged.getvalue())
+    (site / "var/secrets/pager").write_text("page-me\n")
+    until(lambda: came)
+    watching.stop()
+    watching.join(WAIT)
+    assert [issue["key"] for each in came for issue in each["opened"]].count("engine") == 1
+    assert logged.getvalue().count("H310") == 1
+    with reading(open_store(store_url(load_site(site)))) as connection:
+        assert states(connection)["engine"].posted == 1
+
+
+def test_an_alert_is_taken_and_snoozed_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = str(site_with(tmp_path / "site", ""))
+    assert main(["alerts", "--take", "nothing/at all", "--site", site]) == 1
+    assert "There is no alert" in capsys.readouterr().err
+    assert main(["alerts", "--take", "engine", "--site", site, "--json"]) == 1
+    whose = {issue["key"]: issue["whose"] for issue in json.loads(capsys.readouterr().out)["issues"]}
+    assert whose["engine"]
+    assert not whose["ambiguous/claims_out/clearinghouse"]
+    main(["alerts", "--snooze", "engine", "--for", "4h", "--reason", "they move house", "--site", site])
+    assert "quiet: they move house" in capsys.readouterr().out

@@ -361,16 +361,6 @@ def test_a_merged_record_leads_to_the_one_that_it_became(world: World) -> None:
     assert last.patient_id == world.ids["patient"]
 
 
-def test_claims_without_an_answer_for_days_need_a_person(world: World) -> None:
-    client = world.client("viewer")
-    assert "no answer" not in client.get("/").text
-    claim = tables.claim
-    with world.store.begin() as connection:
-        connection.execute(update(claim).where(claim.c.state == "sent").values(state_business_at=1))
-    assert "1 claim has had no answer since it was sent" in client.get("/").text
-    assert client.get("/claims?silent=1").text.count("<tr data-row>") == 1
-
-
 def test_figures_for_machines_name_channels_and_nobody(world: World) -> None:
     text = world.client().get("/metrics").text
     assert 'hub_messages{channel="ehr_visits",outcome="rejected"} 1' in text

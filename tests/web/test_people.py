@@ -154,7 +154,7 @@ def test_a_channel_is_drained_with_a_reason(world: World) -> None:
 
 
 def test_nobody_snoozes_what_is_wrong_with_a_channel_that_is_not_theirs(world: World) -> None:
-    key = "channel/claims_out/failed"
+    key = "connection/claims_out/clearway"
     with world.store.begin() as connection:
         connection.execute(delete(tables.channel_state))
     assert post(world.client("operator"), "/alerts/take", key=key, owner="me") == "/?said=taken"

@@ -402,7 +402,7 @@ def _channel(view: ChannelView) -> m.Channel:
         p50_ms=view.latency.p50 if view.latency else None,
         p95_ms=view.latency.p95 if view.latency else None,
         connections=[
-            m.Connection(place, e.state, e.address, e.detail, e.peers, e.since_ms)
+            m.Connection(place, e.state, e.address, e.detail, e.peers, e.since_at)
             for place, endpoints in places
             for e in endpoints
         ],

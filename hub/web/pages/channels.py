@@ -88,7 +88,7 @@ def _page(call: Call, errors: dict[str, str], reason: str) -> Response:
         usual_quarter=channel.usual.per_hour / 4 if channel.usual else 0,
         sent=sent,
         deployed=_deployed(call, name),
-        need=next((n for n in view.needs if n.key.startswith(f"channel/{name}/")), None),
+        need=next((n for n in view.needs if n.channel == name), None),
         errors=errors,
         reason=reason,
     )

@@ -12,7 +12,6 @@ from hub.core.errors import HubError
 from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
 from hub.web.content import parsed_view
-from hub.web.needs import SILENT_DAYS
 from hub.web.pages.people import account_number, person
 from hub.web.queries import accounts, claims, messages, status
 from hub.web.queries.explain import origins
@@ -26,13 +25,11 @@ STATES = (
 
 def listing(call: Call) -> Response:
     """The list with its filter."""
-    silent = call.query.get("silent") == "1"
     search = claims.Search(
         text=call.query.get("q", "").strip()[:64],
         state=call.query.get("state", ""),
         payer=call.query.get("payer", ""),
         before=call.number("before"),
-        silent_before=call.site.settings.clock.now_ms() - SILENT_DAYS * 86_400_000 if silent else None,
     )
     if search.text:
         call.look("claims", "", action="search")
@@ -42,7 +39,6 @@ def listing(call: Call) -> Response:
     return call.page(
         "claims.html",
         title="Claims",
-        silent=silent,
         search=search,
         rows=rows,
         older=older,

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, or_, select
 
 from hub.store.tables import delivery, message, rate
+from hub.web.render import age
 
 SAMPLE = 200
 QUARTERS = 96
 _MOST_COUNTED = 10_000
 _HOUR, _DAY, _WEEK = 60, 1440, 7
+_WEEK_MS, _DAY_MS = 7 * 86_400_000, 86_400_000
+_MISSED_LEAST, _QUIET_TIMES, _QUIET_LEAST_MS = 10, 10, 15 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,43 @@ def usual(connection: Connection, channel: str, now_ms: int) -> Usual | None:
         .group_by((now - rate.c.minute + _HOUR // 2) // _DAY)
     ).scalars().all()  # fmt: skip
     return Usual(int(sum(received)) / len(received), len(received)) if len(received) > 1 else None
+
+
+def missed(connection: Connection, channel: str, last_in: int, now_ms: int, after_ms: int | None) -> str:
+    """Why it is wrong that *channel* received nothing since *last_in*, in a sentence; empty while it is not.
+
+    What came a week before decides, so that nights and weekends are quiet without alarm. With *after_ms*, nothing may
+    come for so long, at hours at which something came a week before: through all of that time when it is shorter than a
+    day, else at all. Without it, ten messages must be missed. A channel younger than a week is held against its last
+    days at this hour, and against *after_ms* as it is.
+    """
+    quiet = now_ms - last_in
+    if quiet < (_QUIET_LEAST_MS if after_ms is None else after_ms):
+        return ""
+    oldest = connection.execute(select(func.min(rate.c.minute)).where(rate.c.channel == channel)).scalar()
+    if oldest is None or oldest > (now_ms - _WEEK_MS) // 60_000:
+        if after_ms is not None:
+            return "Its file says how long that may be."
+        often = usual(connection, channel, now_ms)
+        if often is None or quiet <= _QUIET_TIMES * often.gap_ms:
+            return ""
+        return f"At this hour a message usually comes every {age(often.gap_ms)}."
+    if after_ms is None:
+        count = _came(connection, channel, last_in - _WEEK_MS, now_ms - _WEEK_MS)
+        return f"A week ago {count} messages came in that time." if count >= _MISSED_LEAST else ""
+    begins, ends = now_ms - after_ms - _WEEK_MS, now_ms - _WEEK_MS
+    middle = ends if after_ms >= _DAY_MS else (begins + ends) // 2
+    first = _came(connection, channel, begins, middle)
+    second = first if middle == ends else _came(connection, channel, middle, ends)
+    return "A week ago messages came in that time." if first and second else ""
+
+
+def _came(connection: Connection, channel: str, begins_ms: int, ends_ms: int) -> int:
+    """How many messages *channel* received between two times, by the minute."""
+    counted = select(func.coalesce(func.sum(rate.c.received), 0)).where(
+        rate.c.channel == channel, rate.c.minute >= begins_ms // 60_000, rate.c.minute < ends_ms // 60_000
+    )
+    return int(connection.execute(counted).scalar_one())
 
 
 def by_quarter(connection: Connection, channel: str, now_ms: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:

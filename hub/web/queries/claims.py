@@ -143,16 +143,12 @@ class ItemLink:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a claim list shows.
-
-    *before* is an id (keyset page); *silent_before* leaves only what is sent without answer since then.
-    """
+    """What a claim list shows. *before* is an id (keyset page)."""
 
     text: str = ""
     state: str = ""
     payer: str = ""
     before: int | None = None
-    silent_before: int | None = None
 
 
 def search_statement(search: Search) -> Select[Any]:
@@ -160,8 +156,6 @@ def search_statement(search: Search) -> Select[Any]:
     conditions = [claim.c.id > 0]
     if search.state:
         conditions.append(claim.c.state == search.state)
-    if search.silent_before is not None:
-        conditions += [claim.c.state == "sent", claim.c.state_business_at < search.silent_before]
     if search.payer:
         conditions.append(claim.c.payer_id == search.payer)
     if search.text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from hub.store.tables import channel_state, claim, counter, delivery, message, rate, remittance, work_item
 
@@ -218,20 +218,44 @@ def held_remittances(connection: Connection) -> list[tuple[int, str, str, int, s
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """Claims that were sent and never answered: how many, their charges, since when (business time) the oldest."""
-
-    claims: int
-    cents: int
-    oldest: int
-
-
-def silent_claims(connection: Connection, before: int) -> Silent:
-    """The claims that are *sent*, and have been since *before* (business time) or longer."""
-    row = connection.execute(
-        select(func.count(), func.sum(claim.c.total_cents), func.min(claim.c.state_business_at)).where(
-            claim.c.state == "sent", claim.c.state_business_at < before
+def open_kinds(connection: Connection, queue: str, today: str = "9999") -> list[tuple[str, int, int, int]]:
+    """Open work items of *queue* by kind: kind, how many, money in cents, since when (business time) the oldest."""
+    return [
+        (kind, count, int(cents), oldest)
+        for kind, count, cents, oldest in connection.execute(
+            select(
+                work_item.c.kind,
+                func.count(),
+                func.sum(work_item.c.money_cents),
+                func.min(work_item.c.opened_business_at),
+            )
+            .where(work_item.c.queue == queue, work_item.c.state == "open", work_item.c.snoozed_until <= today)
+            .group_by(work_item.c.kind)
+            .order_by(work_item.c.kind)
         )
-    ).one()
-    return Silent(int(row[0]), int(row[1] or 0), int(row[2] or 0))
+    ]
+
+
+def gaps(connection: Connection) -> dict[str, int]:
+    """Received minus the six outcomes, of every day that is kept, for the channels where that is not 0."""
+    signed = case((counter.c.name == "received", counter.c.value), else_=-counter.c.value)
+    rows = connection.execute(
+        select(counter.c.channel, func.sum(signed))
+        .where(counter.c.name.in_(("received", *OUTCOMES)))
+        .group_by(counter.c.channel)
+        .having(func.sum(signed) != 0)
+    )
+    return {channel: int(difference) for channel, difference in rows}
+
+
+def errored_since(connection: Connection, channel: str, since: int, enough: int) -> int:
+    """How many messages that *channel* received since *since* (ms) stand in error, counted a little beyond *enough*."""
+    newest = (
+        select(message.c.received_at)
+        .where(message.c.channel == channel, message.c.onward == "errored")
+        .order_by(message.c.sequence.desc())
+        .limit(enough + 1)
+        .subquery()
+    )
+    counted = select(func.count()).select_from(newest).where(newest.c.received_at >= since)
+    return int(connection.execute(counted).scalar_one())
