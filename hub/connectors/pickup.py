@@ -13,26 +13,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
-from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred
 
-from hub.connectors.settings import Settings
-from hub.core.clock import real_ms
+from hub.connectors.polling import Polling
+from hub.connectors.times import Polls
 from hub.core.errors import HubError
 from hub.core.units import Duration, Size
-from hub.engine.contracts import Description, EndpointState, Health, Received, Reply, SourceContext
-
-reactor: Any = _reactor
+from hub.engine.contracts import Description, EndpointState, Received, Reply, SourceContext
 
 UNFINISHED = (".tmp", ".part", ".filepart", ".partial", ".crdownload")
 CALL_WITHIN = 300.0
 """Seconds that one visit to the folder may take."""
 
 
-class PickupSettings(Settings):
+class PickupSettings(Polls):
     """What every source of files lets one choose."""
 
-    poll: Duration = Field(60.0, description="How often to look into the folder.", examples=["10m"])
     settle: Duration = Field(
         1.0,
         description="How long a file's size and time must stand still before it is taken. While it is being "
@@ -76,7 +72,7 @@ class Look:
     modified: int
 
 
-class Pickup:
+class Pickup(Polling):
     """A source that polls a folder by two tasks of its connector, in the transfer workers.
 
     ``<name>.collect`` is given the settings and how the settled files looked; it replies with how every
@@ -85,81 +81,21 @@ class Pickup:
     """
 
     def __init__(self, name: str, address: str, settings: PickupSettings, context: SourceContext) -> None:
-        self._name = name
-        self._address = address
+        super().__init__(name, address, context, settings.poll)
         self._settings = settings
-        self._context = context
         self._first_seen: dict[str, tuple[Look, float]] = {}
         self._taken: dict[str, Look] = {}
         """Files whose content is stored and which are still there."""
-        self._running = False
-        self._paused = False
-        self._visit: Deferred[None] = succeed(None)
-        self._visiting = False
-        self._next: Any = None
-        self._state = EndpointState.IDLE
-        self._since = real_ms()
-        self._detail = ""
 
-    def start(self) -> None:
-        """Begin polling."""
-        self._running = True
-        self._later(0)
+    def first_wait(self) -> float:
+        """At once, or at the first time of the settings' cron."""
+        return 0.0 if self._settings.cron is None else self._wait()
 
-    def pause(self) -> None:
-        """Look no more; a visit under way is finished."""
-        self._paused = True
-        self._cancel()
-
-    def resume(self) -> None:
-        """Look again at once."""
-        self._paused = False
-        if self._running and not self._visiting:
-            self._cancel()
-            self._later(0)
-
-    def stop(self) -> Deferred[None]:
-        """End after the visit under way."""
-        self._running = False
-        self._cancel()
-        done: Deferred[None] = Deferred()
-        self._visit.addCallback(done.callback)
-        self._stand(EndpointState.STOPPED)
-        return done
-
-    def health(self) -> tuple[Health, ...]:
-        """How the last visit went."""
-        state = EndpointState.STOPPED if self._paused else self._state
-        return (Health(state, self._address, self._since, self._detail),)
-
-    def _later(self, seconds: float) -> None:
-        self._next = reactor.callLater(seconds, self._begin)
-
-    def _cancel(self) -> None:
-        if self._next is not None and self._next.active():
-            self._next.cancel()
-
-    def _begin(self) -> None:
-        self._visiting = True
-        self._visit = ensureDeferred(self._visited())
-
-    async def _visited(self) -> None:
-        pause = self._settings.poll
-        try:
-            pause = await self._collect()
-        except Exception as error:  # whatever it is, the next visit tries again
-            self._context.log.failure(f"{self._name}: visit failed", error)
-            what = error.what if isinstance(error, HubError) else f"The visit failed ({type(error).__name__})."
-            self._stand(EndpointState.RETRYING, what)
-        self._visiting = False
-        if self._running and not self._paused:
-            self._later(pause)
-
-    async def _collect(self) -> float:
-        """One visit; returns how long to wait for the next."""
+    async def look(self) -> float:
+        """One visit to the folder; returns how long to wait for the next."""
         reply = await self._call("collect", {"settled": self._settled(), "taken": self._marks(self._taken)})
-        if self._failed(reply):
-            return self._settings.poll
+        if self.failed(reply):
+            return self._wait()
         listing = {name: Look(*mark) for name, mark in reply.header["listing"].items()}
         self._taken = {name: look for name, look in self._taken.items() if listing.get(name) == look}
         for file in reply.header["files"]:
@@ -167,14 +103,14 @@ class Pickup:
             if await self._receive(name, reply.parts[file["part"]]):
                 self._taken[name] = listing[name]
         too_large = int(reply.header["too_large"])
-        self._stand(EndpointState.CONNECTED, f"{too_large} files are too large to take." if too_large else "")
+        self.stand(EndpointState.CONNECTED, f"{too_large} files are too large to take." if too_large else "")
         if self._taken and self._settings.after != "keep":
             done = await self._call("after", {"names": sorted(self._taken)})
-            if not self._failed(done):
+            if not self.failed(done):
                 for name in done.header["done"]:
                     del self._taken[name]
                 if done.header["refused"]:
-                    self._stand(EndpointState.CONNECTED, f"{done.header['refused']} taken files cannot be moved.")
+                    self.stand(EndpointState.CONNECTED, f"{done.header['refused']} taken files cannot be moved.")
         return self._note(listing, more=bool(reply.header["more"]))
 
     async def _receive(self, name: str, raw: bytes) -> bool:
@@ -218,7 +154,10 @@ class Pickup:
             return 0
         waiting = [seen + self._settings.settle - now for _, seen in self._first_seen.values()]
         soon = [max(left, 0.01) for left in waiting if left > 0]
-        return min([self._settings.poll, *soon])
+        return min([self._wait(), *soon])
+
+    def _wait(self) -> float:
+        return self._settings.wait(self._context.clock, self._context.zone)
 
     def _settled(self) -> dict[str, tuple[int, int]]:
         now = time.monotonic()
@@ -233,19 +172,6 @@ class Pickup:
     def _call(self, task: str, header: Mapping[str, Any]) -> Deferred[Reply]:
         settings = self._settings.model_dump(mode="json")
         return self._context.workers.call(f"{self._name}.{task}", {"settings": settings, **header}, timeout=CALL_WITHIN)
-
-    def _failed(self, reply: Reply) -> bool:
-        sentence = reply.header.get("failure")
-        if sentence is None:
-            return False
-        self._stand(EndpointState(reply.header["state"]), sentence)
-        self._context.log.warning(f"{self._name}: folder not reached", state=reply.header["state"])
-        return True
-
-    def _stand(self, state: EndpointState, detail: str = "") -> None:
-        if state != self._state:
-            self._since = real_ms()
-        self._state, self._detail = state, detail
 
 
 class Gathering:

@@ -43,6 +43,14 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a source has come in what it reads: *name* is its own within its channel, *place* is for it to read."""
+
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """One framed message on its way into the store.
 
@@ -65,6 +73,8 @@ class Received:
     unheard: bool = False
     owes: bool = False
     """Whether the peer is also to hear, by the source, what became of the message once its steps have ended."""
+    mark: Mark | None = None
+    """How far the source has come with this message: kept in the transaction that stores it, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,12 @@ class Intake(Protocol):
 
     def processed(self, message_id: int) -> Deferred[Processed]:
         """Fires when the steps of a message that was just stored have ended; cancel it when nobody waits any more."""
+
+    def place(self, channel: str, name: str) -> Deferred[str | None]:
+        """The place of the newest :class:`Mark` called *name* of *channel*; None when there is none."""
+
+    def keep(self, channel: str, mark: Mark) -> Deferred[None]:
+        """Keep *mark* without a message. Fails when that could not be."""
 
     def answered(self, message_id: int, *, delivered: bool) -> None:
         """What was owed for a message was said (*delivered*), or is not owed after all."""

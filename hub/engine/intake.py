@@ -18,9 +18,10 @@ from hub.core.ids import IdMaker
 from hub.core.points import reached
 from hub.core.vault import Vault
 from hub.engine.awaited import Awaited
-from hub.engine.contracts import Processed, Received, Stored
+from hub.engine.contracts import Mark, Processed, Received, Stored
 from hub.engine.items import open_item
 from hub.engine.journal import Journal
+from hub.engine.marks import read_mark, write_mark
 from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED
 from hub.engine.plan import SitePlan
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
@@ -135,6 +136,14 @@ class StoreIntake:
         """Fires when the message's steps have ended; see :class:`hub.engine.contracts.Intake`."""
         return self._awaited.wait(message_id)
 
+    def place(self, channel: str, name: str) -> Deferred[str | None]:
+        """How far a source has come; see :class:`hub.engine.contracts.Intake`."""
+        return self._journal.submit(lambda connection: read_mark(connection, channel, name))
+
+    def keep(self, channel: str, mark: Mark) -> Deferred[None]:
+        """Note how far a source has come, without a message."""
+        return self._journal.submit(lambda connection: write_mark(connection, channel, mark))
+
     def answered(self, message_id: int, *, delivered: bool) -> None:
         """Note what came of the answer that was owed."""
         now = "delivered" if delivered else "not owed"
@@ -179,6 +188,9 @@ class StoreIntake:
         numbers = iter(take_numbers(connection, "message", len(fresh))) if fresh else iter(())
         arrivals = self._insert(connection, fresh, numbers, reused)
         self._count_repeats(connection, repeats, requests)
+        for request in requests:
+            if request.received.mark is not None:
+                write_mark(connection, request.received.channel, request.received.mark)
         reached("message.written")
         return [(stored, None if stored.repeated else arrivals.get(stored.message_id)) for stored in results]
 

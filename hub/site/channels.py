@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -233,6 +234,7 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
     first = plain[0]
     channel_format = first.format or DEFAULT_FORMAT.get(first.type, "json")
     findings += _lane_findings(first.lane, channel_format, file)
+    findings += _mark_findings([settings for _, settings in sources], file)
     if first.ack == "processed" and any(source.type != "mllp" for source in plain):
         findings.append(
             file.finding(("source", "ack"), "H202", 'Only an MLLP source can answer "processed".', 'use "committed"')
@@ -253,6 +255,21 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
         alerts=whole.alerts,
     )
     return channel, findings
+
+
+def _mark_findings(sources: Sequence[Any], file: TomlFile) -> list[Finding]:
+    """Two sources that remembered their place under one name would skip each other's messages."""
+    marks = Counter(getattr(settings, "mark", None) for settings in sources)
+    return [
+        file.finding(
+            ("source", number, "name"),
+            "H230",
+            f'Another source of this channel remembers how far it came as "{settings.name}" too.',
+            "Give each a name of its own.",
+        )
+        for number, settings in enumerate(sources)
+        if getattr(settings, "mark", None) is not None and marks[settings.mark] > 1
+    ]
 
 
 def _destination(

@@ -161,6 +161,10 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H225": _E("The message is not a JSON object.", "Look at its first bytes: compressed, XML or an error page?"),
     "H227": _E("The bytes do not follow the MLLP framing.", "The block is 0x0B, the message, 0x1C 0x0D."),
     "H228": _E("A value cannot be written with these delimiters.", "Use the usual ones: |^~\\&."),
+    "H230": _E(
+        "Two sources of a channel remember how far they came under the same name: one would skip what the other read.",
+        "Give each a name of its own.",
+    ),
     "H229": _E(
         "A new channel cannot be written as asked. Nothing was written.", "The sentence beside it says what to change."
     ),
@@ -232,6 +236,14 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H414": _E(
         "A peer cannot be reached, or is not who it should be.", "The sentence beside it says how far one came."
+    ),
+    "H415": _E(
+        "The driver of a database is not installed, or its URL names none.",
+        "PostgreSQL is postgresql+psycopg, SQLite sqlite; other drivers are installed beside the hub.",
+    ),
+    "H416": _E(
+        "An output is not what a database's statements can be given.",
+        "They take a JSON object, or a list of them, with every value that they name. Nothing of it was written.",
     ),
     "H420": _E("A login failed, or a server is not the one that it should be.", "Check user, key and host key."),
     "H424": _E(

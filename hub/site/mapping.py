@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime, time
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +18,7 @@ from zoneinfo import ZoneInfo
 from hub.billing.values import BY_NAME, BillingValue, Charge, Origins, Visit
 from hub.core.codec import to_plain
 from hub.core.errors import HubError
+from hub.core.exact_json import json_bytes
 from hub.core.reads import Reads, recording
 from hub.engine.contracts import Reply, Task, TaskCall
 from hub.formats.hl7v2.build import Builder
@@ -187,11 +187,6 @@ def _with_origins(made: Made) -> dict[str, Any]:
     if not made.origins:
         return made.plain
     return {**made.plain, "origins": [[*each] for each in (("script", made.script), *made.origins)]}
-
-
-def json_bytes(value: Any) -> bytes:
-    """*value* as compact JSON, decimals as numbers with the places that they have."""
-    return "".join(_json(value)).encode()
 
 
 def _plain_json(value: Any) -> bytes:
@@ -377,28 +372,6 @@ def _body(outgoing: Outgoing) -> bytes:
             return builder.build()
         case document:
             return json_bytes(document)
-
-
-def _json(value: Any) -> Iterator[str]:
-    """JSON text piece by piece; the library's writer would turn decimals into floats or refuse them."""
-    match value:
-        case Decimal():
-            yield f"{value:f}"
-        case Mapping():
-            yield "{"
-            for number, (key, item) in enumerate(value.items()):
-                yield f"{',' if number else ''}{json.dumps(str(key), ensure_ascii=False)}:"
-                yield from _json(item)
-            yield "}"
-        case list() | tuple():
-            yield "["
-            for number, item in enumerate(value):
-                if number:
-                    yield ","
-                yield from _json(item)
-            yield "]"
-        case _:
-            yield json.dumps(value, ensure_ascii=False)
 
 
 def _moment(received_on: str, zone: ZoneInfo) -> datetime | None:

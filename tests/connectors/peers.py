@@ -20,6 +20,7 @@ from hub.engine.contracts import (
     Connector,
     Description,
     DestinationContext,
+    Mark,
     Outcome,
     Parcel,
     Processed,
@@ -52,6 +53,14 @@ class FakeIntake:
         self._waiting: list[Deferred[Stored]] = []
         self._arrivals: list[tuple[int, Deferred[None]]] = []
         self._known: dict[bytes, Stored] = {}
+        self.marks: dict[str, str] = {}
+
+    def place(self, channel: str, name: str) -> Deferred[str | None]:
+        return succeed(self.marks.get(name))
+
+    def keep(self, channel: str, mark: Mark) -> Deferred[None]:
+        self.marks[mark.name] = mark.place
+        return succeed(None)
 
     def processed(self, message_id: int) -> Deferred[Processed]:
         if self.outcome is not None:
@@ -76,6 +85,8 @@ class FakeIntake:
             waiting: Deferred[Stored] = Deferred()
             self._waiting.append(waiting)
             return waiting
+        if received.mark is not None:
+            self.marks[received.mark.name] = received.mark.place
         basis = received.description.duplicate_basis
         if basis is not None and received.refusal is None:
             if basis in self._known:

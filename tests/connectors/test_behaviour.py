@@ -333,5 +333,5 @@ async def test_after_a_file_server_s_outage_the_order_goes_on(
 
 
 def test_every_destination_is_in_this_suite_or_writes_to_this_machine() -> None:
-    known = {name.partition(",")[0] for name in WIRES} | {"sftp", files.CONNECTOR.name}
+    known = {name.partition(",")[0] for name in WIRES} | {"sftp", "database", files.CONNECTOR.name}
     assert {name for name, connector in connectors().items() if connector.open_destination} == known

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, select, update
 from twisted.internet.defer import DeferredList
 
 from hub.engine import intake
-from hub.engine.contracts import Stored
+from hub.engine.contracts import Mark, Stored
+from hub.engine.marks import read_mark, write_mark
 from hub.store import tables
 from hub.store.contents import read_content
 from hub.store.database import reading
@@ -202,3 +203,25 @@ def test_arrivals_of_a_minute_are_its_rate(node: Node) -> Any:
     yield DeferredList([node.receive(raw(f"m{number}")) for number in range(5)])
 
     assert sum(row.received for row in node.rows(select(tables.rate))) == 5
+
+
+@pytest_twisted.inlineCallbacks
+def test_how_far_a_source_came_is_kept_with_the_message_or_not_at_all(node: Node) -> Any:
+    intake = node.engine._intake
+    assert (yield intake.place(CHANNEL, "rows")) is None
+    yield node.receive(raw("m1"), mark=Mark("rows", "1"))
+    yield node.receive(raw("m1"), mark=Mark("rows", "2"))  # a repeat is dealt with too
+    assert (yield intake.place(CHANNEL, "rows")) == "2"
+    with pytest.raises(TypeError):
+        yield node.receive(raw("m2"), answer="no bytes", mark=Mark("rows", "3"))
+    assert (yield intake.place(CHANNEL, "rows")) == "2"
+    yield intake.keep(CHANNEL, Mark("rows", "4"))
+    assert (yield intake.place(CHANNEL, "rows")) == "4"
+    assert (yield intake.place("another", "rows")) is None
+
+
+def test_long_names_of_marks_stay_apart(both_stores: Engine) -> None:
+    with both_stores.begin() as connection:
+        for number in range(2):
+            write_mark(connection, CHANNEL * 20, Mark(f"rows {number}", str(number)))
+        assert [read_mark(connection, CHANNEL * 20, f"rows {number}") for number in range(2)] == ["0", "1"]

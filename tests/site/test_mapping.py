@@ -11,10 +11,10 @@ import pytest
 
 from hub.billing.values import BY_NAME, Charge
 from hub.core.codec import from_plain
+from hub.core.exact_json import json_bytes
 from hub.core.ids import IdBlock
 from hub.engine.contracts import Reply, TaskCall, WorkerSite
 from hub.site.load import load_site, map_messages
-from hub.site.mapping import json_bytes
 from hub.site.samples import read_message
 
 ROOT = Path(__file__).parents[2]
