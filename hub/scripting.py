@@ -19,7 +19,7 @@ tests and replay trustworthy. The runtime notes which line each value came from.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from hub.billing.values import (
@@ -59,6 +59,8 @@ __all__ = [
     "DatedCode",
     "Drug",
     "Event",
+    "Fetch",
+    "Get",
     "Hold",
     "Line",
     "Merge",
@@ -134,6 +136,33 @@ class Read:
 
     reads: Sequence[str] = ()
     searches: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """One part of a `Fetch`: what stands at *path* beneath the destination's base.
+
+    ``{claim.patientid}`` in it stands for what an earlier part says there. With *each* the part is a list: that key's
+    items of this page and of all that follow. An *optional* part is left out where the server does not have it.
+    """
+
+    path: str
+    each: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A record to fetch from a REST server, in parts.
+
+    What comes back is a new message of the same channel, linked to this one: a JSON object whose kind is *kind*, with
+    the parts by their names, ``read_at`` (when the reading began), and *keys*: texts for its top, such as
+    ``{"account": "{claim.claimid}", "mrn": "{claim.patientid}"}``, by which people find it and order is kept.
+    """
+
+    kind: str
+    parts: Mapping[str, Get]
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

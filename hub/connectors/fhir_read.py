@@ -93,7 +93,7 @@ class FhirReadDestination:
 
     def health(self) -> tuple[Health, ...]:
         """How the last fetch went."""
-        return (Health(self._state, self._settings.base, self._since, self._detail),)
+        return (Health(self._state, self._settings.base, self._since, self._detail or self._client.pace),)
 
     async def _deliver(self, parcel: Parcel) -> Outcome:
         try:
@@ -108,7 +108,7 @@ class FhirReadDestination:
             return failed.outcome
         except NoAnswerError as error:
             self._stand(error.state, error.reason)
-            return Outcome(Failure.TRANSIENT, error.reason)
+            return Outcome(Failure.TRANSIENT, error.reason, retry_after=error.retry_after)
         except HubError as error:
             self._stand(EndpointState.LOGIN_FAILED, error.what)
             return Outcome(Failure.TRANSIENT, error.what)

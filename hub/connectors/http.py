@@ -124,7 +124,7 @@ class HttpDestination:
 
     def health(self) -> tuple[Health, ...]:
         """How the last request went."""
-        return (Health(self._state, self._address, self._since, self._detail),)
+        return (Health(self._state, self._address, self._since, self._detail or self._client.pace),)
 
     async def _send(self, parcel: Parcel) -> Outcome:
         name = quote(parcel.name, safe="")
@@ -136,7 +136,8 @@ class HttpDestination:
         except NoAnswerError as error:
             self._stand(error.state, error.reason)
             ambiguous = error.sent and not self._repeatable
-            return Outcome(Failure.AMBIGUOUS if ambiguous else Failure.TRANSIENT, error.reason)
+            failure = Failure.AMBIGUOUS if ambiguous else Failure.TRANSIENT
+            return Outcome(failure, error.reason, retry_after=error.retry_after)
         except HubError as error:
             self._stand(EndpointState.LOGIN_FAILED, error.what)
             return Outcome(Failure.TRANSIENT, error.what)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
@@ -18,11 +18,13 @@ from twisted.internet import error as network
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure as TwistedFailure
 from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool, ResponseDone
 from twisted.web.http_headers import Headers
 
 from hub.connectors.oauth import OAuth, Tokens
+from hub.connectors.quota import BUDGETS, Quota
 from hub.connectors.settings import Secret
 from hub.connectors.tls import ClientSecurity, WebPolicy, client_options, says_our_certificate_is_refused
 from hub.core.secret import Secrets
@@ -31,6 +33,8 @@ from hub.engine.contracts import EndpointState, Failure
 
 reactor: Any = _reactor
 
+PATIENCE = 10.0
+"""Seconds that a request waits for its quota; one that would wait longer is tried again later instead."""
 LONGEST_WAIT = 3600.0
 """Seconds that a server can ask us to wait at most: a mistaken date must not stop a channel for years."""
 _REFUSED_FOR_NOW = frozenset({408, 425, 429})
@@ -58,6 +62,11 @@ class WebClientSettings(ClientSecurity):
     connect_within: Duration = Field(10.0, description="How long to wait for a connection.", examples=["10s"])
     answer_within: Duration = Field(60.0, description="How long to wait for the whole answer.", examples=["60s"])
     max_answer: Size = Field(16 << 20, description="A longer answer is cut off.", examples=["16MB"])
+    quota: Quota | None = Field(
+        None,
+        description="How many requests the server allows. What would be too much waits; nothing fails for it.",
+        examples=[{"name": "ehr_api", "per_second": 10, "per_day": 50_000}],
+    )
 
     @model_validator(mode="after")
     def _one_kind_of_token(self) -> Self:
@@ -68,12 +77,13 @@ class WebClientSettings(ClientSecurity):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered. *whole* is False when the body was cut off."""
+    """What a server answered. *whole* is False when the body was cut off; *throttled* says that it was too much."""
 
     status: int
     body: bytes
     retry_after: float | None = None
     whole: bool = True
+    throttled: bool = False
 
     @property
     def ok(self) -> bool:
@@ -83,13 +93,15 @@ class Answer:
     @property
     def failure(self) -> Failure:
         """What kind of failure this is, when it is one."""
-        if self.status in _REFUSED_FOR_NOW or self.status >= 500:
+        if self.throttled or self.status in _REFUSED_FOR_NOW or self.status >= 500:
             return Failure.TRANSIENT
         return Failure.PERMANENT
 
     @property
     def reason(self) -> str:
         """The same in words. The body may quote the request, so it is not repeated."""
+        if self.throttled:
+            return f"The server says that there were too many requests (HTTP {self.status})."
         match self.status:
             case 401 | 403:
                 return f"The server does not let us in (HTTP {self.status})."
@@ -102,13 +114,17 @@ class Answer:
 
 
 class NoAnswerError(Exception):
-    """No answer came. *sent* is False when the request surely did not reach the server."""
+    """No answer came. *sent* is False when the request surely did not reach the server.
 
-    def __init__(self, reason: str, state: EndpointState, *, sent: bool) -> None:
+    *retry_after* is set where the request was not made yet because of a quota: the seconds until it may be.
+    """
+
+    def __init__(self, reason: str, state: EndpointState, *, sent: bool, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.state = state
         self.sent = sent
+        self.retry_after = retry_after
 
 
 class WebClient:
@@ -129,6 +145,13 @@ class WebClient:
             pool=self._pool,
         )
         self._tokens = Tokens(settings.oauth, secrets, self._ask) if settings.oauth is not None else None
+        folder = site / "var" / "quota"
+        self._budget = BUDGETS.of(settings.quota, folder, reactor.seconds) if settings.quota else None
+
+    @property
+    def pace(self) -> str:
+        """How fast requests leave because of the quota, in words; empty without one."""
+        return self._budget.words() if self._budget else ""
 
     async def request(
         self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes | None = None
@@ -137,14 +160,31 @@ class WebClient:
         if self._tokens is None:
             own = self._settings.token
             bearer = {"Authorization": f"Bearer {self._secrets.value(own)}"} if own is not None else {}
-            return await self._ask(method, url, {**(headers or {}), **bearer}, body)
+            return await self._ask_in_turn(method, url, {**(headers or {}), **bearer}, body)
         token = await self._bearer(self._tokens)
-        answer = await self._ask(method, url, {**(headers or {}), "Authorization": f"Bearer {token}"}, body)
+        answer = await self._ask_in_turn(method, url, {**(headers or {}), "Authorization": f"Bearer {token}"}, body)
         if answer.status != 401:
             return answer
         self._tokens.refused(token)
         token = await self._bearer(self._tokens)
-        return await self._ask(method, url, {**(headers or {}), "Authorization": f"Bearer {token}"}, body)
+        return await self._ask_in_turn(method, url, {**(headers or {}), "Authorization": f"Bearer {token}"}, body)
+
+    async def _ask_in_turn(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        """Ask when the quota allows it, and tell the quota what the server said of that."""
+        if self._budget is None:
+            return await self._ask(method, url, headers, body)
+        patient_until = reactor.seconds() + PATIENCE
+        while wait := self._budget.take():
+            if reactor.seconds() + wait > patient_until:
+                raise NoAnswerError(self._budget.words(), EndpointState.CONNECTED, sent=False, retry_after=wait)
+            await deferLater(reactor, wait)
+        answer = await self._ask(method, url, headers, body)
+        asked_to_wait = answer.status == 503 and answer.retry_after is not None
+        if answer.status in self._budget.quota.refused_by or asked_to_wait:
+            self._budget.refused(answer.retry_after)
+            return replace(answer, throttled=True)
+        self._budget.accepted()
+        return answer
 
     @staticmethod
     async def _bearer(tokens: Tokens) -> str:
@@ -179,6 +219,8 @@ class WebClient:
 
     def close(self) -> Deferred[None]:
         """Close the connections that are kept."""
+        if self._budget is not None:
+            self._budget.close()
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed
 

@@ -15,12 +15,12 @@ from pydantic import BaseModel
 from hub.core.errors import HubError
 from hub.core.secret import SecretName, site_secrets
 from hub.formats.hl7v2.check import check_path
-from hub.scripting import Declaration, Outgoing, Read
+from hub.scripting import Declaration, Outgoing
 from hub.site.channels import BILLING, Channel, DestinationPlan, Step
 from hub.site.files import Key
 from hub.site.findings import Finding, Level, did_you_mean
 from hub.site.load import Site
-from hub.site.mapping import FETCH
+from hub.site.mapping import FETCHERS
 from hub.site.rules import rule_files, rule_findings
 from hub.site.sampled import sampled_paths
 from hub.site.samples import cases
@@ -109,10 +109,10 @@ def _ends_meet(channel: Channel, declarations: list[Declaration]) -> Iterator[Fi
 
 
 def _can_take(plan: DestinationPlan, kind: type) -> bool:
-    if kind is Read:
-        return plan.connector == FETCH
+    if kind in FETCHERS:
+        return plan.connector == FETCHERS[kind]
     if kind is Outgoing:
-        return plan.connector not in {BILLING, FETCH}
+        return plan.connector not in {BILLING, *FETCHERS.values()}
     return plan.connector == BILLING and (not plan.takes or kind.__name__ in plan.takes)
 
 

@@ -7,6 +7,7 @@ is looked at.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 
 from hub.engine.contracts import Description
@@ -15,6 +16,7 @@ from hub.formats.hl7v2.message import Message
 from hub.site.views import Event
 
 _HEAD = 1 << 14
+_EVENT = re.compile(rb'\s*\{\s*"event"\s*:')
 
 
 def describer(message_format: str, lane: str, encoding: str | None = None) -> Callable[[bytes], Description]:
@@ -103,6 +105,8 @@ def _x12(raw: bytes, lane: str) -> Description:
 def _fhir(raw: bytes, lane: str) -> Description:
     from hub.formats.fhir.notification import summary
 
+    if _EVENT.match(raw):  # what was fetched from a REST server beside FHIR
+        return _json(raw, lane)
     told = summary(raw)
     return Description(
         kind=told.kind,

@@ -122,7 +122,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H209": _E(
         "A step returns something that no destination of its channel takes.",
-        "Add a destination: type billing for billing's values, fhir_read for Read, another for Outgoing.",
+        "Add a destination: type billing for billing's values, fhir_read for Read, rest_read for Fetch, another for "
+        "Outgoing.",
     ),
     "H210": _E("A channel's name is not that of its file.", "Rename one of them."),
     "H211": _E(

@@ -23,13 +23,14 @@ from hub.core.reads import Reads, recording
 from hub.engine.contracts import Reply, Task, TaskCall
 from hub.formats.hl7v2.build import Builder
 from hub.formats.hl7v2.message import Message, Segment
-from hub.scripting import Hold, Line, Outgoing, Read, Reject, Skip
+from hub.scripting import Fetch, Hold, Line, Outgoing, Read, Reject, Skip
 from hub.site.channels import BILLING, Channel, DestinationPlan, Step
 from hub.site.checked_values import require_typed
 from hub.site.scripts import Scripts
 from hub.site.views import Event, MappedMessage, View, X12File, segment_place
 
-FETCH = "fhir_read"
+FETCHERS: dict[type, str] = {Read: "fhir_read", Fetch: "rest_read"}
+"""What a mapping returns to have something fetched, and the connector that fetches it."""
 _BILLING_TYPES = tuple(BY_NAME.values())
 _TRACED = (Visit, Charge)
 _LINE_KINDS = ("FT1", "ChargeItem")
@@ -166,11 +167,13 @@ def render(channel: Channel, mapped: Mapped, about: Mapping[str, Any]) -> list[R
     for made in values:
         if not any(_takes_value(plan, made.thing) for plan in plans):
             raise _no_destination(made, type(made.thing).__name__)
-    for number, made in enumerate(mapped.of(Read), 1):
-        fetches = [plan for plan in plans if plan.connector == FETCH]
+    for number, made in enumerate(mapped.of(*FETCHERS), 1):
+        fetches = [plan for plan in plans if plan.connector == FETCHERS[type(made.thing)]]
         if not fetches:
-            raise _no_destination(made, "Read")
-        body_of_read = _plain_json({"reads": list(made.thing.reads), "searches": list(made.thing.searches)})
+            raise _no_destination(made, type(made.thing).__name__)
+        body_of_read = _plain_json(
+            {field.name: to_plain(getattr(made.thing, field.name)) for field in fields(made.thing)}
+        )
         rendered += [Rendered(plan.name, "read", f"{name}-{number}", body_of_read) for plan in fetches]
     for made in mapped.of(Outgoing):
         outgoing: Outgoing = made.thing
@@ -355,7 +358,7 @@ def _takes_value(plan: DestinationPlan, value: BillingValue) -> bool:
 
 
 def _takes_outgoing(plan: DestinationPlan, outgoing: Outgoing) -> bool:
-    if plan.connector in {BILLING, FETCH}:
+    if plan.connector in {BILLING, *FETCHERS.values()}:
         return False
     if outgoing.to:
         return plan.name == outgoing.to

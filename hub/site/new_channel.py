@@ -16,6 +16,7 @@ from hub.site.channels import BILLING, DEFAULT_FORMAT, Format
 from hub.site.declared import ends, toml_value
 from hub.site.findings import did_you_mean
 from hub.site.load import Site, load_site
+from hub.site.mapping import FETCHERS
 
 _HEADER = """# {title}.
 schema = 1
@@ -218,7 +219,7 @@ def new_channel(site: Site, name: str, source: str, destination: str) -> list[st
 def _channel(site: Site, wanted: _Wanted, kind: str, script: str) -> str:
     source = _model(wanted.source, "source")
     destination = _model(wanted.destination, "destination")
-    if wanted.destination == "fhir_read" or wanted.source == BILLING:
+    if wanted.destination in FETCHERS.values() or wanted.source == BILLING:
         raise NewChannelError(
             f"{wanted.source} to {wanted.destination} depends on what billing or the server gives.",
             fix="Copy the demo site's results_to_ehr or ehr_fhir.",

@@ -12,8 +12,7 @@ from hub.engine.plan import ChannelPlan, DestinationPlan, SitePlan
 from hub.site.channels import BILLING, Channel
 from hub.site.channels import DestinationPlan as DestinationFile
 from hub.site.load import Site
-
-FETCHES = frozenset({"fhir_read"})  # connectors whose answer is a message of its own
+from hub.site.mapping import FETCHERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def _destination(known: dict[str, Connector], file: DestinationFile) -> Destinat
         order=file.order,
         ambiguous=file.ambiguous,
         open=None if file.connector == BILLING else _opener(known[file.connector], file.settings),
-        answer_is_message=file.connector in FETCHES,
+        answer_is_message=file.connector in FETCHERS.values(),
         backoff_seconds=_backoff(file.backoff, file.backoff_max),
         max_attempts=file.max_attempts,
         shadow=file.shadow,

@@ -1,0 +1,100 @@
+"""What destinations share that make several requests to one server for each delivery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
+
+from hub.connectors.web_client import Answer, NoAnswerError, WebClient, WebClientSettings
+from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.engine.contracts import DestinationContext, EndpointState, Failure, Health, Outcome, Parcel
+
+
+class FailedError(Exception):
+    """The delivery ends here, with this outcome. *status* is the server's, where it answered."""
+
+    def __init__(self, outcome: Outcome, state: EndpointState = EndpointState.CONNECTED, status: int = 0) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+        self.state = state
+        self.status = status
+
+
+def refused(reason: str) -> FailedError:
+    """What no repetition makes better."""
+    return FailedError(Outcome(Failure.PERMANENT, reason))
+
+
+def good(answer: Answer) -> bytes:
+    """The body of an *answer* that is what was asked for. Raises :class:`FailedError` for any other."""
+    if not answer.ok:
+        state = EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
+        outcome = Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
+        raise FailedError(outcome, state, answer.status)
+    if not answer.whole:
+        raise FailedError(Outcome(Failure.TRANSIENT, "The answer broke off."), EndpointState.RETRYING)
+    return answer.body
+
+
+class AskingDestination:
+    """Deliveries that are conversations. A subclass holds one in :meth:`converse`; a few run at a time."""
+
+    def __init__(
+        self, settings: WebClientSettings, context: DestinationContext, *, address: str, requests: int, lasting: bool
+    ) -> None:
+        self.client = WebClient(settings, context.secrets, context.var.parent, lasting=lasting)
+        self._address = address
+        self._requests = requests
+        self._free = DeferredSemaphore(requests)
+        self._state = EndpointState.IDLE
+        self._since = real_ms()
+        self._detail = ""
+
+    async def converse(self, parcel: Parcel) -> Outcome:
+        """Do what *parcel* says. Raises :class:`FailedError`, `NoAnswerError`, `TokenError` or `SecretMissingError`."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Nothing: connections are made when there is something to ask."""
+
+    def deliver(self, parcel: Parcel) -> Deferred[Outcome]:
+        """Do what *parcel* says, when one of the conversations is free."""
+        return self._free.run(lambda: ensureDeferred(self._deliver(parcel)))
+
+    def stop(self) -> Deferred[None]:
+        """End after the conversations in hand."""
+
+        def stopped(_: Any) -> None:
+            self._stand(EndpointState.STOPPED)
+
+        done: Deferred[Any] = self._free.acquire()
+        for _ in range(self._requests - 1):
+            done.addCallback(lambda _: self._free.acquire())
+        return done.addCallback(lambda _: self.client.close()).addCallback(stopped)
+
+    def health(self) -> tuple[Health, ...]:
+        """How the last conversation went, and how fast requests leave."""
+        return (Health(self._state, self._address, self._since, self._detail or self.client.pace),)
+
+    async def _deliver(self, parcel: Parcel) -> Outcome:
+        try:
+            outcome = await self.converse(parcel)
+        except FailedError as failed:
+            self._stand(failed.state, failed.outcome.reason)
+            return failed.outcome
+        except NoAnswerError as error:
+            self._stand(error.state, error.reason if error.retry_after is None else "")
+            failure = Failure.AMBIGUOUS if error.sent else Failure.TRANSIENT
+            return Outcome(failure, error.reason, retry_after=error.retry_after)
+        except HubError as error:
+            self._stand(EndpointState.LOGIN_FAILED, error.what)
+            return Outcome(Failure.TRANSIENT, error.what)
+        self._stand(EndpointState.CONNECTED)
+        return outcome
+
+    def _stand(self, state: EndpointState, detail: str = "") -> None:
+        if state != self._state:
+            self._since = real_ms()
+        self._state, self._detail = state, detail
