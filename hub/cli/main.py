@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("hub.cli.restore", "put a backup back; nothing is sent or numbered twice"),
     "upgrade": ("hub.cli.upgrade", "bring the store to this version's schema, after a backup"),
     "keys": ("hub.cli.keys", "which keys seal the store; a new one; seal old values anew"),
+    "jwks": ("hub.cli.jwks", "the public keys that FHIR servers check our signatures with; a new key"),
     "user": ("hub.cli.user", "who may sign in"),
     "audit": ("hub.cli.audit", "whether the audit log is whole, and who saw a patient"),
     "rules": ("hub.cli.rules", "what a payer's rules are, did to a claim, and would have done"),

@@ -1,4 +1,4 @@
-"""FHIR R4: a hook for what a server's Subscription sends, and resources created on a server.
+"""FHIR R4: a hook for what a server's Subscription sends, and resources written to a server.
 
 Sources: FHIR R4, Subscription (rest-hook channel: POST, or PUT to ``Type/id``); Subscriptions R5 Backport
 implementation guide 1.1 (notification bundles, handshake, heartbeat).
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from hub.connectors.fhir_probe import probe
+from hub.connectors.fhir_write import FhirDestinationSettings, open_destination
 from hub.connectors.hook import HookSettings, HookSource, Manner
-from hub.connectors.http import HttpDestination, WriterSettings
-from hub.connectors.reach import probe
-from hub.connectors.settings import WebAddress
-from hub.engine.contracts import Connector, DestinationContext, SourceContext
+from hub.engine.contracts import Connector, SourceContext
 from hub.formats.fhir.text import FhirError, read, write
 
 GREETINGS = frozenset({"handshake", "heartbeat", "query-status"})
@@ -27,18 +26,6 @@ class FhirSourceSettings(HookSettings):
         pattern=r"^(/[A-Za-z0-9._~-]+)+$",
         description="The path of the hook. Left out, /fhir/ and the channel's name.",
         examples=["/fhir/ehr_fhir"],
-    )
-
-
-class FhirDestinationSettings(WriterSettings):
-    """A FHIR server in which each output, a resource, is created."""
-
-    base: WebAddress = Field(
-        description="The server's base address; a resource is sent to its type beneath it.",
-        examples=["https://ehr.clinic.example/fhir"],
-    )
-    resource: str = Field(
-        pattern=r"^[A-Z][A-Za-z]+$", description="The type of resource to create.", examples=["ClaimResponse"]
     )
 
 
@@ -78,24 +65,9 @@ def _agree(raw: bytes, place: str) -> None:
         )
 
 
-def open_destination(settings: FhirDestinationSettings, context: DestinationContext) -> HttpDestination:
-    """A destination that creates each output as a resource."""
-    headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
-    if settings.if_none_exist:
-        headers["If-None-Exist"] = settings.if_none_exist
-    return HttpDestination(
-        settings,
-        context,
-        address=f"{settings.base.rstrip('/')}/{settings.resource}",
-        method="POST",
-        headers=headers,
-        repeatable=settings.if_none_exist is not None,
-    )
-
-
 CONNECTOR = Connector(
     name="fhir",
-    summary="FHIR R4: notifications taken by HTTPS, resources created on a server.",
+    summary="FHIR R4: notifications taken by HTTPS, resources written to a server.",
     source_settings=FhirSourceSettings,
     open_source=open_source,
     destination_settings=FhirDestinationSettings,

@@ -14,9 +14,9 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import Field
 from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
-from hub.connectors.reach import probe
+from hub.connectors.fhir_probe import probe
 from hub.connectors.settings import WebAddress
-from hub.connectors.web_client import NoAnswerError, WebClient, WebClientSettings
+from hub.connectors.web_client import Answer, NoAnswerError, WebClient, WebClientSettings
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.engine.contracts import (
@@ -29,6 +29,7 @@ from hub.engine.contracts import (
     Parcel,
 )
 from hub.formats.fhir.notification import next_link, resources_of
+from hub.formats.fhir.outcome import in_words, issues_in, said_later
 from hub.formats.fhir.text import FhirError, Resource, read, write
 
 _READ = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9.-]{1,64}\Z")
@@ -41,6 +42,12 @@ class FhirReadSettings(WebClientSettings):
 
     base: WebAddress = Field(description="The server's base address.", examples=["https://ehr.clinic.example/fhir"])
     pages: int = Field(50, ge=1, description="How many pages of one search to follow at most.", examples=[50])
+    by_post: bool = Field(
+        False,
+        description="Send searches in a request's body (POST to Type/_search) and not in its address, so that what is "
+        "searched by stands in no log on the way. Not every server takes it.",
+        examples=[True],
+    )
     requests: int = Field(4, ge=1, le=64, description="How many fetches may run at a time.", examples=[4])
 
 
@@ -119,8 +126,9 @@ class FhirReadDestination:
         return Outcome(None, answer=write({"resourceType": "Bundle", "type": "collection", "entry": entries}))
 
     async def _search(self, url: str, found: dict[str, Resource]) -> None:
-        for _ in range(self._settings.pages):
-            page = await self._get(url)
+        for number in range(self._settings.pages):
+            by_post = self._settings.by_post and number == 0  # further pages are links
+            page = await (self._post(url) if by_post else self._get(url))
             if page["resourceType"] != "Bundle":
                 raise _FailedError(Outcome(Failure.PERMANENT, "The server answered a search with no Bundle."))
             for resource in resources_of(page):
@@ -135,11 +143,21 @@ class FhirReadDestination:
         raise _FailedError(Outcome(Failure.PERMANENT, "A search has more pages than the settings allow."))
 
     async def _get(self, url: str) -> Resource:
-        answer = await self._client.request("GET", url, _ACCEPT)
+        return self._resource(await self._client.request("GET", url, _ACCEPT))
+
+    async def _post(self, url: str) -> Resource:
+        address, _, parameters = url.partition("?")
+        headers = {**_ACCEPT, "Content-Type": "application/x-www-form-urlencoded"}
+        return self._resource(await self._client.request("POST", f"{address}/_search", headers, parameters.encode()))
+
+    @staticmethod
+    def _resource(answer: Answer) -> Resource:
         if not answer.ok:
             state = EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
-            outcome = Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
-            raise _FailedError(outcome, state)
+            issues = issues_in(answer.body)
+            failure = Failure.TRANSIENT if said_later(issues) else answer.failure
+            reason = answer.reason + (f" It says: {said}." if (said := in_words(issues)) else "")
+            raise _FailedError(Outcome(failure, reason, answer.body, answer.retry_after), state)
         if not answer.whole:
             raise _FailedError(Outcome(Failure.TRANSIENT, "The answer broke off."), EndpointState.RETRYING)
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
@@ -12,7 +14,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 from hub.connectors.hook import HookSettings, HookSource, Manner
 from hub.connectors.reach import probe
 from hub.connectors.settings import WebAddress
-from hub.connectors.web_client import NoAnswerError, WebClient, WebClientSettings
+from hub.connectors.web_client import Answer, NoAnswerError, WebClient, WebClientSettings
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.engine.contracts import (
@@ -42,12 +44,6 @@ class WriterSettings(WebClientSettings):
     """What every destination that writes by HTTP lets one choose."""
 
     requests: int = Field(4, ge=1, le=64, description="How many requests may run at a time.", examples=[4])
-    if_none_exist: str | None = Field(
-        None,
-        description="For FHIR servers that know conditional create: the search that finds what an earlier attempt "
-        "created. {name} stands for the output's name.",
-        examples=["identifier=urn:claimhub:result|{name}"],
-    )
 
 
 class HttpDestinationSettings(WriterSettings):
@@ -62,6 +58,12 @@ class HttpDestinationSettings(WriterSettings):
     headers: dict[str, str] = Field(
         {}, description="Further headers. Secrets have settings of their own.", examples=[{"Prefer": "return=minimal"}]
     )
+    if_none_exist: str | None = Field(
+        None,
+        description="For FHIR servers that know conditional create: the search that finds what an earlier attempt "
+        "created. {name} stands for the output's name.",
+        examples=["identifier=urn:claimhub:result|{name}"],
+    )
     idempotency_header: str | None = Field(
         None,
         description="The header by which the server knows a repeated request; it carries the output's name.",
@@ -75,12 +77,31 @@ class HttpDestinationSettings(WriterSettings):
         return self
 
 
-class HttpDestination:
-    """Sends each parcel as one request to the address that *address* gives for it.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. *repeatable* says that a server that had it before takes no harm from a second one."""
 
-    *headers* go with every request. With *repeatable* the server knows a request that it had before, so one
-    that may have reached it is simply sent again; otherwise that is ambiguous.
-    """
+    method: str
+    url: str
+    headers: dict[str, str]
+    repeatable: bool
+
+
+Compose = Callable[[Parcel], Call | Outcome]
+"""What to ask for a parcel; an outcome instead when it cannot be sent as it is."""
+Settle = Callable[[WebClient, Parcel, Call, Answer], Awaitable[Outcome]]
+"""What an answer means. It may ask the server again."""
+
+
+async def settled(_client: WebClient, _parcel: Parcel, _call: Call, answer: Answer) -> Outcome:
+    """What the status of *answer* alone says."""
+    if answer.ok:
+        return Outcome(None, answer=answer.body)
+    return Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
+
+
+class HttpDestination:
+    """Sends each parcel as one request. *address* is what people are shown."""
 
     def __init__(
         self,
@@ -88,15 +109,13 @@ class HttpDestination:
         context: DestinationContext,
         *,
         address: str,
-        method: str,
-        headers: dict[str, str],
-        repeatable: bool,
+        compose: Compose,
+        settle: Settle = settled,
     ) -> None:
         self._context = context
         self._address = address
-        self._method = method
-        self._headers = headers
-        self._repeatable = repeatable
+        self._compose = compose
+        self._settle = settle
         self._requests = settings.requests
         self._client = WebClient(settings, context.secrets, context.var.parent, lasting=False)
         self._free = DeferredSemaphore(settings.requests)
@@ -127,26 +146,23 @@ class HttpDestination:
         return (Health(self._state, self._address, self._since, self._detail or self._client.pace),)
 
     async def _send(self, parcel: Parcel) -> Outcome:
-        name = quote(parcel.name, safe="")
-        headers = {header: value.replace("{name}", name) for header, value in self._headers.items()}
+        call = self._compose(parcel)
+        if isinstance(call, Outcome):
+            return call
         try:
-            answer = await self._client.request(
-                self._method, self._address.replace("{name}", name), headers, parcel.body
-            )
+            answer = await self._client.request(call.method, call.url, call.headers, parcel.body)
         except NoAnswerError as error:
             self._stand(error.state, error.reason)
-            ambiguous = error.sent and not self._repeatable
+            ambiguous = error.sent and not call.repeatable
             failure = Failure.AMBIGUOUS if ambiguous else Failure.TRANSIENT
             return Outcome(failure, error.reason, retry_after=error.retry_after)
         except HubError as error:
             self._stand(EndpointState.LOGIN_FAILED, error.what)
             return Outcome(Failure.TRANSIENT, error.what)
-        if answer.ok:
-            self._stand(EndpointState.CONNECTED)
-            return Outcome(None, answer=answer.body)
-        state = EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
-        self._stand(state, answer.reason)
-        return Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
+        outcome = await self._settle(self._client, parcel, call, answer)
+        refused = answer.status in {401, 403}
+        self._stand(EndpointState.LOGIN_FAILED if refused else EndpointState.CONNECTED, outcome.reason)
+        return outcome
 
     def _stand(self, state: EndpointState, detail: str = "") -> None:
         if state != self._state:
@@ -175,15 +191,14 @@ def open_destination(settings: HttpDestinationSettings, context: DestinationCont
         headers[settings.idempotency_header] = "{name}"
     if settings.if_none_exist:
         headers["If-None-Exist"] = settings.if_none_exist
-    known = settings.method == "PUT" or settings.idempotency_header or settings.if_none_exist
-    return HttpDestination(
-        settings,
-        context,
-        address=settings.url,
-        method=settings.method,
-        headers=headers,
-        repeatable=bool(known),
-    )
+    known = bool(settings.method == "PUT" or settings.idempotency_header or settings.if_none_exist)
+
+    def compose(parcel: Parcel) -> Call:
+        name = quote(parcel.name, safe="")
+        named = {header: value.replace("{name}", name) for header, value in headers.items()}
+        return Call(settings.method, settings.url.replace("{name}", name), named, known)
+
+    return HttpDestination(settings, context, address=settings.url, compose=compose)
 
 
 CONNECTOR = Connector(

@@ -74,6 +74,7 @@ def create_app(store: Engine, vault: Vault, settings: WebSettings) -> Starlette:
         Route("/healthz", machine(health.healthz), methods=["GET"]),
         Route("/readyz", machine(health.readyz), methods=["GET"]),
         Route("/metrics", machine(health.metrics), methods=["GET"]),
+        Route("/.well-known/jwks.json", machine(health.client_keys), methods=["GET"]),
         *(Route(entry.path, _guarded(site, entry), methods=[entry.method]) for entry in ROUTES),
         *api_routes(site),
         Mount("/static", StaticFiles(directory=_STATIC)),

@@ -71,6 +71,8 @@ class WebSettings:
     sent over nothing else. *payers* maps payer ids to the names billers use. *folder* is the site's, whose mappings
     previews run, each for *mapping_seconds* at most; *files* are those of the bundle as it runs. *certificates* are the
     files of those that the site shows or trusts, *secret_ends* says of which secrets the end is known.
+    *key_set* makes the document of the public keys by which the site's connectors prove who they are (a JSON Web Key
+    Set).
     """
 
     title: str
@@ -91,3 +93,4 @@ class WebSettings:
     api_per_minute: int = 600
     certificates: tuple[Path, ...] = ()
     secret_ends: Callable[[], Mapping[str, date]] = dict
+    key_set: Callable[[], bytes] = lambda: b'{"keys": []}'

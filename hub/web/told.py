@@ -5,7 +5,9 @@ from __future__ import annotations
 from hub.billing.config import BillingConfig
 from hub.billing.rules.layers import rule_book
 from hub.billing.rules.model import Rule
+from hub.core.secret import site_secrets
 from hub.site.bundle import read_bundle
+from hub.site.client_keys import key_set
 from hub.site.load import Site
 from hub.site.places import certificate_files, control_socket
 from hub.web.settings import ChannelInfo, DestinationInfo, PayerInfo, RuleInfo, WebSettings
@@ -47,6 +49,7 @@ def web_settings(site: Site) -> WebSettings:
         files=read_bundle(site.folder).files,
         mapping_seconds=site.settings.workers.message_time,
         certificates=certificate_files(site),
+        key_set=lambda: key_set(site.channels.values(), site_secrets(site.var)),
     )
 
 

@@ -118,7 +118,7 @@ WIRES = {
     "http, repeats known": poster({"idempotency_header": "Idempotency-Key"}),
     "fhir": Wire(
         web(fhir, fhir.FhirDestinationSettings, lambda port: {**base(port), "resource": "ClaimResponse"}),
-        json_body,
+        lambda name: json.dumps({"resourceType": "ClaimResponse", "name": name, "filling": FILLING}).encode(),
         http_is_whole,
         http_answer,
         name_in_json,

@@ -173,7 +173,7 @@ async def test_a_resource_is_created_under_its_type(around: Surroundings) -> Non
             {"base": f"http://127.0.0.1:{server.port}/fhir/", "resource": "ClaimResponse"}
         )
         destination = fhir.open_destination(settings, around.destination(fhir.CONNECTOR))
-        (outcome,) = await delivered(destination, parcel(b"{}"))
+        (outcome,) = await delivered(destination, parcel(b'{"resourceType": "ClaimResponse"}'))
     assert failure_of(outcome) == "delivered"
     assert seen[0].startswith(b"POST /fhir/ClaimResponse HTTP/1.1\r\n")
 
@@ -226,6 +226,22 @@ async def test_reads_and_paged_searches_become_one_bundle_with_each_resource_onc
         b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":%s},{"resource":%s},{"resource":%s}]}'
         % (encounter, first, second)
     )
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_search_may_travel_in_the_body_so_that_no_log_keeps_what_was_searched_by(around: Surroundings) -> None:
+    seen: list[bytes] = []
+
+    def reply(peer: Peer, request: bytes) -> None:
+        seen.append(request)
+        peer.say(told("200 OK", b'{"resourceType":"Bundle"}'))
+
+    async with serving(answering(reply)) as server:
+        body = wanted(searches=("Patient?identifier=M1",))
+        (outcome,) = await delivered(reader(around, server.port, by_post=True), parcel(body))
+    assert failure_of(outcome) == "delivered"
+    assert seen[0].startswith(b"POST /fhir/Patient/_search HTTP/1.1\r\n")
+    assert seen[0].endswith(b"\r\n\r\nidentifier=M1")
 
 
 @pytest.mark.parametrize(

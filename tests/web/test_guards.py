@@ -20,7 +20,7 @@ from hub.web.routes import ROUTES
 
 from .conftest import PASSWORD, World, csrf_of, sign_in
 
-OPEN = {"/login", "/healthz", "/readyz", "/metrics"}
+OPEN = {"/login", "/healthz", "/readyz", "/metrics", "/.well-known/jwks.json"}
 
 
 def address(path: str, world: World) -> str:

@@ -361,6 +361,13 @@ def test_a_merged_record_leads_to_the_one_that_it_became(world: World) -> None:
     assert last.patient_id == world.ids["patient"]
 
 
+def test_the_public_keys_are_there_for_anybody(world: World) -> None:
+    answer = world.client().get("/.well-known/jwks.json")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert answer.json() == {"keys": []}
+
+
 def test_figures_for_machines_name_channels_and_nobody(world: World) -> None:
     text = world.client().get("/metrics").text
     assert 'hub_messages{channel="ehr_visits",outcome="rejected"} 1' in text

@@ -35,6 +35,14 @@ def readyz(site: Site) -> Response:
     return PlainTextResponse("ready\n")
 
 
+def client_keys(site: Site) -> Response:
+    """The public keys that FHIR servers check our signatures with (RFC 7517); 503 when one cannot be read."""
+    try:
+        return Response(site.settings.key_set(), media_type="application/jwk-set+json")
+    except HubError:
+        return PlainTextResponse("a key cannot be read\n", status_code=503)
+
+
 def metrics(site: Site) -> Response:
     """Counters and gauges in Prometheus' text format."""
     now = real_ms()
