@@ -29,10 +29,12 @@ from hub.store.tables import message
 _GROUP_REFUSED = frozenset({"R", "M", "W", "X"})  # AK901
 _SETUP = "Something is set up otherwise with the partner; correct it in the partner's file, then send the batch again."
 _DEFECT = "Nothing is wrong with the claims. Report it, and send the batch again when it is corrected."
+_SEEN_BEFORE = "025"  # the interchange's number was used before: what it carried may have been taken then
 _ADVICE = {
     **dict.fromkeys(("005", "006", "007", "008", "009", "010", "011", "012", "013", "020"), _SETUP),
-    "025": "Ask whether the earlier interchange of that number was processed before anything is sent again.",
+    _SEEN_BEFORE: "Ask whether the earlier interchange of that number was processed before anything is sent again.",
 }
+_NOT_FILED = "none of it counts as filed"
 _LEVELS = {"AY": "clearinghouse", "PR": "payer"}
 
 
@@ -124,7 +126,8 @@ def _take_ta1(decision: Decision, partner: str, control_number: str, code: str, 
         _anomaly(decision, "unknown interchange", "A TA1 answers an interchange that was not sent.", f"TA1 {number}")
         return
     reason = f"{vocabulary.interchange_error(note)} {_ADVICE.get(note, _DEFECT) if code == 'R' else ''}".rstrip()
-    _answer_batch(decision, batch, "ta1", f"ta1/{decision.message_id}", code != "R", reason)
+    filed = "whether any of it counts as filed is not certain" if note == _SEEN_BEFORE else _NOT_FILED
+    _answer_batch(decision, batch, "ta1", f"ta1/{decision.message_id}", code != "R", reason, filed)
 
 
 def _take_999(decision: Decision, partner: str, transaction: Transaction, ordinal: int) -> None:
@@ -150,7 +153,14 @@ def _take_999(decision: Decision, partner: str, transaction: Transaction, ordina
 
 
 def _answer_batch(
-    decision: Decision, batch: Row, kind: str, key: str, accepted: bool, reason: str, **facts: Any
+    decision: Decision,
+    batch: Row,
+    kind: str,
+    key: str,
+    accepted: bool,
+    reason: str,
+    filed: str = _NOT_FILED,
+    **facts: Any,
 ) -> None:
     """One answer for all claims of *batch*: it moves each, and a refusal is one item, because it has one cause."""
     rows, moved = decision.rows("claim", batch_id=batch["id"], order_by="id"), False
@@ -172,7 +182,7 @@ def _answer_batch(
             kind="batch refused",
             sentence=(
                 f"A batch of {count} claim{'s' if count != 1 else ''} over {shown(from_cents(total))} "
-                f"was sent back whole; none of it counts as filed. {reason}"
+                f"was sent back whole; {filed}. {reason}"
             ),
             money_cents=total,
             claim_id=rows[0]["id"] if count == 1 else None,

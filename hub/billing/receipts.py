@@ -26,6 +26,8 @@ def answer(decision: Decision, name: str, received: Sequence[Interchange]) -> No
     if partner is None:
         return
     for interchange in received:
+        if interchange.isa.usage != batches.USAGE[decision.config.environment]:
+            continue
         transactions = [each for each in interchange.transactions if each.gs.functional_id != _FUNCTIONAL]
         if len(transactions) != len(interchange.transactions) or interchange.acknowledgements:
             continue

@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from hub.billing import claims
+from hub.billing import claims, replacements
 from hub.billing.decision import Decision
 from hub.billing.edits.table import EDITS
 from hub.billing.events import OpenClaim
@@ -116,12 +116,7 @@ def held_payers(decision: Decision) -> set[str]:
 def _fixed(decision: Decision, claim: OpenClaim, fixes: Sequence[Fix]) -> bool:
     """Whether every one of *fixes* could be made; then the claim is made anew, once in its chain for the same cause."""
     if claim.row["frequency"] != "1":
-        payer = decision.config.payers.get(claim.row["payer_id"])
-        refuses = payer is not None and not payer.accepts_replacement
-        if not refuses or any(fix.fix != "new claim" for fix in fixes):
-            return False
-        _make_anew(decision, claim, fixes, "The payer takes no replacements: a new claim is made.")
-        return True
+        return _refiled(decision, claim, fixes)
     if any(fix.fix != "records" for fix in fixes):
         return False
     kept = claims.body(decision, claim)
@@ -133,6 +128,24 @@ def _fixed(decision: Decision, claim: OpenClaim, fixes: Sequence[Fix]) -> bool:
     if any(FACTS[fix.about](now) in {FACTS[fix.about](kept.claim), ()} for fix in fixes):
         return False
     _make_anew(decision, claim, fixes, "The records say otherwise by now: the claim is made anew from them.")
+    return True
+
+
+def _refiled(decision: Decision, claim: OpenClaim, fixes: Sequence[Fix]) -> bool:
+    """Whether a replacement or void that came back could be made otherwise, as the payer's file and numbers say."""
+    if any(fix.fix not in {"new claim", "frequency"} for fix in fixes):
+        return False
+    if not replacements.takes_replacements(decision, claim.row):
+        if claim.row["payer_id"] not in decision.config.payers:
+            return False
+        _make_anew(decision, claim, fixes, "The payer takes no replacements: a new claim is made.")
+        return True
+    named = claims.content(decision, claim).payer_claim_control_number
+    latest = replacements.payer_number(decision, claim)
+    is_late = all(fix.fix == "frequency" for fix in fixes) and replacements.was_released(decision, claim)
+    if not is_late or latest in {"", named} or claim.row["frequency"] != replacements.REPLACE:
+        return False
+    _make_anew(decision, claim, fixes, "The payer has given a later number of the claim: it is drafted anew with that.")
     return True
 
 

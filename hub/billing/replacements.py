@@ -179,7 +179,7 @@ def release(decision: Decision, claim: OpenClaim) -> None:
     Raises :class:`CommandError` when the payer has no number for it yet, or an edit stands against it.
     """
     base = _base(decision, claim)
-    number = _payer_number(decision, base)
+    number = payer_number(decision, base)
     if base.state == "rejected":
         raise CommandError("The claim that this one replaces was rejected: there is nothing to replace.", fix=_ANEW)
     if not number:
@@ -303,11 +303,12 @@ def _base(decision: Decision, claim: OpenClaim) -> OpenClaim:
     return OpenClaim(decision, older[-1])
 
 
-def _payer_number(decision: Decision, base: OpenClaim) -> str:
-    """The latest number that the payer gave to the claim or to one that it replaced."""
+def payer_number(decision: Decision, base: OpenClaim) -> str:
+    """The latest number that the payer gave to the claim or to another of its chain that it has on file."""
     row = base.row
     rows = decision.rows("claim", chain_id=row["chain_id"], payer_id=row["payer_id"], order_by="id")
-    return next((str(each["payer_claim_number"]) for each in reversed(rows) if each["payer_claim_number"]), "")
+    filed = [each for each in rows if each["payer_claim_number"] and each["state"] not in {"rejected", "void"}]
+    return str(filed[-1]["payer_claim_number"]) if filed else ""
 
 
 def _late(decision: Decision, base: OpenClaim) -> list[OpenCharge]:
@@ -363,7 +364,7 @@ def _stay_as(
 
 
 def _as(decision: Decision, base: OpenClaim, old: Claim, frequency: str) -> Claim:
-    number = _payer_number(decision, base)
+    number = payer_number(decision, base)
     return replace(old, frequency=frequency, payer_claim_control_number=number)
 
 

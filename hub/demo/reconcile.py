@@ -20,6 +20,7 @@ from hub.billing import accounts, ledger
 from hub.billing.reconcile import figures
 from hub.core.money import from_cents, shown
 from hub.core.vault import Vault
+from hub.demo.unchanged import changed_facts
 from hub.engine.outcomes import OUTCOMES
 from hub.store.contents import read_content
 from hub.store.tables import (
@@ -97,6 +98,7 @@ def reconcile(
         _unreadable(connection, ehr),
         _balance(connection),
         _charges(connection, vault, ehr),
+        _unchanged(connection, vault, ehr, [*clearinghouse, *payer]),
         _lost(connection, clearinghouse),
         claims.check,
         _deposits(connection, payer),
@@ -110,6 +112,17 @@ def reconcile(
         ),
     )
     return Reconciliation(checks, ours.charges, ours.charges.difference + claims.difference)
+
+
+def _unchanged(connection: Connection, vault: Vault, ehr: list[Entry], partners: list[Entry]) -> Check:
+    """No machine changed a code, modifier, unit, amount, diagnosis, date or identity on the way to a partner."""
+    count, differences = changed_facts(connection, vault, ehr, partners)
+    return Check(
+        "Each claim that a partner read says what the EHR said, and nothing else",
+        f"{count} lines",
+        f"{len(differences)} differences",
+        _few(differences),
+    )
 
 
 def _lost(connection: Connection, clearinghouse: list[Entry]) -> Check:

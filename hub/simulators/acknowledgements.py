@@ -139,7 +139,16 @@ def claim_acknowledgement(source: Source, control: int, when: datetime, batch: s
         if verdict.line_status and claim.lines:
             line = claim.lines[0]
             body += [
-                ["SVC", f"HC:{line.code}", money(line.charge), "", "", "", "", line.units],
+                [
+                    "SVC",
+                    f"HC:{line.code}" if line.code else line.procedure,
+                    money(line.charge),
+                    "",
+                    "",
+                    "",
+                    "",
+                    line.units,
+                ],
                 ["STC", verdict.line_status, day, "U", "", *[""] * 7, verdict.text],
                 ["REF", "FJ", line.control],
             ]

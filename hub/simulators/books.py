@@ -17,12 +17,16 @@ The EHR writes
     a charge carried by an acknowledged message or notification: ``transaction``, ``version``,
     ``account``, ``visit``, ``mrn``, ``service_date``, ``code``, ``modifiers``, ``units``,
     ``amount_cents`` (extended), ``payer`` (id, or empty for self-pay), ``expected`` (below), ``reason``,
-    ``via`` (``mllp``, ``fhir-full``, ``fhir-id-only``), ``control``. The highest ``version`` of a
-    transaction is what counts; ``expected`` is ``billable``, ``self_pay``, ``credited_before`` (a credit
-    follows before billing: on no claim), ``credited_after`` (billed; a credit follows: a queue),
-    ``queue`` (``reason``: ``unknown_department``, ``missing_performer``, ``unknown_payer``), ``rejected``
-    (``reason`` ``invalid_member``: billed, and refused by the clearinghouse) or ``duplicate`` (the same
-    charge again in another message: nothing new).
+    ``via`` (``mllp``, ``fhir-full``, ``fhir-id-only``), ``control``, ``revenue`` (a hospital's code),
+    ``diagnoses`` (without points), ``performer`` (NPI), and as in ``registration``: ``person``, ``patient``,
+    ``members``. The highest ``version`` of a transaction is what counts; ``expected`` is ``billable``, ``self_pay``,
+    ``credited_before`` (a credit follows before billing: on no claim), ``credited_after`` (billed; a credit follows:
+    a queue), ``queue`` (``reason``: ``unknown_department``, ``missing_performer``, ``unknown_payer``), ``rejected``
+    (``reason`` ``invalid_member``: billed, and refused by the clearinghouse) or ``duplicate`` (the same charge again
+    in another message: nothing new).
+``registration``
+    what an update of the registration said anew: ``person`` (the record number that stays), ``patient`` (family and
+    given name, birth date, sex), ``members`` (the cards' numbers).
 ``credit``
     a credit carried by an acknowledged message: ``transaction``, ``credits`` (the charge's transaction),
     ``account``, ``amount_cents`` (positive), ``when`` (``before`` or ``after``), ``control``.
@@ -52,8 +56,9 @@ The clearinghouse (and the payer, for its direct door; ``door`` is ``CLEARWAY01`
     (``accepted``, ``rejected_ta1``, ``rejected_999``), ``reason``.
 ``claim``
     a claim read from it: ``door``, ``pcn``, ``charge_cents``, ``payer``, ``frequency``, ``isa13``,
-    ``lines`` (each ``control``, ``code``, ``charge_cents``), ``accepted``, ``reason`` (the STC01 of a
-    rejection, or empty).
+    ``lines`` (each ``control``, ``code``, ``revenue``, ``modifiers``, ``units``, ``date``, ``charge_cents``),
+    ``sequence`` (SBR01), ``member``, ``patient`` (as above), ``diagnoses``, ``rendering``, ``accepted``, ``reason``
+    (the STC01 of a rejection, or empty).
 ``file_out``
     a file put into /outbound: ``door``, ``name``, ``type`` (``TA1``, ``999``, ``277CA``, ``835``),
     ``sha256``, ``repeat_of`` (name, or empty), ``halves``.

@@ -18,6 +18,7 @@ from hub.simulators.world import SUBMITTER, luhn_npi
 from hub.simulators.x12 import (
     Claim837,
     Interchange,
+    Line837,
     Transaction,
     UnreadableError,
     read_claims,
@@ -208,7 +209,6 @@ class Desk:
             claim = verdict.claim
             self.claims_received += 1
             self.claims_accepted += verdict.accepted
-            lines = [{"control": each.control, "code": each.code, "charge_cents": each.charge} for each in claim.lines]
             self._books.record(
                 "claim",
                 door=self._source.door,
@@ -217,7 +217,8 @@ class Desk:
                 payer=claim.payer_id,
                 frequency=claim.frequency,
                 isa13=isa13,
-                lines=lines,
+                lines=[_line_entry(line) for line in claim.lines],
+                **_identities(claim),
                 accepted=verdict.accepted,
                 reason="" if verdict.accepted else verdict.status,
             )
@@ -284,3 +285,27 @@ class Desk:
             outcome=outcome,
             reason=reason,
         )
+
+
+def _line_entry(line: Line837) -> dict[str, Any]:
+    """What the books say about a line: everything that its sender must not have changed."""
+    return {
+        "control": line.control,
+        "code": line.code,
+        "revenue": line.revenue,
+        "modifiers": line.modifiers,
+        "units": line.units,
+        "date": line.date,
+        "charge_cents": line.charge,
+    }
+
+
+def _identities(claim: Claim837) -> dict[str, Any]:
+    """Whom the claim is about, and who did it."""
+    return {
+        "sequence": claim.sequence,
+        "member": claim.member_id,
+        "patient": [*claim.patient[:2], claim.birth, claim.sex],
+        "diagnoses": claim.diagnoses,
+        "rendering": claim.rendering_npi,
+    }

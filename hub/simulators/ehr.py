@@ -136,7 +136,12 @@ class Ehr:
             enlarge()
         seed, faults = int(config["seed"]), bool(config.get("faults"))
         visits = Appointments(
-            seed, int(config["visits"]), int(config["visits_per_day"]), faults, self._clock.business_epoch
+            seed,
+            int(config["visits"]),
+            int(config["visits_per_day"]),
+            faults,
+            self._clock.business_epoch,
+            with_hospital=config.get("world") == "whole",
         ).visits()
         self._visits = len(visits)
         letters = Correspondence(seed, float(config.get("credit_after_days", 6)))
@@ -294,7 +299,7 @@ class Ehr:
             self._books.record(kind, **entry)
             if kind == "credit":
                 self._counts["credits"] += 1
-            elif entry["expected"] != "duplicate" and entry["version"] == 1:
+            elif kind == "charge" and entry["expected"] != "duplicate" and entry["version"] == 1:
                 self._counts["charges"] += 1
                 self._counts["charge_cents"] += entry["amount_cents"]
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hub.simulators import hospital
 from hub.simulators.ehr_visits import ChargeLine, Visit
 from hub.simulators.hl7 import Segment, timestamp, write
 from hub.simulators.world import Coverage, Person, Provider
 
 STRUCTURES = {
+    "ADT^A01": "ADT_A01",
+    "ADT^A03": "ADT_A03",
     "ADT^A04": "ADT_A01",
     "ADT^A08": "ADT_A01",
     "ADT^A40": "ADT_A39",
@@ -64,6 +67,9 @@ class Correspondence:
     def _about(self, visit: Visit) -> Iterator[Outgoing]:
         rng = random.Random(f"{self.seed}:messages:{visit.number}")
         arrival, fault = visit.when, visit.fault
+        if visit.department == hospital.WARD:
+            yield from self._stay(visit)
+            return
         charged = arrival + timedelta(minutes=rng.randint(50, 150))
         yield from self._scheduling(visit, rng)
         registered = arrival
@@ -82,6 +88,14 @@ class Correspondence:
             yield replace(broken, control=variant, data=MALFORMED[variant], fault="malformed")
         yield from self._charges(visit, charged, rng)
         self._previous_control = registration.control
+
+    def _stay(self, visit: Visit) -> Iterator[Outgoing]:
+        """Admission, discharge, and the charges when the patient has left."""
+        ended = hospital.discharge(visit.when)
+        yield self._message(visit, "ADT^A01", visit.when, _registration(visit.person, visit))
+        yield self._message(visit, "ADT^A03", ended, _registration(visit.person, visit, is_over=True))
+        charged = self._dft(visit, ended + timedelta(hours=2), visit.lines)
+        yield replace(charged, finishes_visit=True)
 
     def _scheduling(self, visit: Visit, rng: random.Random) -> Iterator[Outgoing]:
         booked = visit.when - timedelta(days=rng.randint(1, 6), hours=rng.randint(0, 3))
@@ -109,6 +123,7 @@ class Correspondence:
             card = f"{first.member_id.rstrip('0123456789')}{rng.randint(1_000_000, 99_999_999):08d}"
             person = replace(person, coverages=(replace(first, member_id=card), *others))
         update = self._message(visit, "ADT^A08", when, _registration(person, visit))
+        update = replace(update, bookings=(("registration", _said_of(person)),))
         if visit.fault != "control_reuse" or not self._previous_control:
             return update
         used = update.control.encode()
@@ -215,6 +230,19 @@ def charge_entry(visit: Visit, line: ChargeLine) -> dict[str, Any]:
         "expected": line.expected,
         "reason": line.reason,
         "via": visit.via,
+        "revenue": line.procedure.revenue,
+        "diagnoses": [code.replace(".", "") for code in visit.diagnoses],
+        "performer": line.provider.npi,
+        **_said_of(visit.person),
+    }
+
+
+def _said_of(person: Person) -> dict[str, Any]:
+    """Who the patient is and by which cards insured, as the books have it."""
+    return {
+        "person": person.mrn,
+        "patient": [person.family, person.given, f"{person.birth:%Y%m%d}", person.sex],
+        "members": [coverage.member_id for coverage in person.coverages],
     }
 
 
@@ -233,8 +261,8 @@ def _address(person: Person) -> str:
     return f"{person.street}^^SPRINGFIELD^IL^{person.zip_code}^USA^H"
 
 
-def _patient(visit: Visit) -> list[Segment]:
-    """Write PID and PV1."""
+def _patient(visit: Visit, *, is_over: bool = False) -> list[Segment]:
+    """Write PID and PV1; *is_over*: a stay has ended."""
     person = visit.person
     pid = {
         1: "1",
@@ -254,10 +282,16 @@ def _patient(visit: Visit) -> list[Segment]:
         19: f"{visit.visit_number}^^^ALDER^VN",
         44: timestamp(visit.when),
     }
+    if _is_hospital(visit):
+        pv1 |= hospital.visit_fields(visit.department, visit.when, is_over=is_over)
     return [("PID", pid), ("PV1", pv1)]
 
 
-def _registration(person: Person, visit: Visit) -> list[Segment]:
+def _is_hospital(visit: Visit) -> bool:
+    return visit.department in {hospital.OUTPATIENT, hospital.WARD}
+
+
+def _registration(person: Person, visit: Visit, *, is_over: bool = False) -> list[Segment]:
     guarantor = {
         1: "1",
         3: f"{person.guarantor_family}^{person.guarantor_given}",
@@ -265,7 +299,11 @@ def _registration(person: Person, visit: Visit) -> list[Segment]:
         11: "SEL" if person.guarantor_given == person.given else "OTH",
     }
     insurances = [_insurance(number, person, coverage) for number, coverage in enumerate(person.coverages, start=1)]
-    return [*_patient(replace(visit, person=person)), *_diagnoses(visit)[:1], ("GT1", guarantor), *insurances]
+    patient = _patient(replace(visit, person=person), is_over=is_over)
+    if not _is_hospital(visit):
+        return [*patient, *_diagnoses(visit)[:1], ("GT1", guarantor), *insurances]
+    *before, billed = hospital.told(visit.department, visit.diagnoses, visit.when)
+    return [*patient, *before, ("GT1", guarantor), *insurances, billed]
 
 
 def _insurance(number: int, person: Person, coverage: Coverage) -> Segment:
@@ -298,17 +336,22 @@ def _financial(visit: Visit, when: datetime, lines: tuple[ChargeLine, ...]) -> I
                 4: f"{visit.when:%Y%m%d}",
                 5: f"{when:%Y%m%d}",
                 6: "CG",
-                7: f"CDM{line.procedure.code}^^CDM",
+                7: _item(line),
                 10: str(line.units),
                 11: f"{amount(line.amount)}^USD",
                 12: f"{amount(line.amount // line.units)}^USD",
                 13: line.department,
                 19: "~".join(f"{code}^^I10C" for code in visit.diagnoses),
                 20: _xcn(line.provider),
-                25: f"{line.procedure.code}^^C4",
+                25: f"{line.procedure.code}^^C4" if line.procedure.code else "",
                 26: "~".join(line.modifiers),
             },
         )
+
+
+def _item(line: ChargeLine) -> str:
+    item = f"CDM{line.procedure.code}^^CDM"
+    return f"{item}^{line.procedure.revenue}^^REV" if line.procedure.revenue else item
 
 
 def _diagnoses(visit: Visit) -> list[Segment]:

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from hub.simulators import hospital
 from hub.simulators.world import (
     ACTIONS,
     DIAGNOSES,
@@ -99,6 +100,7 @@ class Appointments:
     per_day: int
     faults: bool
     opening: datetime
+    with_hospital: bool = False
     _people: dict[str, deque[Person]] = field(default_factory=dict)
     _earlier: list[Person] = field(default_factory=list)
 
@@ -121,7 +123,7 @@ class Appointments:
         rng = random.Random(f"{self.seed}:faults")
         chosen: dict[int, str] = {}
         for kinds, numbers in (
-            (MLLP_FAULTS, [each for each in range(self.count) if not _by_fhir(each)]),
+            (MLLP_FAULTS, [each for each in range(self.count) if not _by_fhir(each) and not self._hospital(each)]),
             (FHIR_FAULTS, [each for each in range(self.count) if _by_fhir(each)]),
         ):
             wanted = min(len(numbers) * 2 // 3, max(len(kinds), len(numbers) // FAULTY_SHARE))
@@ -147,6 +149,7 @@ class Appointments:
         if not fault and not _by_fhir(number) and person.coverages:
             self._earlier.append(person)
         department, provider = _where(rng, person, when, _by_fhir(number))
+        department = self._hospital(number) or department
         if fault == "missing_performer":
             provider = NEWCOMER
         account = f"AC{self.seed % 100:02d}{number:06d}"
@@ -172,6 +175,10 @@ class Appointments:
             old_mrn,
         )
 
+    def _hospital(self, number: int) -> str:
+        """Which of the hospital's departments the visit is to; empty for none."""
+        return hospital.department_of(number) if self.with_hospital and not _by_fhir(number) else ""
+
     def _next_person(self, letter: str) -> Person:
         queue = self._people[letter]
         queue.rotate(-1)
@@ -192,6 +199,8 @@ class Appointments:
         elif procedure is beside[0] and any(each.code in NEEDS_25 for each in beside) and rng.random() > 0.15:
             modifiers = ("25",)
         units = rng.choice([1, 1, 2, 3]) if procedure.code == "96372" else 1
+        if department == hospital.WARD and procedure is beside[0]:
+            units = hospital.NIGHTS
         return ChargeLine(
             transaction,
             procedure,
@@ -241,6 +250,8 @@ def _what(
     rng: random.Random, person: Person, when: datetime, department: str
 ) -> tuple[list[Procedure], tuple[str, ...]]:
     """Choose what was done (a visit first, then up to three other things) and why."""
+    if department in {hospital.OUTPATIENT, hospital.WARD}:
+        return hospital.what(rng, department)
     child = person.age(when.date()) < 18
     well = department in {"FM", "PED"} and rng.random() < 0.2
     if department == "TEL":

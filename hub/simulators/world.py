@@ -48,6 +48,7 @@ class Procedure:
     fee: int
     modifiers: tuple[str, ...] = ()
     department: str = ""
+    revenue: str = ""  # a hospital's revenue code; its lines need no procedure
 
 
 PROVIDERS = {

@@ -157,7 +157,7 @@ def _trimmed(segment: Segment) -> Segment:
 
 @dataclass(slots=True)
 class Line837:
-    """One service line of an 837P."""
+    """One service line of an 837P or 837I."""
 
     number: str = ""
     code: str = ""
@@ -166,18 +166,21 @@ class Line837:
     units: str = "1"
     date: str = ""
     control: str = ""
+    revenue: str = ""
     paid_before: int = 0
     patient_before: int = 0
 
     @property
     def procedure(self) -> str:
-        """SVC01 as it was billed."""
+        """SVC01 as it was billed: the procedure, or a hospital's revenue code where there is none."""
+        if not self.code:
+            return f"NU:{self.revenue}"
         return ":".join(["HC", self.code, *self.modifiers])
 
 
 @dataclass(slots=True)
 class Claim837:
-    """One claim of an 837P, as far as acknowledging and paying it needs."""
+    """One claim of an 837P or 837I, as far as acknowledging and paying it needs."""
 
     pcn: str = ""
     charge: int = 0
@@ -193,6 +196,9 @@ class Claim837:
     patient: list[str] = field(default_factory=list)
     billing_npi: str = ""
     rendering_npi: str = ""
+    attending_npi: str = ""
+    birth: str = ""
+    sex: str = ""
     diagnoses: list[str] = field(default_factory=list)
     lines: list[Line837] = field(default_factory=list)
 
@@ -217,7 +223,7 @@ def _at(segment: Segment, position: int) -> str:
 
 
 def read_claims(transaction: Transaction) -> tuple[str, list[Claim837]]:
-    """Return the batch id (BHT03) and the claims of an 837P transaction.
+    """Return the batch id (BHT03) and the claims of an 837P or 837I transaction.
 
     Raises ``ValueError`` when an amount is not one.
     """
@@ -237,6 +243,8 @@ def read_claims(transaction: Transaction) -> tuple[str, list[Claim837]]:
                 other_payer = False
                 if segment[3] == "22":
                     level = {}
+            case "DMG" if claim is None:
+                level["birth"], level["sex"] = _at(segment, 2), _at(segment, 3)
             case "SBR" if claim is None:
                 level["sequence"], level["filing"] = segment[1], _at(segment, 9)
             case "SBR":
@@ -284,6 +292,8 @@ def _name(segment: Segment, level: dict[str, Any], claim: Claim837 | None) -> st
             level["patient"] = names
         case "82" if claim is not None:
             claim.rendering_npi = _at(segment, 9)
+        case "71" if claim is not None:
+            claim.attending_npi = _at(segment, 9)
     return ""
 
 
@@ -293,6 +303,10 @@ def _line_segment(line: Line837, segment: Segment, component: str) -> None:
             _, line.code, *modifiers = segment[1].split(component)
             line.modifiers = [modifier for modifier in modifiers[:4] if modifier]
             line.charge, line.units = cents(segment[2]), segment[4]
+        case "SV2":
+            _, line.code, *modifiers = segment[2].split(component) if segment[2] else ("", "")
+            line.modifiers = [modifier for modifier in modifiers[:4] if modifier]
+            line.revenue, line.charge, line.units = segment[1], cents(segment[3]), segment[5]
         case "DTP" if segment[1] == "472":
             line.date = segment[3][:8]
         case "REF" if segment[1] == "6R":

@@ -34,6 +34,7 @@ def check_site(site: Site) -> list[Finding]:
     for channel in site.channels.values():
         findings += _wiring(site, channel)
     findings += _billing_kinds(site)
+    findings += _forms(site)
     findings += _scripts(site)
     if site.billing is not None:
         findings += rule_findings(site.billing, site.scripts, rule_files(site.folder))
@@ -125,6 +126,20 @@ def _billing_kinds(site: Site) -> Iterator[Finding]:
                 sentence = f'"{kind}" is also taken by {takers[kind]}: it would be sent twice.'
                 yield channel.file.finding(("source", "takes"), "H214", sentence, warning=True)
             takers.setdefault(kind, channel.name)
+
+
+def _forms(site: Site) -> Iterator[Finding]:
+    """A department's claims need a channel that takes their form."""
+    if site.billing is None:
+        return
+    taken = {kind for channel in site.channels.values() for kind in channel.billing_kinds}
+    for department in site.billing.practice.departments:
+        forms = ("837P", "837I") if department.bills == "both" else (department.bills,)
+        for form in forms:
+            if form not in taken:
+                sentence = f"Department {department.code} bills by {form}, and no channel takes it from billing."
+                fix = f'Add "{form}" to the takes of the channel that sends claims.'
+                yield Finding("config/practice.toml", 0, 0, "H230", "warning", sentence, fix)
 
 
 def _scripts(site: Site) -> Iterator[Finding]:

@@ -83,6 +83,9 @@ def test_a_refused_interchange_rejects_its_claims(sent):
     sent.decide_file(interchange(["TA1*000000001*261111*0900*R*025"]))
     assert states(sent) == ["rejected", "rejected"]
     assert sent.one(tables.batch)["state"] == "rejected"
+    (item,) = sent.items("rejections")
+    assert "whether any of it counts as filed is not certain" in item["sentence"]
+    assert "before anything is sent again" in item["sentence"]
 
 
 def test_each_claim_of_a_277ca_moves_by_itself_and_all_reasons_are_told(sent):

@@ -29,6 +29,11 @@ def asking(raw):
     return raw.replace(b"*0*T*:~", b"*1*T*:~")
 
 
+PAYMENT = interchange(
+    ["GS*HP*CLEARWAY01*ALDERST01*20261111*0900*9*X*005010X221A1", "ST*835*0001", "SE*2*0001", "GE*1*9"]
+).replace(b"*0*T*:~", b"*1*P*:~")
+
+
 def kinds(world):
     return [emit.kind for emit in world.emitted]
 
@@ -55,7 +60,12 @@ def test_a_file_whose_counts_are_wrong_is_refused_in_our_999(wanting):
 
 @pytest.mark.parametrize(
     "raw",
-    [ack_999("A"), interchange(["TA1*000000001*261111*0900*A*000"]), statuses().replace(b"*0*T*:~", b"*0*P*:~")],
+    [
+        ack_999("A"),
+        interchange(["TA1*000000001*261111*0900*A*000"]),
+        statuses().replace(b"*0*T*:~", b"*0*P*:~"),
+        PAYMENT,
+    ],
 )
 def test_acknowledgements_and_files_of_the_other_environment_are_not_answered(wanting, raw):
     wanting.decide_file(asking(raw))

@@ -233,6 +233,31 @@ def test_a_released_replacement_that_is_billed_anew_stays_a_replacement(sent):
     sent.check_ledger()
 
 
+def refused(world, row, status):
+    """A replacement that was sent and came back."""
+    world.bill_and_batch()
+    number = world.one(tables.claim, id=row["id"])["control_number"]
+    world.decide_file(ack_277ca([(number, [f"STC*{status}*20261111*U*320"], "ICNX")]))
+
+
+def test_a_replacement_that_names_an_old_number_is_drafted_anew_with_the_latest(sent):
+    row = late_and_changed(sent)
+    number = sent.rows(tables.claim)[0]["control_number"]
+    sent.decide_file(ack_277ca([(number, ["STC*A2:20*20261112*WQ*250"], "ICN2")]))
+    refused(sent, row, "A7:464")
+    again, said = draft(sent)
+    assert (said.frequency, said.payer_claim_control_number, again["state"]) == ("7", "ICN2", "held")
+    assert [item["queue"] for item in sent.items()] == ["approval"]
+    sent.check_ledger()
+
+
+def test_a_replacement_whose_number_is_the_latest_is_for_a_person(sent):
+    row = late_and_changed(sent)
+    refused(sent, row, "A7:495")
+    assert sent.one(tables.claim, id=row["id"])["state"] == "rejected"
+    assert [item["queue"] for item in sent.items()] == ["rejections"]
+
+
 def test_a_charge_that_changes_after_the_release_is_for_a_person(sent):
     row = late_and_changed(sent)
     sent.decide_values([charge(sent, "T1", code="99215", amount=Decimal("250.00"))])
