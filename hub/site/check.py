@@ -139,7 +139,7 @@ def _forms(site: Site) -> Iterator[Finding]:
             if form not in taken:
                 sentence = f"Department {department.code} bills by {form}, and no channel takes it from billing."
                 fix = f'Add "{form}" to the takes of the channel that sends claims.'
-                yield Finding("config/practice.toml", 0, 0, "H230", "warning", sentence, fix)
+                yield Finding("config/practice.toml", 0, 0, "H239", "warning", sentence, fix)
 
 
 def _scripts(site: Site) -> Iterator[Finding]:

@@ -141,7 +141,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H217": _E("The folder for a new site is not empty.", "Choose another; `hub init` never writes over anything."),
     "H218": _E("The site has no channel of that name.", "`hub check` lists the channels."),
     "H219": _E("That is neither a code nor a path.", "Try `hub explain H204` or `hub explain FT1-25`."),
-    "H230": _E(
+    "H239": _E(
         "A department bills by a form that no channel takes from billing: its claims would be made and never sent.",
         "Add the form to `takes` in the source of the channel that sends claims, and to the steps and destinations "
         "behind it.",

@@ -55,7 +55,7 @@ SPOILED = [
     ("channels/claims_out.toml", 'ambiguous = "ask"', "", {"H202"}, ""),
     ("channels/claims_out.toml", '{ secret = "clearway_key" }', '"a key"', {"H202"}, ""),
     ("channels/ehr_fhir.toml", 'type = "fhir_read"', 'type = "billing"', {"H201"}, ""),
-    ("channels/claims_out.toml", '"837P", "837I"]\nformat', '"837P"]\nformat', {"H230"}, "837I"),
+    ("channels/claims_out.toml", '"837P", "837I"]\nformat', '"837P"]\nformat', {"H239"}, "837I"),
     (
         "channels/results_to_ehr.toml",
         'takes = ["payment", "claim status", "denial"]',
