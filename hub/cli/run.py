@@ -18,6 +18,8 @@ from hub.cli.text import printable
 from hub.core.errors import HubError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from twisted.internet.defer import Deferred
 
     from hub.site.load import Site
@@ -48,10 +50,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop: 0 when that was in order, 1 when the site or the engine refused."""
+    folder = site_folder(arguments)
+    how = _How(web=not arguments.no_web, as_deployed=arguments.as_deployed, as_json=arguments.json)
+    started = _Run(folder, how)  # first of all: while the site is checked here, the engine reads its code
     from hub.site.check import check_site
     from hub.site.load import load_running, load_site
 
-    folder = site_folder(arguments)
     site = load_running(folder) if arguments.as_deployed else load_site(folder)
     findings = [finding for finding in check_site(site) if finding.level == "error"]
     if findings:
@@ -64,9 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_second(site)
     if not arguments.no_web:
         _require_free_port(site)
-    first_user = prepare(site)
-    how = _How(web=not arguments.no_web, as_deployed=arguments.as_deployed, as_json=arguments.json)
-    return _Run(site, how, first_user).go()
+    return started.go(site, prepare(site))
 
 
 def prepare(site: Site) -> tuple[str, str] | None:
@@ -132,9 +134,12 @@ class _How:
 
 
 class _Run:
-    """One run of the processes on the reactor."""
+    """One run of the processes of the site at *folder* on the reactor. The engine's begins at once."""
 
-    def __init__(self, site: Site, how: _How, first_user: tuple[str, str] | None) -> None:
+    _site: Site
+    _first_user: tuple[str, str] | None
+
+    def __init__(self, folder: Path, how: _How) -> None:
         from twisted.internet import reactor
 
         from hub.core.log import Log
@@ -144,20 +149,21 @@ class _Run:
 
         self._reactor: Any = reactor
         live_by_monotonic_time(reactor)
-        self._site = site
         self._how = how
-        self._first_user = first_user
         out, self._log_end = os.pipe()
         self._relaying = threading.Thread(target=self._relay, args=(os.fdopen(out, "rb"),), daemon=True)
-        self._supervisor: Supervisor = Supervisor(site.home, reactor, Log(part="supervisor"), self._log_end)
-        self._watching = Watching(site.home, Log(part="alerts"))
+        self._supervisor: Supervisor = Supervisor(folder, reactor, Log(part="supervisor"), self._log_end)
+        self._watching = Watching(folder, Log(part="alerts"))
         self._refusal = ""
         self._signals = 0
         self._exit_code = 0
         self._over = False
+        self._supervisor.warm_up()
 
-    def go(self) -> int:
-        """Start, wait, drain; the exit code."""
+    def go(self, site: Site, first_user: tuple[str, str] | None) -> int:
+        """Start *site*, wait, drain; the exit code. Whoever reads the log is told of *first_user*."""
+        self._site = site
+        self._first_user = first_user
         self._relaying.start()
         self._reactor.callWhenRunning(self._start)
         self._reactor.run()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure as TwistedFailure
@@ -154,6 +154,8 @@ class WorkerPool:
 
     def begin(self) -> Deferred[None]:
         """Start the processes; fires when one of them is ready, fails when one died before."""
+        if self._stopping:
+            return succeed(None)
         self._ready = Deferred()
         self.start()
         return self._ready
@@ -259,9 +261,15 @@ class WorkerPools:
         return old
 
     def start(self) -> None:
-        """Start every pool."""
-        for pool in self._pools.values():
-            pool.start()
+        """Start every pool, each when the one before is ready: all at once they would keep the cores from the senders."""
+        pools = iter(list(self._pools.values()))
+
+        def start_next(_: object) -> None:
+            pool = next(pools, None)
+            if pool is not None:
+                pool.begin().addBoth(start_next)
+
+        start_next(None)
 
     def stop(self) -> list[Deferred[None]]:
         """Stop every pool; see :meth:`WorkerPool.stop`."""

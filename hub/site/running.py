@@ -63,13 +63,16 @@ AGAIN = 3
 
 def main() -> None:
     """Run the engine until it is told to stop, or until the store fails."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for `hub run`, which ends us in order
     parser = argparse.ArgumentParser(description="The engine process of a site.")
     parser.add_argument("--site", type=Path, required=True)
+    parser.add_argument("--at-word", action="store_true", help="wait until standard input says a byte")
     arguments = parser.parse_args()
+    if arguments.at_word and not os.read(0, 1):
+        return
     log = Log(part="engine")
     sys.setswitchinterval(SWITCH_SECONDS)
     cores = stay_on_one_core()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for `hub run`, which ends us in order
     stop_with_parent()
     watch_twisted(log)
     try:

@@ -19,6 +19,8 @@ from hub.site.bundle import current, take_files
 REFUSED = 1  # an exit code that says: starting again would not help
 AGAIN = 75  # an exit code that says: another version runs now, start me with it
 LONG_ENOUGH_SECONDS = 30.0
+PAGES_LATER_SECONDS = 1.0
+"""How long the pages wait with their start, so that the engine has the machine until it answers its senders."""
 
 
 class _Child(ProcessProtocol):
@@ -47,12 +49,22 @@ class Supervisor:
         self._gone: dict[str, Deferred[None]] = {}
         self.gave_up: Deferred[None] = Deferred()
 
+    def warm_up(self) -> None:
+        """Have the engine's process read its code, the longest part of a start, and wait for :meth:`start`.
+
+        Without it, the process ends with this one.
+        """
+        self._spawn("engine", "hub.site.running", "--at-word")
+
     def start(self, *, web: bool = True, as_deployed: bool = False) -> None:
         """Start the processes with the site's files as they are now, or with the version that ran last."""
         (current if as_deployed else take_files)(self._folder)
-        self._spawn("engine", "hub.site.running")
+        if "engine" in self._children:
+            self._children["engine"].writeToChild(0, b"\n")
+        else:
+            self._spawn("engine", "hub.site.running")
         if web:
-            self._spawn("web", "hub.web.main")
+            self._reactor.callLater(PAGES_LATER_SECONDS, self._spawn, "web", "hub.web.main")
 
     def stop(self) -> Deferred[Any]:
         """Have the processes stop in order: pages first, then the engine, which drains. Fires when all are gone."""
@@ -67,7 +79,7 @@ class Supervisor:
         child = self._children.get(name)
         return child.pid if child is not None else None
 
-    def _spawn(self, name: str, module: str) -> None:
+    def _spawn(self, name: str, module: str, *options: str) -> None:
         if self._stopping:
             return
         started = self._reactor.seconds()
@@ -91,7 +103,7 @@ class Supervisor:
             self._log.warning("process.died", process=name, exit=code, again_in_seconds=wait)
             self._reactor.callLater(wait, self._spawn, name, module)
 
-        command = [sys.executable, "-m", module, "--site", str(self._folder)]
+        command = [sys.executable, "-m", module, "--site", str(self._folder), *options]
         self._children[name] = self._reactor.spawnProcess(
             _Child(ended), command[0], command, env=None, childFDs={0: "w", 1: self._output, 2: self._output}
         )
