@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 
 
 def stay_on_one_core() -> frozenset[int]:
@@ -23,7 +24,8 @@ def stay_on_one_core() -> frozenset[int]:
     return frozenset(allowed)
 
 
-def may_use(cores: Collection[int]) -> None:
-    """Let this process use *cores* again; none means that nothing is said."""
+def may_use(cores: Collection[int], pid: int = 0) -> None:
+    """Let a process, this one when no *pid* is given, use *cores* again; none means that nothing is said."""
     if cores:
-        os.sched_setaffinity(0, cores)
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, cores)

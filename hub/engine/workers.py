@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTer
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure as TwistedFailure
 
+from hub.core.cores import may_use
 from hub.core.errors import HubError
 from hub.core.ids import IdMaker
 from hub.core.log import Log
@@ -126,13 +127,23 @@ class _Worker(ProcessProtocol):
 
 
 class WorkerPool:
-    """*size* processes that run *command*; calls wait in order for the next idle one."""
+    """*size* processes that run *command*, on *cores* if any are given; calls wait in order for the next idle one."""
 
-    def __init__(self, name: str, size: int, command: Sequence[str], reactor: Any, ids: IdMaker, log: Log) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        command: Sequence[str],
+        reactor: Any,
+        ids: IdMaker,
+        log: Log,
+        cores: Collection[int] = (),
+    ) -> None:
         self.name = name
         self.reactor = reactor
         self._size = size
         self._command = list(command)
+        self._cores = cores
         self._ids = ids
         self._log = log.bind(pool=name)
         self._workers: set[_Worker] = set()
@@ -231,7 +242,8 @@ class WorkerPool:
             return
         worker = _Worker(self, number)
         self._workers.add(worker)
-        self.reactor.spawnProcess(worker, self._command[0], self._command, env=None)
+        process = self.reactor.spawnProcess(worker, self._command[0], self._command, env=None)
+        may_use(self._cores, process.pid)  # from its first step on: to read its code would keep the engine's core busy
 
     def _dispatch(self) -> None:
         while self._idle and self._waiting:
@@ -261,7 +273,7 @@ class WorkerPools:
         return old
 
     def start(self) -> None:
-        """Start every pool, each when the one before is ready: all at once they would keep the cores from the senders."""
+        """Start every pool, each when the one before is ready: together they would keep the cores from the engine."""
         pools = iter(list(self._pools.values()))
 
         def start_next(_: object) -> None:

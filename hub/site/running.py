@@ -217,8 +217,8 @@ class _Host:
     def pool(self, name: str, size: int, site: Site) -> WorkerPool:
         """A pool of *size* processes of *site*'s version."""
         command = [sys.executable, "-m", "hub.site.worker", "--site", str(site.home), "--bundle", site.bundle]
-        command += ["--cores", ",".join(map(str, sorted(self.cores))), "--pool", name]
-        return WorkerPool(name, size, command, self.reactor, self.ids, self.log)
+        command += ["--pool", name]
+        return WorkerPool(name, size, command, self.reactor, self.ids, self.log, self.cores)
 
 
 def _workers(host: _Host, site: Site) -> WorkerPools:

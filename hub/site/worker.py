@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hub.core.cores import may_use
 from hub.core.log import Log
 from hub.core.secret import site_secrets
 from hub.core.vault import open_vault
@@ -32,9 +31,7 @@ def main() -> None:
     parser.add_argument("--site", type=Path, required=True)
     parser.add_argument("--bundle", default="", help="the version to load; the current one when not given")
     parser.add_argument("--pool", choices=("mapping", "billing", "transfer"), required=True)
-    parser.add_argument("--cores", type=_numbers, default=(), help="the processor cores that it may use")
     arguments = parser.parse_args()
-    may_use(arguments.cores)
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle; it ends us in order
     limit_memory(MEMORY)
@@ -43,10 +40,6 @@ def main() -> None:
     except Exception as error:
         Log(part="worker", pool=arguments.pool).failure("worker.failed", error)
         sys.exit(1)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(",") if number)
 
 
 def _serve(home: Path, bundle: str, pool: str) -> None:

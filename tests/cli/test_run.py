@@ -6,6 +6,8 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -235,3 +237,11 @@ def test_a_port_that_somebody_else_has_is_refused_before_anything_starts(site: P
     assert f"Port {port} is taken" in done.stderr
     assert "engine.started" not in done.stderr
     assert not (site / "var" / "control.sock").exists()
+
+
+@pytest.mark.e2e
+def test_an_engine_that_never_gets_the_word_ends_without_a_trace(site: Path) -> None:
+    command = [sys.executable, "-m", "hub.site.running", "--site", str(site), "--at-word"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert not (site / "var" / "hub.db").exists()

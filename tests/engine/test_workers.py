@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 
 from hub.core.ids import BLOCK_SIZE, IdMaker
 from hub.core.log import Log
@@ -183,3 +183,30 @@ def test_a_task_goes_to_the_pool_of_its_name(make_pool: Callable[..., WorkerPool
         ("transfer", "sftp.put"),
         ("transfer", "anything"),
     ]
+
+
+def test_pools_start_one_after_another_whatever_becomes_of_each() -> None:
+    begun: dict[str, Deferred[None]] = {}
+
+    class Pool:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def begin(self) -> Deferred[None]:
+            begun[self.name] = Deferred()
+            return begun[self.name]
+
+    WorkerPools({name: Pool(name) for name in ("mapping", "billing", "transfer")}).start()  # type: ignore[misc]
+    assert list(begun) == ["mapping"]
+    begun["mapping"].callback(None)
+    assert list(begun) == ["mapping", "billing"]
+    begun["billing"].errback(WorkerDiedError("It could not be started."))
+    assert list(begun) == ["mapping", "billing", "transfer"]
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_pool_that_was_stopped_begins_nothing(make_pool: Callable[..., WorkerPool]) -> Any:
+    pool = make_pool()
+    yield DeferredList(pool.stop())
+    yield pool.begin()
+    assert pool.stop() == []
