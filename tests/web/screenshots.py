@@ -22,7 +22,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-SIZES = ((1440, 900), (390, 844))
+SIZES = ((1440, 900), (768, 1024), (390, 844), (320, 700))
 SCHEMES = ("light", "dark")
 PAGES = {
     "status": "/",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select, union_all
 
 from hub.store.tables import delivery, message, rate
 from hub.web.render import age
@@ -64,14 +64,15 @@ def usual(connection: Connection, channel: str, now_ms: int) -> Usual | None:
     None when too little is kept: at least two days must have had messages.
     """
     now = now_ms // 60_000
-    windows = [(now - day * _DAY - _HOUR // 2, now - day * _DAY + _HOUR // 2) for day in range(1, _WEEK + 1)]
-    in_window = or_(*(rate.c.minute.between(first, last) for first, last in windows))
-    received = connection.execute(
-        select(func.sum(rate.c.received))
-        .where(rate.c.channel == channel, rate.c.received > 0, in_window)
-        .group_by((now - rate.c.minute + _HOUR // 2) // _DAY)
-    ).scalars().all()  # fmt: skip
-    return Usual(int(sum(received)) / len(received), len(received)) if len(received) > 1 else None
+    middles = [now - day * _DAY for day in range(1, _WEEK + 1)]
+    days = [
+        select(func.sum(rate.c.received).label("received")).where(
+            rate.c.channel == channel, rate.c.minute.between(middle - _HOUR // 2, middle + _HOUR // 2)
+        )
+        for middle in middles
+    ]
+    received = [int(number) for number in connection.execute(union_all(*days)).scalars() if number]
+    return Usual(sum(received) / len(received), len(received)) if len(received) > 1 else None
 
 
 def missed(connection: Connection, channel: str, last_in: int, now_ms: int, after_ms: int | None) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, literal, or_, select, union
+from sqlalchemy import Connection, Select, and_, func, literal, select, union, union_all
 
 from hub.core.vault import Vault
 from hub.store.tables import attempt, delivery, identifier, message
 
 PAGE = 50
+_RECENT = 500
 SEARCHED_KINDS = ("mrn", "account", "name", "claim", "payer", "trace", "visit", "member")
 IMPERSONAL_KINDS = frozenset({"claim", "payer", "trace"})
 _ID_EPOCH_MS = 1_577_836_800_000
@@ -284,16 +285,15 @@ def children(connection: Connection, message_id: int) -> list[MessageRow]:
 
 def failures(connection: Connection, channel: str) -> list[tuple[str, str, int, int, int]]:
     """Recent messages of *channel* that did not end well, by cause: outcome, reason, times, first and last received."""
-    recent = (
+    newest = [
         select(message.c.onward, message.c.reason, message.c.received_at)
-        .where(
-            message.c.channel == channel,
-            or_(*(message.c.onward == state for state in ("held", "errored", "rejected"))),
-        )
+        .where(message.c.channel == channel, message.c.onward == state)
         .order_by(message.c.sequence.desc())
-        .limit(500)
+        .limit(_RECENT)
         .subquery()
-    )
+        for state in ("held", "errored", "rejected")
+    ]
+    recent = union_all(*(select(each) for each in newest)).subquery()
     rows = connection.execute(
         select(
             recent.c.onward,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Row, Select, case, func, select, union_all
 
 from hub.store.tables import channel_state, claim, counter, delivery, message, rate, remittance, work_item
 
@@ -100,38 +102,67 @@ def counts_by_channel(connection: Connection, since_day: str) -> dict[str, Count
 
 
 def waiting(connection: Connection) -> list[Waiting]:
-    """What waits to leave or for a person, by destination, with the reason of the oldest."""
+    """What waits to leave or for a person, by destination, with the reason and the attempts of the oldest.
+
+    Entries of one index are counted, and no row but the oldest is read: a long queue costs little more.
+    """
+    counts: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    oldest: dict[tuple[str, str], int] = {}
+    for row in _by_state(connection):
+        place = row.channel, row.destination
+        counts[place][row.state] = row.number
+        oldest[place] = min(row.first, oldest.get(place, row.first))
+    columns = (delivery.c.sequence, delivery.c.created_at, delivery.c.reason, delivery.c.attempts)
+    rows = connection.execute(select(*columns).where(delivery.c.sequence.in_(oldest.values())))
+    first_of = {row.sequence: row for row in rows}
     found = []
-    rows = connection.execute(
+    for place, by_state in sorted(counts.items()):
+        first = first_of[oldest[place]]
+        total, ambiguous = sum(by_state.values()), by_state.get("ambiguous", 0)
+        found.append(Waiting(*place, total, first.created_at, first.reason or "", first.attempts, ambiguous))
+    return found
+
+
+def _by_state(connection: Connection) -> Sequence[Row[Any]]:
+    """Channel, destination, state, how many wait, the sequence of the first."""
+    counted = [
         select(
             delivery.c.channel,
             delivery.c.destination,
+            delivery.c.state,
             func.count().label("number"),
-            func.min(delivery.c.sequence).label("oldest"),
-            func.max(delivery.c.attempts).label("attempts"),
-            func.sum(func.iif(delivery.c.state == "ambiguous", 1, 0)).label("ambiguous")
-            if connection.dialect.name == "sqlite"
-            else func.count().filter(delivery.c.state == "ambiguous").label("ambiguous"),
+            func.min(delivery.c.sequence).label("first"),
         )
-        .where(delivery.c.state.in_(("queued", "sending", "ambiguous")))
-        .group_by(delivery.c.channel, delivery.c.destination)
-    ).all()
-    for row in rows:
-        oldest = connection.execute(
-            select(delivery.c.created_at, delivery.c.reason).where(delivery.c.sequence == row.oldest)
-        ).one()
-        found.append(
-            Waiting(
-                row.channel,
-                row.destination,
-                row.number,
-                oldest.created_at,
-                oldest.reason or "",
-                row.attempts,
-                int(row.ambiguous),
-            )
+        .where(
+            delivery.c.channel == place.channel,
+            delivery.c.destination == place.destination,
+            delivery.c.state.in_(("queued", "sending", "ambiguous")),
         )
-    return found
+        .group_by(delivery.c.channel, delivery.c.destination, delivery.c.state)
+        for place in connection.execute(_places())
+    ]
+    return connection.execute(union_all(*counted)).all() if counted else []
+
+
+def _places() -> Select[tuple[str, str]]:
+    """Every channel that ever put something out, with each of its destinations: by jumps in the index."""
+    one, other = delivery.alias(), delivery.alias()
+    channels = select(func.min(delivery.c.channel).label("name")).cte("channels", recursive=True)
+    next_channel = select(func.min(one.c.channel)).where(one.c.channel > channels.c.name).scalar_subquery()
+    channels = channels.union_all(select(next_channel).where(channels.c.name.is_not(None)))
+    first = select(func.min(one.c.destination)).where(one.c.channel == channels.c.name).scalar_subquery()
+    places = (
+        select(channels.c.name.label("channel"), first.label("destination"))
+        .where(channels.c.name.is_not(None))
+        .cte("places", recursive=True)
+    )
+    following = (
+        select(func.min(other.c.destination))
+        .where(other.c.channel == places.c.channel, other.c.destination > places.c.destination)
+        .scalar_subquery()
+    )
+    places = places.union_all(select(places.c.channel, following).where(places.c.destination.is_not(None)))
+    return select(places.c.channel, places.c.destination).where(places.c.destination.is_not(None))
 
 
 def undecided(connection: Connection, within: tuple[str, ...]) -> int:
