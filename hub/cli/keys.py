@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import print_json, site_argument, site_folder
@@ -41,12 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(opened: OpenedSite) -> dict[str, Any]:
+    from hub.core.secret import sealed_secrets
     from hub.store.database import reading
     from hub.store.reseal import key_uses
 
     vault = opened.vault()
     with reading(opened.store) as connection:
-        uses = key_uses(connection)
+        uses = key_uses(connection) + Counter(sealed_secrets(opened.site.var).key_ids())
     ids = sorted({*vault.key_ids, *uses})
     return {
         "newest": vault.key_id,
@@ -65,6 +67,7 @@ def _rotate(opened: OpenedSite) -> dict[str, Any]:
 
 def _reseal(opened: OpenedSite) -> dict[str, Any]:
     """Slice by slice through the engine's journal while it runs, which puts everything urgent first; here otherwise."""
+    from hub.core.secret import sealed_secrets
     from hub.engine.control import EngineAwayError
     from hub.store.database import reading
     from hub.store.reseal import reseal, sealed_tables
@@ -72,7 +75,7 @@ def _reseal(opened: OpenedSite) -> dict[str, Any]:
     vault = opened.vault()
     with reading(opened.store) as connection:
         names = [table.name for table in sealed_tables(connection)]
-    resealed = 0
+    resealed = sealed_secrets(opened.site.var).reseal()
     for name in names:
         after: Any = None
         while True:

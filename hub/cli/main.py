@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upgrade": ("hub.cli.upgrade", "bring the store to this version's schema, after a backup"),
     "keys": ("hub.cli.keys", "which keys seal the store; a new one; seal old values anew"),
     "jwks": ("hub.cli.jwks", "the public keys that FHIR servers check our signatures with; a new key"),
+    "secrets": ("hub.cli.secrets", "passwords and keys by name: set, rotate, list, remove; kept encrypted"),
     "user": ("hub.cli.user", "who may sign in"),
     "audit": ("hub.cli.audit", "whether the audit log is whole, and who saw a patient"),
     "rules": ("hub.cli.rules", "what a payer's rules are, did to a claim, and would have done"),

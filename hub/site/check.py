@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub.core.errors import HubError
-from hub.core.secret import SecretName, site_secrets
+from hub.core.secret import SecretName, Secrets, site_secrets
 from hub.formats.hl7v2.check import check_path
 from hub.scripting import Declaration, Outgoing
 from hub.site.channels import BILLING, Channel, DestinationPlan, Step
@@ -183,14 +183,21 @@ def _secrets(site: Site) -> Iterator[Finding]:
         ends += [(("destination", plan.name), plan.settings) for plan in channel.destinations.values()]
         for key, settings in ends:
             for name, secret in secret_names(settings):
-                if not secrets.is_set(secret):
-                    yield channel.file.finding(
-                        (*key, name),
-                        "H310",
-                        f'Secret "{secret.name}" is not set (looked in: files, environment).',
-                        f"Write var/secrets/{secret.name}, or set HUB_SECRET_{secret.name.upper()}.",
-                        warning=True,
-                    )
+                if wrong := _secret_problem(secrets, secret):
+                    yield channel.file.finding((*key, name), *wrong, warning=True)
+    for _, secret in secret_names(site.settings.alerts) if site.settings else ():
+        if wrong := _secret_problem(secrets, secret):
+            code, sentence, fix = wrong
+            yield Finding("config/hub.toml", 0, 0, code, "warning", sentence, fix)
+
+
+def _secret_problem(secrets: Secrets, secret: SecretName) -> tuple[str, str, str] | None:
+    """Code, sentence and fix when *secret* cannot be had."""
+    try:
+        secrets.value(secret)
+    except HubError as error:
+        return error.code, f"{error.what} {error.expected}".strip(), error.fix
+    return None
 
 
 def secret_names(settings: Any) -> Iterator[tuple[str, SecretName]]:

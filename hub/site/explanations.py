@@ -213,7 +213,12 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "H310": _E(
         "A secret that a setting names is not set.",
-        "Write its value to var/secrets/NAME, or set HUB_SECRET_NAME. Values never stand in files of the site.",
+        "`hub secrets set NAME` asks for its value and keeps it encrypted; a file var/secrets/NAME or the variable "
+        "HUB_SECRET_NAME does as well. Values never stand in files of the site.",
+    ),
+    "H311": _E(
+        "The file of sealed secrets cannot be read, or a secret cannot be kept as asked.",
+        "The sentence beside it says why; `hub secrets list` shows what there is.",
     ),
     # scripts
     "H401": _E("A mapping script cannot be loaded.", "Mend the line that the finding names."),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+from functools import partial
+
 from hub.billing.config import BillingConfig
 from hub.billing.rules.layers import rule_book
 from hub.billing.rules.model import Rule
-from hub.core.secret import site_secrets
+from hub.core.secret import sealed_secrets, site_secrets
 from hub.site.bundle import read_bundle
 from hub.site.client_keys import key_set
 from hub.site.load import Site
@@ -50,7 +53,14 @@ def web_settings(site: Site) -> WebSettings:
         mapping_seconds=site.settings.workers.message_time,
         certificates=certificate_files(site),
         key_set=lambda: key_set(site.channels.values(), site_secrets(site.var)),
+        secret_ends=partial(secret_ends, site),
     )
+
+
+def secret_ends(site: Site) -> dict[str, date]:
+    """When passwords and keys end, by name: as the settings say, and as they were set."""
+    sealed = {entry.name: entry.ends for entry in sealed_secrets(site.var).entries() if entry.ends}
+    return (site.settings.alerts.expires if site.settings else {}) | sealed
 
 
 def _payer(billing: BillingConfig, payer_id: str) -> PayerInfo:

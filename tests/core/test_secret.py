@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from hub.core.secret import SecretMissingError, SecretName, Secrets, site_secrets
+from hub.core.sealed_secrets import SealedSecretError, SealedSecrets
+from hub.core.secret import SecretMissingError, SecretName, Secrets, sealed_secrets, site_secrets
+from hub.core.vault import VaultError, add_key, create_key_file
 
 VALUE = "correct-horse-battery"
 
@@ -70,3 +74,46 @@ def test_no_object_prints_the_value(folder: Path) -> None:
     for thing in (secrets, name, (secrets, name)):
         assert VALUE not in repr(thing)
         assert VALUE not in str(thing)
+
+
+@pytest.fixture
+def sealed(folder: Path) -> SealedSecrets:
+    create_key_file(folder.parent / "keys.json")
+    return sealed_secrets(folder.parent)
+
+
+def test_a_sealed_secret_is_found_last_and_its_file_does_not_show_it(folder: Path, sealed: SealedSecrets) -> None:
+    sealed.put("token", VALUE, "2026-11-30T19:00:00+00:00", date(2027, 2, 1))
+    secrets, name = site_secrets(folder.parent), SecretName("token")
+    assert secrets.value(name) == VALUE
+    assert secrets.place(name).endswith("secrets.json (encrypted)")
+    assert VALUE not in sealed.file.read_text()
+    assert sealed.file.stat().st_mode & 0o077 == 0
+    (folder / "token").write_text("from the file")
+    assert secrets.value(name) == "from the file"
+
+
+def test_a_sealed_secret_cannot_be_moved_to_another_name(sealed: SealedSecrets) -> None:
+    sealed.put("token", VALUE, "now", None)
+    sealed.file.write_text(sealed.file.read_text().replace('"token"', '"other"'))
+    with pytest.raises(VaultError, match="altered or belongs elsewhere"):
+        sealed.value("other")
+
+
+def test_sealed_secrets_follow_the_keys(folder: Path, sealed: SealedSecrets) -> None:
+    sealed.put("token", VALUE, "now", None)
+    assert add_key(folder.parent / "keys.json") == 2
+    assert (sealed.key_ids(), sealed.reseal(), sealed.key_ids()) == ([1], 1, [2])
+    assert (sealed.value("token"), sealed.reseal()) == (VALUE, 0)
+
+
+def test_two_who_set_secrets_at_once_lose_none(sealed: SealedSecrets) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: sealed.put(f"token_{number}", VALUE, "now", None), range(24)))
+    assert len(sealed.entries()) == 24
+
+
+def test_a_damaged_file_of_sealed_secrets_says_so_and_how_to_go_on(folder: Path, sealed: SealedSecrets) -> None:
+    sealed.file.write_text("{")
+    with pytest.raises(SealedSecretError, match="damaged"):
+        site_secrets(folder.parent).value(SecretName("token"))
