@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.python.failure import Failure as TwistedFailure
 from twisted.web.http import HTTPFactory, Request
 
@@ -98,7 +98,8 @@ class Manner:
     """What differs between the kinds of hook.
 
     *place_of* says what the path beneath the hook's own stands for, None when there is nothing; *agree* checks a body
-    against that and raises `HubError`; *filtered* gives the reason why a kind is kept and goes no further.
+    against that and raises `HubError`; *filtered* gives the reason why a kind is kept and goes no further. *heard* is
+    called with each body once it is stored; *pinged* for a request without one, which is answered after it.
     """
 
     say: Say
@@ -108,6 +109,8 @@ class Manner:
     place_of: Callable[[str], str | None]
     agree: Callable[[bytes, str], None]
     filtered: Callable[[str], str | None]
+    heard: Callable[[bytes], None] = lambda _: None
+    pinged: Callable[[], Deferred[None]] = lambda: succeed(None)
 
 
 class _Replies:
@@ -313,7 +316,9 @@ class HookSource:
             request.reply(refusal)
             return
         if not raw.strip():  # FHIR R4's rest-hook without a payload: something happened, and no more
-            request.reply(self._replies.heard)
+            self.manner.pinged().addCallbacks(
+                lambda _: request.reply(self._replies.heard), lambda _: request.reply(self._replies.later)
+            )
             return
         self._store(request, self._received(request, raw, place or ""))
 
@@ -362,7 +367,7 @@ class HookSource:
             refusal, code = error.what, error.code
             answer = self.manner.say("error", "invalid", f"{error.what} {error.where}".strip())
         else:
-            filtered = self._unwanted(description.kind)
+            filtered = self.unwanted(description.kind)
         return Received(
             channel=self._context.channel,
             raw=raw,
@@ -374,7 +379,8 @@ class HookSource:
             filtered=filtered,
         )
 
-    def _unwanted(self, kind: str) -> str | None:
+    def unwanted(self, kind: str) -> str | None:
+        """Why a message of *kind* goes no further in this channel; None when it goes on."""
         if kind in self._context.accepts:
             return None
         because = self.manner.filtered(kind)
@@ -387,6 +393,7 @@ class HookSource:
             if received.refusal is not None:
                 request.reply(Reply(400, received.answer or b""))
                 return
+            self.manner.heard(received.raw)
             body = result.answer if result.repeated else received.answer
             at_once = result.repeated or received.filtered is not None or request.method == b"PUT"
             request.reply(Reply(200 if at_once else 202, body or self._replies.stored))

@@ -207,7 +207,8 @@ def secret_names(settings: Any) -> Iterator[tuple[str, SecretName]]:
         names = list(settings.__dataclass_fields__)
     for name in names:
         value = getattr(settings, name)
-        for item in value if isinstance(value, tuple | list) else (value,):
+        held = value.values() if isinstance(value, dict) else value
+        for item in held if isinstance(value, tuple | list | dict) else (value,):
             if isinstance(item, SecretName):
                 yield name, item
             elif isinstance(item, BaseModel):

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 import pytest_twisted
 from pydantic import ValidationError
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from hub.connectors.fhir import CONNECTOR, FhirSourceSettings, open_source
+from hub.connectors.fhir import CONNECTOR, FhirSource, FhirSourceSettings
 from hub.connectors.hook import HookSource
 from hub.engine.contracts import EndpointState
+from tests.connectors.behaviour import Peer, serving
 from tests.connectors.peers import WAIT, Surroundings, describe_fhir, within
+from tests.connectors.test_http import answering
+from tests.connectors.test_http import told as answer_of
 
 TOKEN = "a-token-of-the-tests"
 HALF = b'{"resourceType": "Encounter", "id": "\\ud800"}'
@@ -54,7 +58,7 @@ async def listening(around: Surroundings, **options: Any) -> AsyncIterator[HookS
     settings = FhirSourceSettings.model_validate(
         {"listen": "tcp:127.0.0.1:0", "token": {"secret": "hook_token"}, **options}
     )
-    source = open_source(settings, around.source(CONNECTOR, describe=describe_fhir, accepts=accepts))
+    source = FhirSource(settings, around.source(CONNECTOR, describe=describe_fhir, accepts=accepts))
     source.start()
     try:
         yield source
@@ -237,3 +241,38 @@ def test_a_hook_in_clear_is_for_this_machine_alone(tmp_path: Path) -> None:
     assert FhirSourceSettings.model_validate({**plain, "listen": "tcp:127.0.0.1:8080"})
     with pytest.raises(ValidationError, match="this machine alone"):
         FhirSourceSettings.model_validate({**plain, "listen": "tcp:8080"})
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_ping_without_content_has_what_changed_fetched_over_the_wire(around: Surroundings) -> None:
+    around.secret("ehr_token", "for-the-ehr")
+    asked: list[bytes] = []
+    made_it: Deferred[None] = Deferred()
+
+    def reply(peer: Peer, request: bytes) -> None:
+        asked.append(request)
+        if request.startswith(b"POST"):
+            made = json.loads(request.partition(b"\r\n\r\n")[2]) | {"id": "s1", "status": "active"}
+            peer.say(answer_of("201 Created", json.dumps(made).encode()))
+            made_it.callback(None)
+        elif b"_lastUpdated" in request:
+            found = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": ENCOUNTER}]}
+            peer.say(answer_of("200 OK", json.dumps(found).encode()))
+        elif request.startswith(b"GET /fhir/Subscription/s1"):
+            peer.say(answer_of("200 OK", b'{"resourceType":"Subscription","id":"s1","status":"active"}'))
+        else:
+            peer.say(answer_of("200 OK", b'{"resourceType":"Bundle","type":"searchset"}'))
+
+    async with serving(answering(reply)) as server:
+        base = f"http://127.0.0.1:{server.port}/fhir"
+        more = {
+            "server": {"base": base, "hook": "https://hub.example/fhir/ehr", "token": {"secret": "ehr_token"}},
+            "subscription": [{"name": "encounters", "criteria": "Encounter?status=finished", "payload": "empty"}],
+        }
+        async with listening(around, **more) as source:
+            await within(made_it)
+            assert (await curl(around, source, b"")).status == 200
+            await around.intake.arrived(1)
+            assert source.health()[1].address == f"{base} subscription encounters"
+    assert [each.description.kind for each in around.intake.received] == ["Bundle/searchset"]
+    assert all(b"Authorization: Bearer for-the-ehr" in each for each in asked)

@@ -37,12 +37,17 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What a Subscription told. *events* are what happened, in order; *resources* came along."""
+    """What a Subscription told. *events* are what happened, in order; *resources* came along.
+
+    *status* is how the subscription stands, *count* how many events there were since it began, where that is told.
+    """
 
     type: str
     subscription: str
     events: tuple[Happened, ...]
     resources: tuple[Resource, ...]
+    status: str = ""
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,15 @@ def notification_of(resource: Resource) -> Notification | None:
         Happened(_text(event.get("eventNumber")), _focus(event.get("focus")), _text(event.get("timestamp")))
         for event in _objects(status.get("notificationEvent"))
     )
-    return Notification(_text(status.get("type")), _reference(status.get("subscription")), events, others)
+    count = _text(status.get("eventsSinceSubscriptionStart"))
+    return Notification(
+        _text(status.get("type")),
+        _reference(status.get("subscription")),
+        events,
+        others,
+        _text(status.get("status")),
+        int(count) if count.isdecimal() and len(count) < 16 else None,
+    )
 
 
 def resources_of(resource: Resource) -> tuple[Resource, ...]:
@@ -158,6 +171,8 @@ def _status(resource: Resource) -> Resource | None:
     return {
         "resourceType": "SubscriptionStatus",
         "type": parameters["type"],
+        "status": parameters.get("status"),
+        "eventsSinceSubscriptionStart": parameters.get("events-since-subscription-start"),
         "subscription": parameters["subscription"],
         "notificationEvent": events,
     }
