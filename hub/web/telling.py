@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import smtplib
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
 
+from hub.connectors.smtp import Account, Security, session
 from hub.core.errors import HubError
 from hub.core.secret import Secrets
 from hub.site.settings import AlertSettings
@@ -31,14 +31,10 @@ def mail(settings: AlertSettings, secrets: Secrets, title: str, found: News) -> 
     assert settings.smtp is not None
     password = secrets.value(settings.smtp_password) if settings.smtp_password is not None else None
     where = f"tcp:{settings.smtp.host}:{settings.smtp.port}"
+    # Nobody else may read a password.
+    security: Security = "starttls if offered" if password is None else "starttls"
     try:
-        with smtplib.SMTP(settings.smtp.host, settings.smtp.port, timeout=SEND_SECONDS) as server:
-            server.ehlo()
-            if password is not None:
-                server.starttls(context=ssl.create_default_context())  # nobody else may read the password
-                server.login(settings.smtp_user, password)
-            elif server.has_extn("starttls"):
-                server.starttls()
+        with session(Account(settings.smtp, security, settings.smtp_user, password)) as server:
             for made in _mails(settings, title, found):
                 server.send_message(made)
     except (OSError, smtplib.SMTPException) as error:

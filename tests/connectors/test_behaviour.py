@@ -6,7 +6,9 @@ connector that is missing here is one whose failures nobody has looked at.
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +19,14 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from hub.connectors import connectors, fhir, fhir_read, files, http, mllp, sftp
+from hub.connectors import connectors, database, fhir, fhir_read, files, http, mllp, sftp
+from hub.connectors import email as hub_email
 from hub.connectors.sftp import SftpDestinationSettings
 from hub.engine.contracts import Destination, Parcel
 from hub.formats.hl7v2.ack import acknowledge
 from hub.formats.hl7v2.header import read_header
 from hub.formats.hl7v2.mllp import frame
-from tests.connectors.behaviour import Peer, delivered, free_port, serving
+from tests.connectors.behaviour import Peer, Server, delivered, free_port, serving
 from tests.connectors.peers import Surroundings, failure_of, parcel, within
 from tests.connectors.test_sftp import Partner, partner  # noqa: F401 (a fixture)
 
@@ -332,6 +335,252 @@ async def test_after_a_file_server_s_outage_the_order_goes_on(
     assert times == sorted(times)
 
 
-def test_every_destination_is_in_this_suite_or_writes_to_this_machine() -> None:
-    known = {name.partition(",")[0] for name in WIRES} | {"sftp", "database", files.CONNECTOR.name}
+# ---------------------------------------------------------------- what runs in workers: folders, databases, mail
+
+
+class Folder:
+    """The files connector's other end."""
+
+    module: Any = files
+
+    def __init__(self, around: Surroundings) -> None:
+        self.path = around.folder / "out"
+
+    def settings(self) -> dict[str, Any]:
+        return {"folder": "out"}
+
+    async def __aenter__(self) -> Folder:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def mend(self) -> None:
+        self.path.mkdir(exist_ok=True)
+
+    def arrived(self) -> list[str]:
+        found = (path for path in self.path.iterdir() if not path.name.startswith("."))
+        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+
+
+class Table:
+    """The database connector's other end; until it is mended somebody else locks it."""
+
+    module: Any = database
+
+    def __init__(self, around: Surroundings) -> None:
+        self._file = around.folder / "out.db"
+        self._other = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+        self._other.execute("CREATE TABLE status (name TEXT)")
+        self._other.execute("BEGIN EXCLUSIVE")
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "url": f"sqlite:///{self._file}",
+            "statements": ["INSERT INTO status VALUES (:name)"],
+            "answer_within": "100ms",
+        }
+
+    async def __aenter__(self) -> Table:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._other.close()
+        database.access.close_databases()
+
+    def mend(self) -> None:
+        if self._other.in_transaction:
+            self._other.execute("COMMIT")
+
+    def arrived(self) -> list[str]:
+        return [name for (name,) in self._other.execute("SELECT name FROM status ORDER BY rowid")]
+
+
+class Mail:
+    """The email connector's other end: a server that speaks as much SMTP as it takes to misbehave in each phase."""
+
+    module: Any = hub_email
+
+    def __init__(self, around: Surroundings, situation: str = "not now") -> None:
+        self.situation = situation
+        self.mails: list[bytes] = []
+        self._server: Server | None = None
+
+    def settings(self) -> dict[str, Any]:
+        assert self._server is not None
+        options = (
+            {"connect_within": "300ms", "answer_within": "300ms"} if self.situation.startswith("never answers") else {}
+        )
+        address = {"server": f"tcp:127.0.0.1:{self._server.port}", "security": "none"}
+        return {**address, "sender": "hub@clinic.example", "to": ["ops@clinic.example"], **options}
+
+    async def __aenter__(self) -> Mail:
+        self._server = Server(self._behave, self._greet)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        await self._server.close()
+
+    def mend(self) -> None:
+        self.situation = "accepts"
+
+    def arrived(self) -> list[str]:
+        return [mail.partition(b"Subject: ")[2].split(b"\r\n")[0].decode().rpartition(" ")[2] for mail in self.mails]
+
+    def _greet(self, peer: Peer) -> None:
+        match self.situation:
+            case "hangs up at once":
+                peer.drop()
+            case "not now":
+                peer.say(b"421 later\r\n")
+            case "never answers":
+                pass
+            case _:
+                peer.say(b"220 here\r\n")
+
+    def _behave(self, peer: Peer, _: bytes) -> None:
+        if not peer.seen.endswith(b"\r\n"):
+            return
+        if b"\r\n.\r\n" in peer.seen:
+            mail, peer.seen = peer.seen, b""
+            self._end(peer, mail)
+        elif b"Message-ID" not in peer.seen:
+            line, peer.seen = peer.seen[:4].upper(), b""
+            self._step(peer, line)
+
+    def _step(self, peer: Peer, line: bytes) -> None:
+        match self.situation:
+            case "hangs up before the mail" if line == b"DATA":
+                peer.drop()
+            case "never" if line == b"RCPT":
+                peer.say(b"550 nobody here\r\n")
+            case _:
+                peer.say(b"354 go on\r\n" if line == b"DATA" else b"250 yes\r\n")
+
+    def _end(self, peer: Peer, mail: bytes) -> None:
+        match self.situation:
+            case "hangs up after the mail":
+                peer.drop()
+            case "never answers the mail":
+                pass
+            case "refuses the mail":
+                peer.say(b"554 not this\r\n")
+            case "no room for the mail":
+                peer.say(b"452 full\r\n")
+            case "answers slowly":
+                self.mails.append(mail)
+                for number, byte in enumerate(b"250 kept\r\n"):
+                    loop.callLater(0.002 * number, peer.say, bytes([byte]))
+            case _:
+                self.mails.append(mail)
+                peer.say(b"250 kept\r\n")
+
+
+OTHER_ENDS: dict[str, Any] = {"files": Folder, "database": Table, "email": Mail}
+
+
+def working(around: Surroundings, end: Any) -> Destination:
+    connector = end.module.CONNECTOR
+    made = connector.destination_settings.model_validate(end.settings())
+    opened: Destination = connector.open_destination(made, around.destination(connector))
+    return opened
+
+
+def named(name: str) -> Parcel:
+    return parcel(json.dumps({"name": name}).encode(), name)
+
+
+@pytest.mark.parametrize("name", OTHER_ENDS)
+@pytest_twisted.ensureDeferred
+async def test_after_an_outage_the_order_goes_on_for_what_runs_in_workers(around: Surroundings, name: str) -> None:
+    async with OTHER_ENDS[name](around) as end:
+        outcomes = await sent_in_order(working(around, end), [named(f"M{number}") for number in range(4)], end.mend)
+        assert outcomes == ["transient", *["delivered"] * 4]
+        assert end.arrived() == [f"M{number}" for number in range(4)]
+
+
+@pytest.mark.parametrize("name", OTHER_ENDS)
+@pytest_twisted.ensureDeferred
+async def test_closing_waits_for_the_worker_that_is_busy(around: Surroundings, name: str) -> None:
+    async with OTHER_ENDS[name](around) as end:
+        end.mend()
+        destination = working(around, end)
+        under_way = destination.deliver(named("M1"))
+        stopped = destination.stop()
+        assert stopped is not None
+        await within(stopped)
+        assert under_way.called
+        assert failure_of(await within(under_way)) == "delivered"
+        assert end.arrived() == ["M1"]
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        ("accepts", "delivered"),
+        ("answers slowly", "delivered"),
+        ("not now", "transient"),
+        ("never answers", "transient"),
+        ("hangs up at once", "transient"),
+        ("hangs up before the mail", "transient"),
+        ("no room for the mail", "transient"),
+        ("never", "permanent"),
+        ("refuses the mail", "permanent"),
+        ("hangs up after the mail", "ambiguous"),
+        ("never answers the mail", "ambiguous"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_a_mail_server_does_decides_what_is_known(
+    around: Surroundings, situation: str, expected: str
+) -> None:
+    async with Mail(around, situation) as end:
+        (outcome,) = await delivered(working(around, end), named("M1"))
+        assert failure_of(outcome) == expected
+        assert end.arrived() == (["M1"] if expected == "delivered" else [])
+
+
+def no_room(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        ("accepts", "delivered"),
+        ("was there already", "delivered"),
+        ("nobody there", "transient"),
+        ("hangs up in the upload", "transient"),
+        ("hangs up in the last step", "transient"),
+        ("never", "permanent"),
+        ("the worker dies", "ambiguous"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_a_folder_does_decides_what_is_known(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch, situation: str, expected: str
+) -> None:
+    end = Folder(around)
+    destination: Any = working(around, end)
+    if situation != "nobody there":
+        end.mend()
+    match situation:
+        case "was there already" | "never":
+            (end.path / "M1").write_bytes(named("M1").body if situation == "was there already" else b"another")
+        case "hangs up in the upload":
+            monkeypatch.setattr("os.fsync", no_room)
+        case "hangs up in the last step":
+            monkeypatch.setattr("os.link", no_room)
+        case "the worker dies":
+            destination._context.workers.dying.add("files.put")
+    (outcome,) = await delivered(destination, named("M1"))
+    assert failure_of(outcome) == expected
+    if situation != "nobody there":  # whole under its name, or not there; and nothing half is left
+        left = {"delivered": ["M1"], "permanent": ["M1"]}.get(expected, [])
+        assert [path.name for path in end.path.iterdir()] == left
+
+
+def test_every_destination_is_in_this_suite() -> None:
+    known = {name.partition(",")[0] for name in WIRES} | {"sftp"} | set(OTHER_ENDS)
     assert {name for name, connector in connectors().items() if connector.open_destination} == known
