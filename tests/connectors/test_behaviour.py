@@ -19,7 +19,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from hub.connectors import connectors, database, fhir, fhir_read, files, http, mllp, sftp
+from hub.connectors import connectors, database, fhir, fhir_read, files, http, mllp, rest_read, sftp
 from hub.connectors import email as hub_email
 from hub.connectors.sftp import SftpDestinationSettings
 from hub.engine.contracts import Destination, Parcel
@@ -133,6 +133,13 @@ WIRES = {
         http_answer,
         lambda seen: seen.split(b" ")[1].rpartition(b"/")[2].decode(),
     ),
+    "rest_read": Wire(
+        web(rest_read, rest_read.RestReadSettings, base),
+        lambda name: json.dumps({"kind": "claim", "parts": {"claim": {"path": f"claims/{name}"}}}).encode(),
+        http_is_whole,
+        http_answer,
+        lambda seen: seen.split(b" ")[1].rpartition(b"/")[2].decode(),
+    ),
 }
 
 
@@ -197,6 +204,7 @@ EXPECTED = {
     "fhir": MAY_HAVE,
     "http, repeats known": MAY_REPEAT,
     "fhir_read": MAY_REPEAT,
+    "rest_read": MAY_REPEAT,
 }
 
 
