@@ -32,15 +32,15 @@ class PostalAddress(_File):
     line: str = Field(examples=["214 ALDER STREET"])
     line2: str = ""
     city: str
-    state: str = Field(pattern=r"^[A-Z]{2}$")
-    postal_code: str = Field(pattern=r"^\d{5}(\d{4})?$")
+    state: str = Field(pattern=r"^[A-Z]{2}$", examples=["WI"])
+    postal_code: str = Field(pattern=r"^\d{5}(\d{4})?$", examples=["537030001"])
 
 
 class Provider(_File):
     """A person who renders services."""
 
     npi: Npi
-    taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$")
+    taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$", examples=["207Q00000X"])
     family: str
     given: str
 
@@ -63,7 +63,7 @@ class Department(_File):
 
     code: str
     title: str
-    place_of_service: str = Field(pattern=r"^\d{2}$")
+    place_of_service: str = Field(pattern=r"^\d{2}$", examples=["11"])
     facility: str = Field(default="", description="The code of the facility that it belongs to.")
     bills: Literal["837P", "837I", "both"] = Field(
         default="837P", description="both: charges with a revenue code on an 837I, the others on an 837P."
@@ -79,7 +79,7 @@ class PayToPlan(_File):
 
     name: str
     id: str
-    tax_id: str = Field(pattern=r"^\d{9}$")
+    tax_id: str = Field(pattern=r"^\d{9}$", examples=["999999992"])
     address: PostalAddress
 
 
@@ -90,10 +90,10 @@ class Practice(_File):
     organisation: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Short name, used as the owner of rows.")
     name: str
     npi: Npi
-    tax_id: str = Field(pattern=r"^\d{9}$")
-    taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$")
+    tax_id: str = Field(pattern=r"^\d{9}$", examples=["999999992"])
+    taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$", examples=["207Q00000X"])
     address: PostalAddress
-    phone: str = Field(pattern=r"^\d{10}$")
+    phone: str = Field(pattern=r"^\d{10}$", examples=["6085550100"])
     contact: str = Field(default="BILLING OFFICE", description="Name in 1000A PER.")
     time_zone: str = Field(examples=["America/Chicago"])
     pay_to: PostalAddress | None = Field(default=None, description="Where payments go, if not to the address.")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from hub.cli.common import UsageError, print_json, site_argument
 from hub.core.errors import HubError
+
+_CODE = re.compile(r"[Hh]\d+\Z")
 
 
 class UnknownSubjectError(UsageError):
@@ -34,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"{subject.upper()}  {explanation.what}\n      {explanation.fix}")
         return 0
+    if _CODE.match(subject):
+        raise UnknownSubjectError("There is no such code.", found=subject.upper(), fix="Codes are H100 to H799.")
     if subject[:1] == "Z":
         return _explain_own(subject, arguments.site, as_json=arguments.json)
     return _explain_path(subject, arguments.version, as_json=arguments.json)

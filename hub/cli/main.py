@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from hub.cli.common import UsageError
 from hub.core.errors import HubError
@@ -71,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     name, *rest = words
     if name not in COMMANDS:
-        print(f'hub: there is no command "{name}".\n\n{_help()}', file=sys.stderr)
+        close = get_close_matches(name, COMMANDS, 1)
+        told = f'Did you mean "hub {close[0]}"?' if close else _help()
+        print(f'hub: there is no command "{name}".\n\n{told}', file=sys.stderr)
         return 2
     module_name, summary = COMMANDS[name]
     module = importlib.import_module(module_name)

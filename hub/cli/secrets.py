@@ -44,8 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(site, as_json=arguments.json)
     try:
         secret = SecretName(arguments.name)
-    except ValueError as error:
-        raise UsageError("Which secret?", expected=str(error), fix=f"hub secrets {arguments.action} NAME") from None
+    except ValueError:
+        raise UsageError(
+            "Which secret?",
+            expected="a name: lower case letters, digits and _",
+            fix=f"hub secrets {arguments.action} NAME",
+        ) from None
     sealed = sealed_secrets(site.var)
     known = {entry.name: entry for entry in sealed.entries()}
     if arguments.action != "set" and secret.name not in known:

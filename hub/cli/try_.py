@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import time
-from dataclasses import fields, is_dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from decimal import Decimal
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ from hub.core.log import Log
 if TYPE_CHECKING:
     from hub.site.channels import Channel
     from hub.site.load import Site
-    from hub.site.mapping import Made, Mapped
+    from hub.site.mapping import Mapped
     from hub.site.trace import Seen
 
 _OPEN = frozenset(
@@ -57,7 +60,8 @@ def _watch(arguments: argparse.Namespace) -> int:
     from hub.cli.watching import Key, watch
 
     folder = site_folder(arguments)
-    raw = False
+    raw = differing = False
+    runs: list[list[Line]] = []
 
     def files() -> list[Path]:
         found = [arguments.file]
@@ -66,7 +70,13 @@ def _watch(arguments: argparse.Namespace) -> int:
         return found
 
     def show() -> None:
-        _try(arguments)
+        preview = _preview(arguments)
+        lines = list(preview.lines())
+        if not runs or [line.clear for line in lines] != [line.clear for line in runs[-1]]:
+            runs[:] = [*runs[-1:], lines]
+        _print(preview, arguments)
+        if differing:
+            print("\n".join(difference(*runs) if len(runs) > 1 else ["Nothing came out differently yet."]))
         if raw:
             from hub.cli.text import content_lines
 
@@ -76,16 +86,53 @@ def _watch(arguments: argparse.Namespace) -> int:
         nonlocal raw
         raw = not raw
 
+    def toggle_difference() -> None:
+        nonlocal differing
+        differing = not differing
+
     def next_sample() -> None:
+        runs.clear()
         known = sorted(arguments.file.parent.parent.glob("*/in.*"))
         if arguments.file in known:
             arguments.file = known[(known.index(arguments.file) + 1) % len(known)]
 
-    watch(files, show, {"s": Key("next sample", next_sample), "r": Key("raw", toggle_raw)})
+    keys = {"d": Key("diff", toggle_difference), "s": Key("next sample", next_sample), "r": Key("raw", toggle_raw)}
+    watch(files, show, keys)
     return 0
 
 
+def difference(before: Sequence[Line], after: Sequence[Line]) -> Iterator[str]:
+    """What two runs came to differently, line by line: ``-`` before, ``+`` now; ``~`` where the mask hides what."""
+    pairs = SequenceMatcher(None, [line.clear for line in before], [line.clear for line in after], autojunk=False)
+    yield "since the run before:"
+    for kind, first, last, begins, ends in pairs.get_opcodes():
+        if kind == "equal":
+            continue
+        was, now = [line.shown for line in before[first:last]], [line.shown for line in after[begins:ends]]
+        if was == now:
+            yield from (f"~ {line}   (what is masked differs)" for line in now)
+            continue
+        yield from (f"- {line}" for line in was)
+        yield from (f"+ {line}" for line in now)
+
+
 def _try(arguments: argparse.Namespace) -> int:
+    preview = _preview(arguments)
+    _print(preview, arguments)
+    return int(preview.error is not None or preview.stopped or preview.rejected)
+
+
+def _print(preview: Preview, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print_json(preview.plain())
+        return
+    for line in preview.lines(bodies=True):
+        print(line.shown)
+    note = "" if arguments.show_phi else "Patient data is masked; --show-phi shows it."
+    print(f"{preview.seconds * 1000:.0f} ms with tracing.", note)
+
+
+def _preview(arguments: argparse.Namespace) -> Preview:
     from hub.site.load import load_site
     from hub.site.samples import read_message
     from hub.site.trace import tracing
@@ -105,13 +152,8 @@ def _try(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     with tracing(site.scripts.folder, site.scripts.shown) as seen:
         about, mapped = _run(site, channel, raw)
-    spent = time.perf_counter() - began
-    preview = Preview(channel, about, mapped, seen, arguments.show_phi)
-    if arguments.json:
-        print_json(preview.plain())
-    else:
-        preview.show(arguments.file.name, len(raw), spent)
-    return int(mapped.error is not None or preview.error is not None or preview.rejected)
+    name = f"{len(raw)} bytes  ({arguments.file.name})"
+    return Preview(channel, about, mapped, seen, name, time.perf_counter() - began, clear=arguments.show_phi)
 
 
 def _run(site: Site, channel: Channel, raw: bytes) -> tuple[dict[str, Any], Mapped]:
@@ -128,14 +170,34 @@ def _only(channel: Channel, name: str) -> Channel:
     return replace(channel, steps=steps)
 
 
-class Preview:
-    """What came of a message, ready to be shown."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a preview as it is *shown*, and in the *clear*, where alone one sees whether it changed."""
 
-    def __init__(self, channel: Channel, about: dict[str, Any], mapped: Mapped, seen: list[Seen], clear: bool) -> None:
+    shown: str
+    clear: str
+
+
+class Preview:
+    """What came of a message, ready to be shown: masked unless *clear*. *name* says which one it is."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        about: dict[str, Any],
+        mapped: Mapped,
+        seen: list[Seen],
+        name: str,
+        seconds: float,
+        *,
+        clear: bool,
+    ) -> None:
         from hub.scripting import Reject
         from hub.site.mapping import Rendered, render
 
         self._channel, self._about, self._mapped, self._seen, self._clear = channel, about, mapped, seen, clear
+        self._name, self.seconds = name, seconds
+        self.stopped = mapped.error is not None
         self.rejected = bool(mapped.of(Reject))
         self.error: HubError | None = None
         self.rendered: list[Rendered] = []
@@ -145,33 +207,34 @@ class Preview:
             except HubError as error:
                 self.error = error
 
-    def show(self, name: str, size: int, spent: float) -> None:
-        """Print the stages in order."""
-        print(f"received   {self._about['kind']}  {self._shown(self._about['control_id'])}  {size} bytes  ({name})")
+    def lines(self, *, bodies: bool = False) -> Iterator[Line]:
+        """The stages in order; with the *bodies* of what would be sent where patient data is shown."""
+        shown, self_clear = list(self._lines(bodies=bodies)), self._clear
+        self._clear = True
+        clear = list(self._lines(bodies=bodies and self_clear))
+        self._clear = self_clear
+        yield from (Line(*each) for each in zip(shown, clear, strict=True))
+
+    def _lines(self, *, bodies: bool) -> Iterator[str]:
+        yield f"received   {self._about['kind']}  {self._shown(self._about['control_id'])}  {self._name}"
         for step in self._channel.steps:
             if step.takes(self._about["kind"]):
-                self._show_step(step.name, step.function)
+                yield from self._step_lines(step.name, step.function)
         if not self._mapped.steps:
-            print("filtered   no step takes this kind")
+            yield "filtered   no step takes this kind"
         if self._mapped.error:
-            self._show_error(self._mapped.error)
+            yield from _error_lines(self._mapped.error)
         if self.error:
-            print(f"error      {self.error}")
+            yield f"error      {self.error}"
         for each in self.rendered:
-            print(f"{each.destination:<10} {each.kind}  {len(each.body)} bytes, not sent (try)")
-            if self._clear and not each.body.startswith(b"[["):
-                for line in each.body.decode("utf-8", "replace").replace("\r", "\n").strip().splitlines():
-                    print(f"             {line}")
-        lines = self._lines()
+            yield f"{each.destination:<10} {each.kind}  {len(each.body)} bytes, not sent (try)"
+            if bodies and self._clear and not each.body.startswith(b"[["):
+                text = each.body.decode("utf-8", "replace").replace("\r", "\n").strip()
+                yield from (f"             {line}" for line in text.splitlines())
+        lines = self._balance()
         if lines["lines"]:
-            print(
-                f"lines      {lines['lines']}: {lines['mapped']} mapped, "
-                f"{lines['filtered']} filtered, {lines['held']} held"
-            )
-        print(
-            f"{spent * 1000:.0f} ms with tracing.",
-            "" if self._clear else "Patient data is masked; --show-phi shows it.",
-        )
+            told = ", ".join(f"{lines[name]} {name}" for name in ("mapped", "filtered", "held"))
+            yield f"lines      {lines['lines']}: {told}"
 
     def plain(self) -> dict[str, Any]:
         """The stages for programs."""
@@ -192,41 +255,28 @@ class Preview:
                 for s in self._seen
             ],
             "deliveries": [{"destination": r.destination, "kind": r.kind, "bytes": len(r.body)} for r in self.rendered],
-            "lines": self._lines(),
+            "lines": self._balance(),
             "error": self._mapped.error or (str(self.error) if self.error else None),
         }
 
-    def _lines(self) -> dict[str, int]:
+    def _balance(self) -> dict[str, int]:
         from hub.site.mapping import line_balance
 
         return line_balance(self._mapped)
 
-    def _show_step(self, name: str, function: str) -> None:
+    def _step_lines(self, name: str, function: str) -> Iterator[str]:
         made = [m for m in self._mapped.made if m.step == name]
-        counts: dict[str, int] = {}
-        for each in made:
-            kind = type(each.thing).__name__
-            counts[kind] = counts.get(kind, 0) + 1
+        counts = Counter(type(each.thing).__name__ for each in made)
         told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
-        print(f"{name:<10} {told}")
+        yield f"{name:<10} {told}"
         for seen in self._seen:
             if seen.step == function:
                 value = self._value(seen.value, seen.name)
-                print(f"  {_place(seen)}  {seen.name:<16} {_cut(value)}  {' '.join(seen.paths)}".rstrip())
+                yield f"  {_place(seen)}  {seen.name:<16} {_cut(value)}  {' '.join(seen.paths)}".rstrip()
         for one in made:
-            self._show_made(one)
-
-    def _show_made(self, made: Made) -> None:
-        kind = type(made.thing).__name__
-        place = made.script.rpartition("/")[2]
-        told = "  ".join(f"{name}={value}" for name, value in self._fields(made.thing).items())
-        print(f"  {place:<20} {kind} {made.path}  {_cut(told, 160)}")
-
-    def _show_error(self, error: dict[str, str]) -> None:
-        print(f"error      {error['code']}  {error['what']}")
-        for name in ("where", "expected", "found", "fix"):
-            if error[name]:
-                print(f"             {name:<9} {error[name]}")
+            told = "  ".join(f"{name}={value}" for name, value in self._fields(one.thing).items())
+            place = one.script.rpartition("/")[2]
+            yield f"  {place:<20} {type(one.thing).__name__} {one.path}  {_cut(told, 160)}"
 
     def _fields(self, thing: Any) -> dict[str, str]:
         if not is_dataclass(thing):
@@ -260,6 +310,13 @@ class Preview:
 
     def _shown(self, text: str) -> str:
         return text if self._clear else masked(text)
+
+
+def _error_lines(error: dict[str, str]) -> Iterator[str]:
+    yield f"error      {error['code']}  {error['what']}"
+    yield from (
+        f"             {name:<9} {error[name]}" for name in ("where", "expected", "found", "fix") if error[name]
+    )
 
 
 def _place(seen: Seen) -> str:

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
 from hub.connectors.hook import HookSettings, HookSource, Manner
-from hub.connectors.reach import probe
 from hub.connectors.settings import WebAddress
 from hub.connectors.web_client import Answer, NoAnswerError, WebClient, WebClientSettings
+from hub.connectors.web_probe import probe
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.engine.contracts import (

@@ -19,9 +19,9 @@ from urllib.parse import quote, urljoin, urlsplit
 from pydantic import Field
 
 from hub.connectors.asking import AskingDestination, FailedError, good, refused
-from hub.connectors.reach import probe
 from hub.connectors.settings import WebAddress
 from hub.connectors.web_client import NoAnswerError, WebClientSettings
+from hub.connectors.web_probe import probe
 from hub.engine.contracts import Connector, DestinationContext, Outcome, Parcel
 from hub.formats.fhir.text import write
 

@@ -114,7 +114,7 @@ def open_destination(settings: SftpDestinationSettings, context: DestinationCont
 def probe(settings: SftpLogin, folder: Path, secrets: Secrets) -> Iterator[str]:
     """Log in and look into the folder. Raises `HubError` with what keeps one from it."""
     endpoint = settings.endpoint
-    yield from reach(endpoint.host, endpoint.port, tls=False, trust=None, folder=folder)
+    yield from reach(endpoint.host, endpoint.port, None)
     session = _log_in(settings, _secret_of(settings, secrets), folder)
     try:
         yield f"logged in as {settings.username}; the server's key is the one that is trusted"

@@ -53,7 +53,7 @@ class Secrets:
         if found is None:
             raise SecretMissingError(
                 f'Secret "{secret.name}" is not set.',
-                expected=f"looked in: {', '.join(self.places(secret))}",
+                expected=f"a value in one of {', '.join(self.places(secret))}",
                 fix=f"`hub secrets set {secret.name}` asks for it and keeps it encrypted.",
             )
         return found[1].rstrip("\r\n")

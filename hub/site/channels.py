@@ -61,7 +61,7 @@ class SourceFile(_Table):
 class StepFile(_Table):
     """``[[step]]``."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", examples=["charges"])
     on: tuple[str, ...] = Field(min_length=1, description="Kinds, or patterns such as ADT^*.")
     run: str = Field(pattern=r"^[a-z_][\w.]*:[A-Za-z_]\w*$", examples=["acme.charges:charges"])
 
@@ -100,7 +100,7 @@ class ChannelFile(_Table):
     """The parts of the file that depend on no connector."""
 
     schema_: Literal[1] = Field(alias="schema")
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", examples=["ehr_visits"])
     title: str
     owner: str = Field(description="Who answers for this channel.", examples=["integration@hub.example"])
     source: Any

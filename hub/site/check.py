@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hub.core.errors import HubError
-from hub.core.secret import SecretName, Secrets, site_secrets
+from hub.core.secret import SecretMissingError, SecretName, Secrets, site_secrets
 from hub.formats.hl7v2.check import check_path
 from hub.scripting import Declaration, Outgoing
 from hub.site.channels import BILLING, Channel, DestinationPlan, Step
@@ -24,6 +24,7 @@ from hub.site.mapping import FETCHERS
 from hub.site.rules import rule_files, rule_findings
 from hub.site.sampled import sampled_paths
 from hub.site.samples import cases
+from hub.site.script_slips import slips
 from hub.site.scripts import ScriptError, field_paths, impurities, mappings_of
 from hub.site.site_segments import check_site_path, read_segments
 
@@ -133,6 +134,8 @@ def _forms(site: Site) -> Iterator[Finding]:
     if site.billing is None:
         return
     taken = {kind for channel in site.channels.values() for kind in channel.billing_kinds}
+    if not taken & {"837P", "837I"}:  # it sends no claims at all, yet
+        return
     for department in site.billing.practice.departments:
         forms = ("837P", "837I") if department.bills == "both" else (department.bills,)
         for form in forms:
@@ -151,13 +154,20 @@ def _scripts(site: Site) -> Iterator[Finding]:
         shown = site.scripts.shown(path)
         source = path.read_text(encoding="utf-8", errors="replace")
         try:
-            impure = list(impurities(source))
+            wrong = list(impurities(source))
             paths = list(field_paths(source))
+            if not wrong:
+                wrong = list(slips(source, site.scripts.module(name)))
         except SyntaxError as error:
             place = (error.lineno or 0, error.offset or 0)
             yield Finding(shown, *place, "H401", "error", f"This is not Python: {error.msg}.")
             continue
-        for found in impure:
+        except ScriptError as error:
+            failed, _, number = error.where.rpartition(":")
+            file, at = (failed, int(number)) if number.isdigit() else (shown, 0)
+            yield Finding(file, at, 0, "H401", "error", error.what, error.fix or error.expected)
+            continue
+        for found in wrong:
             yield Finding(shown, found.line, found.column, found.code, "error", found.sentence, found.fix)
         for text, line, column in paths:
             if text.startswith("Z"):
@@ -195,8 +205,11 @@ def _secret_problem(secrets: Secrets, secret: SecretName) -> tuple[str, str, str
     """Code, sentence and fix when *secret* cannot be had."""
     try:
         secrets.value(secret)
+    except SecretMissingError as error:
+        looked = ", ".join(secrets.places(secret))
+        return error.code, f"{error.what.removesuffix('.')} (looked in: {looked}).", error.fix
     except HubError as error:
-        return error.code, f"{error.what} {error.expected}".strip(), error.fix
+        return error.code, error.what, error.fix
     return None
 
 

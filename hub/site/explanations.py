@@ -239,6 +239,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A mapping reads a place that nearly every sample leaves empty, while the other usual place is filled.",
         "See with `hub try` what the sender writes there, and read the other place if it is meant.",
     ),
+    "H407": _E(
+        "A script names something that does not exist: a name, a field of a value, a converter.",
+        "Mend the line; it would have stopped the first message that reached it.",
+    ),
     "H410": _E("A listener could not open its port.", "Choose another port, or stop the program that holds it."),
     "H411": _E("A certificate or private key cannot be used.", "Check file, format and permissions."),
     "H412": _E(

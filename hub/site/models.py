@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
@@ -50,8 +51,30 @@ def _finding(
     if kind == "missing":
         field = around.model_fields.get(name) if around else None
         return file.finding(place, "H202", f'"{name}" is required.', (field.description or "") if field else "")
-    sentence = message.removeprefix("Value error, ")
+    sentence = _in_words(kind, message.removeprefix("Value error, "), around, name)
     return file.finding(place, "H202", f'"{name}": {sentence}.' if name else f"{sentence}.".capitalize())
+
+
+def _in_words(kind: str, message: str, model: type[BaseModel] | None, name: str) -> str:
+    """What pydantic says of a value, as a person would: a pattern tells nobody what is meant, an example does."""
+    field = model.model_fields.get(name) if model else None
+    examples = field.examples or [] if field else []
+    shown = f", such as {', '.join(json.dumps(each) for each in examples[:2])}" if examples else ""
+    match kind:
+        case "string_type":
+            return f"this is a text: write it in quotes{shown}"
+        case "string_pattern_mismatch" if examples:
+            return f"this does not have the right form{shown}"
+        case "string_pattern_mismatch":
+            return f"this does not have the right form, which is {_pattern(message)}"
+        case "string_too_short" | "string_too_long" | "literal_error":
+            return message.removeprefix("String ").removeprefix("Input ").replace("should", "it should", 1)
+    return message
+
+
+def _pattern(message: str) -> str:
+    """The regular expression that *message* quotes."""
+    return message.partition("'")[2].rpartition("'")[0] or message
 
 
 def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel] | None:

@@ -182,7 +182,13 @@ def _call(node: ast.Call) -> Iterator[Impurity]:
 
 
 def field_paths(source: str) -> Iterator[tuple[str, int, int]]:
-    """Every text in the script that is meant as an HL7 path, with its line and column. Raises `SyntaxError`.
+    """Every HL7 path in the script, with its line and column. Raises `SyntaxError`."""
+    for text, line, column in path_texts(source):
+        yield text.partition("|")[0].strip(), line, column
+
+
+def path_texts(source: str) -> Iterator[tuple[str, int, int]]:
+    """Every text in the script that is meant as an HL7 path, converters included. Raises `SyntaxError`.
 
     A path is the subscript of a view (``line["FT1-6"]``), the first argument of its methods, or a value of a field
     table.
@@ -196,10 +202,9 @@ def field_paths(source: str) -> Iterator[tuple[str, int, int]]:
         elif isinstance(node, ast.Dict):
             found = list(node.values)
         for item in found:
-            if isinstance(item, ast.Constant) and isinstance(item.value, str):
-                text = item.value.partition("|")[0].strip()
-                if _looks_like_a_path(text):
-                    yield text, item.lineno, item.col_offset + 1
+            text = item.value if isinstance(item, ast.Constant) and isinstance(item.value, str) else ""
+            if _looks_like_a_path(text.partition("|")[0].strip()):
+                yield text, item.lineno, item.col_offset + 1
 
 
 def _looks_like_a_path(text: str) -> bool:

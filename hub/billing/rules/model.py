@@ -80,7 +80,7 @@ class RuleSample(_Part):
 class Rule(_Part):
     """One rule: when, one verb, and the sentence that billers read."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,39}$")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,39}$", examples=["npi-billing-taxonomy"])
     when: When = When()
     require: Texts = ()
     forbid: Texts = ()
