@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -149,6 +150,14 @@ message = Table(
     Index(None, "kind", "sequence"),
     Index(None, "control_id", "sequence"),
     Index(None, "parent_id"),
+    # what is seldom, and sought often
+    Index(
+        "ix_message_answer",
+        "answer",
+        "sequence",
+        sqlite_where=text("answer IN ('owed', 'undelivered')"),
+        postgresql_where=text("answer IN ('owed', 'undelivered')"),
+    ),
 )
 
 duplicate = Table(
@@ -394,6 +403,7 @@ claim = Table(
     Column("body", LargeBinary, nullable=False),
     _version(),
     Index(None, "state", "id"),
+    Index("ix_claim_state_total", "state", "total_cents"),  # sums by state read no row
     Index(None, "partner", "state", "control_number"),
     Index(None, "patient_id"),
     Index(None, "visit_id"),
@@ -759,7 +769,8 @@ work_item = Table(
     Column("snoozed_until", String(10), nullable=False, default=""),  # the practice's day; empty: not snoozed
     Column("body", LargeBinary, nullable=False),  # evidence
     _version(),
-    Index(None, "queue", "state", "id"),
+    # the order of a queue, and what decides whether an item is in it, without reading a row
+    Index("ix_work_item_order", "queue", "state", "due_on", "money_cents", "id", "snoozed_until", "assignee"),
     Index(None, "state", "id"),
     Index(None, "claim_id"),
     Index(None, "message_id"),

@@ -20,6 +20,7 @@ from hub.security.sessions import Session, find_session_by_digest
 from hub.security.tokens import find_token_by_digest
 from hub.store.database import reading
 from hub.web.control import Control
+from hub.web.kept import Kept
 from hub.web.masking import Piece
 from hub.web.queries import queues, status
 from hub.web.settings import WebSettings
@@ -40,6 +41,7 @@ class Site:
     settings: WebSettings
     control: Control
     templates: Environment
+    kept: Kept = field(default_factory=Kept)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sqlalchemy import Connection
+
 from hub.core.clock import real_ms
 from hub.web.call import Call, Site
 from hub.web.causes import needs_of
@@ -76,12 +78,12 @@ def overview(call: Call, period: str) -> Overview:
     site = call.site
     engine, problem = ask_engine(site.control, call.actor)
     with call.reading() as connection:
-        waits = [wait for wait in queries.waiting(connection) if call.sees(wait.channel)]
+        waits = [wait for wait in waiting(site, connection) if call.sees(wait.channel)]
         channels = channel_views(
             connection, site.settings, waits, engine, problem, since_day=_since_day(site, period), sees=call.sees
         )
         channels.sort(key=lambda view: _RANK.index(view.state) if view.state in _RANK else 0)
-        stages = queries.claims_by_state(connection)
+        stages = claims_by_state(site, connection)
         needs = needs_of(look_around(connection, site.settings, channels, waits, problem), call.may)
     total = _sum_counts([view.counts for view in channels])
     return Overview(
@@ -96,6 +98,16 @@ def overview(call: Call, period: str) -> Overview:
         engine_problem=problem,
         bundle=site.settings.bundle,
     )
+
+
+def claims_by_state(site: Site, connection: Connection) -> list[queries.Stage]:
+    """How many claims stand in each state; where there are very many, as of a few seconds ago."""
+    return site.kept.get("claims by state", lambda: queries.claims_by_state(connection))
+
+
+def waiting(site: Site, connection: Connection) -> list[queries.Waiting]:
+    """What waits to be sent, by destination; where very much does, as of a few seconds ago."""
+    return site.kept.get("waiting", lambda: queries.waiting(connection))
 
 
 def _since_day(site: Site, period: str) -> str:

@@ -189,11 +189,11 @@ def served(folder: Path, count: int, say: Callable[[str], None]) -> Iterator[htt
     settings = site_folder / "config" / "hub.toml"
     settings.write_text(re.sub(r'(?m)^listen = "tcp:.*?"', f'listen = "tcp:127.0.0.1:{port}"', settings.read_text()))
     site = load_site(site_folder).require_sound()
+    store = open_store(store_url(site))
+    upgrade(store)
+    database = Path(str(store.url.database))
+    store.dispose()
     if fresh:
-        store = open_store(store_url(site))
-        upgrade(store)
-        database = Path(str(store.url.database))
-        store.dispose()
         fill(database, open_vault(key_file(site)), count, say)
     with (folder / "run.log").open("w") as log:
         command = [sys.executable, "-m", "hub.cli.main", "run", "--site", str(site_folder)]
@@ -208,7 +208,7 @@ def served(folder: Path, count: int, say: Callable[[str], None]) -> Iterator[htt
 
 
 def _sign_in(client: httpx.Client, hub: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         try:
             page = client.get("/login")

@@ -84,7 +84,7 @@ def find_messages(call: Call, asked: m.MessageQuery, _sent: None) -> m.MessagePa
         call.look("messages", "", action="search")
     with call.reading() as connection:
         page = messages.find(connection, search, digests)
-    return m.MessagePage([_message(row) for row in page.rows], page.rows[-1].sequence if page.older else None)
+    return m.MessagePage([_message(row) for row in page.rows], page.oldest if page.older else None)
 
 
 def message(call: Call, _asked: m.Nothing, _sent: None) -> m.MessageDetail:
@@ -224,7 +224,9 @@ def queue(call: Call, asked: m.QueueQuery, _sent: None) -> list[m.WorkItem]:
     if name not in QUEUES:
         raise NotFound("There is no queue of that name.")
     with call.reading() as connection:
-        return [_item(each) for each in queues.items(connection, name, asked.state, call.today)]
+        after = queues.get(connection, asked.after) if asked.after is not None else None
+        page = queues.items(connection, queues.Listing(name, asked.state, call.today, after=after))
+    return [_item(each) for each in page.rows]
 
 
 def item(call: Call, _asked: m.Nothing, _sent: None) -> m.WorkItem:

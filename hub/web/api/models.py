@@ -65,6 +65,7 @@ class QueueQuery(_Input):
     """Which items of a queue."""
 
     state: Literal["open", "resting", "resolved"] = "open"
+    after: Cursor | None = Field(default=None, description="The id of the last item of the page before.")
 
 
 class RemittanceQuery(_Input):

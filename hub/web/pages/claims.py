@@ -12,8 +12,9 @@ from hub.core.errors import HubError
 from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
 from hub.web.content import parsed_view
+from hub.web.overview import claims_by_state
 from hub.web.pages.people import account_number, person
-from hub.web.queries import accounts, claims, messages, status
+from hub.web.queries import accounts, claims, messages
 from hub.web.queries.explain import origins
 
 STATES = (
@@ -35,7 +36,7 @@ def listing(call: Call) -> Response:
         call.look("claims", "", action="search")
     with call.reading() as connection:
         rows, older = claims.find(connection, search)
-        stages = {stage.state: stage for stage in status.claims_by_state(connection)}
+        stages = {stage.state: stage for stage in claims_by_state(call.site, connection)}
     return call.page(
         "claims.html",
         title="Claims",

@@ -14,6 +14,7 @@ from hub.core.errors import HubError
 from hub.store.database import reading
 from hub.store.forecast import forecast
 from hub.web.call import Site
+from hub.web.overview import claims_by_state, waiting
 from hub.web.queries import status
 
 
@@ -48,8 +49,8 @@ def metrics(site: Site) -> Response:
     now = real_ms()
     with reading(site.store) as connection:
         counts = status.counts_by_channel(connection, "")
-        waits = status.waiting(connection)
-        stages = status.claims_by_state(connection)
+        waits = waiting(site, connection)
+        stages = claims_by_state(site, connection)
         items = status.open_items(connection)
         disk = forecast(connection, site.settings.control_socket.parent, now)
     lines = ["# HELP hub_messages_received_total Messages received.", "# TYPE hub_messages_received_total counter"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -74,18 +75,34 @@ class MappedValue:
 
 def search_of(call: Call) -> messages.Search:
     """The search that the address describes."""
-    _, span = PERIODS.get(call.query.get("since", "day"), PERIODS["day"])
+    begins, ends = _moment(call, "from"), _moment(call, "to")
+    _, span = PERIODS.get(period_of(call), PERIODS["day"])
     return messages.Search(
         text=call.query.get("q", "").strip()[:100],
         channel=call.query.get("channel", ""),
         kind=call.query.get("kind", ""),
         onward=call.query.get("onward", ""),
         answer=call.query.get("answer", ""),
-        since_ms=real_ms() - span if span else 0,
+        since_ms=begins or (real_ms() - span if span else 0),
+        until_ms=ends + 60_000 if ends else 0,  # the minute that was named is meant, too
         before=call.number("before"),
         after=call.number("after"),
         within=call.session.channels,
     )
+
+
+def period_of(call: Call) -> str:
+    """The period that the address names; ``any`` where it names the moments themselves."""
+    return "any" if _moment(call, "from") or _moment(call, "to") else call.query.get("since", "day")
+
+
+def _moment(call: Call, name: str) -> int:
+    """The moment, in the site's zone, that a field of the address names, in ms; 0 when it names none."""
+    try:
+        typed = datetime.fromisoformat(call.query.get(name, ""))
+        return int(typed.replace(tzinfo=typed.tzinfo or call.site.settings.clock.zone).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
 
 
 def digests_for(call: Call, search: messages.Search) -> list[tuple[str, bytes]]:
@@ -117,7 +134,7 @@ def listing(call: Call) -> Response:
         kinds=kinds,
         newest=newest,
         periods=PERIODS,
-        period=call.query.get("since", "day"),
+        period=period_of(call),
         claim_id=claim_id,
         outcomes=("in progress", "held", "errored", "rejected", "done", "filtered"),
         answers=("owed", "delivered", "undelivered", "not owed"),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
 from hub.core.errors import HubError
 from hub.security.users import list_users, permissions_of
 from hub.web.call import Call, NotFound, whole_number
-from hub.web.masking import json_facts
+from hub.web.masking import Piece, json_facts
 from hub.web.pages import item_acts, queue_bulk
-from hub.web.pages.item_acts import Conflict
-from hub.web.pages.people import person
+from hub.web.pages.item_acts import Conflict, MatchOffer, Offer, ProposalOffer
+from hub.web.pages.people import Person, person
 from hub.web.queries import accounts, queues
 from hub.web.queries.queues import Item
 from hub.web.words import QUEUES
@@ -49,6 +50,36 @@ class HistoryRow:
     actor: str
     kind: str
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The list as it is shown: one page of what was *asked*, how many there are on all pages, and their money.
+
+    *mine* of them are the person's own, *resting* others of the queue rest; *counts* are of every queue.
+    """
+
+    asked: queues.Listing
+    page: queues.ItemPage
+    count: int
+    cents: int
+    mine: int
+    resting: int
+    counts: dict[str, queues.QueueCount]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The open item: its evidence, history, patient, and what can be done about it."""
+
+    facts: tuple[tuple[str, Piece], ...]
+    history: tuple[HistoryRow, ...]
+    who: Person | None
+    advice: str
+    offers: tuple[Offer, ...]
+    proposals: tuple[ProposalOffer, ...]
+    candidates: tuple[MatchOffer, ...]
+    seen: str
 
 
 def listing(call: Call) -> Response:
@@ -196,65 +227,80 @@ def _page(
         item = queues.get(connection, item_id) if item_id is not None else None
         if item_id is not None and item is None:
             raise NotFound("There is no work item of that number.")
-        name = queue or (item.queue if item else "")
-        state = str(call.query.get("state", ""))
-        state = state if state in {"resolved", "resting"} else "open"
-        items = queues.items(connection, name, state, call.today)
-        resting = len(queues.items(connection, name, "resting", call.today))
-        item = item or (items[0] if items else None)
-        counts = queues.counts(connection, call.today)
+        shown = _shown(call, connection, queue or (item.queue if item else ""))
+        item = item or next(iter(shown.page.rows), None)
         workers = [user for user in list_users(connection) if "queues.work" in permissions_of(user.roles)]
-    values: dict[str, Any] = {"facts": [], "history": [], "who": None, "offers": [], "candidates": [], "proposals": []}
-    values["advice"] = ""
-    call.look("queue", name, patients=[each.patient_id for each in items], action="list", always=False)
-    if item is not None:
-        with call.reading() as connection:
-            patient = accounts.current(connection, item.patient_id) if item.patient_id else None
-            history = queues.history(connection, item.id)
-            offers = item_acts.offers(call, connection, item)
-            evidence = call.unseal("work_item", item.sealed)
-            proposals = item_acts.proposals(call, connection, item, evidence)
-        call.look("work item", item.id, patients=[patient.patient_id if patient else item.patient_id])
-        ranked = item_acts.candidates(item, evidence)
-        values = {
-            "facts": json_facts(
-                {
-                    key: value
-                    for key, value in evidence.items()
-                    if not (key == "candidates" and ranked)
-                    and not (key == "findings" and proposals)
-                    and key not in {"denial", "note"}
-                }
-            ),
-            "history": [HistoryRow(e.at, e.actor, e.kind, _words(call, e.sealed)) for e in history],
-            "who": person(call, patient) if patient else None,
-            "offers": offers,
-            "advice": str(evidence.get("note") or "") if "denial" in evidence else "",
-            "candidates": ranked,
-            "proposals": proposals,
-            "seen": item_seen(item),
-        }
+    patients = [each.patient_id for each in shown.page.rows]
+    call.look("queue", shown.asked.queue, patients=patients, action="list", always=False)
+    name = shown.asked.queue
     return call.page(
         "queue.html",
         code=422 if errors else 200,
         title=name.capitalize(),
         queue=name,
         about=QUEUES.get(name, ""),
-        queues=[(other, slug(other), counts.get(other)) for other in QUEUES],
-        items=items,
+        queues=[(other, slug(other), shown.counts.get(other)) for other in QUEUES],
+        shown=shown,
+        items=shown.page.rows,
         item=item,
-        state=state,
-        resting=resting,
+        opened=_opened(call, item) if item is not None else None,
+        state=shown.asked.state,
         workers=[user.name for user in workers if not user.disabled],
         left=lambda day: (date.fromisoformat(day) - call.site.settings.clock.today()).days,
-        mine=call.query.get("mine") == "1",
+        mine=bool(shown.asked.assignee),
         resolutions=RESOLUTIONS.get(name, ("done",)),
         errors=errors,
         typed=typed,
         conflict=conflict,
         today=call.site.settings.clock.today(),
         payers=call.site.settings.payers,
-        **values,
+    )
+
+
+def _shown(call: Call, connection: Connection, name: str) -> Shown:
+    """The list that the address asks for."""
+    state = call.query.get("state", "")
+    after = call.number("after")
+    asked = queues.Listing(
+        queue=name,
+        state=state if state in {"resolved", "resting"} else "open",
+        today=call.today,
+        assignee=call.actor if call.query.get("mine") == "1" else "",
+        after=queues.get(connection, after) if after is not None else None,
+    )
+    whole = replace(asked, after=None)
+    count, cents = queues.total(connection, whole)
+    return Shown(
+        asked=asked,
+        page=queues.items(connection, asked),
+        count=count,
+        cents=cents,
+        mine=queues.total(connection, replace(whole, assignee=call.actor))[0],
+        resting=queues.total(connection, replace(whole, state="resting", assignee=""))[0],
+        counts=queues.counts(connection, call.today),
+    )
+
+
+def _opened(call: Call, item: Item) -> Opened:
+    """What is shown of the item that stands open; the look is recorded."""
+    with call.reading() as connection:
+        patient = accounts.current(connection, item.patient_id) if item.patient_id else None
+        history = queues.history(connection, item.id)
+        evidence = call.unseal("work_item", item.sealed)
+        offers = item_acts.offers(call, connection, item)
+        proposals = item_acts.proposals(call, connection, item, evidence)
+    call.look("work item", item.id, patients=[patient.patient_id if patient else item.patient_id])
+    candidates = item_acts.candidates(item, evidence)
+    elsewhere = {"denial", "note"} | ({"candidates"} if candidates else set()) | ({"findings"} if proposals else set())
+    return Opened(
+        facts=tuple(json_facts({key: value for key, value in evidence.items() if key not in elsewhere})),
+        history=tuple(HistoryRow(each.at, each.actor, each.kind, _words(call, each.sealed)) for each in history),
+        who=person(call, patient) if patient else None,
+        advice=str(evidence.get("note") or "") if "denial" in evidence else "",
+        offers=tuple(offers),
+        proposals=tuple(proposals),
+        candidates=tuple(candidates),
+        seen=item_seen(item),
     )
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, literal, select, union, union_all
+from sqlalchemy import Connection, Row, Select, and_, func, literal, literal_column, select, union, union_all
 
 from hub.core.vault import Vault
 from hub.store.tables import attempt, delivery, identifier, message
 
 PAGE = 50
 _RECENT = 500
+_SELDOM = ("owed", "undelivered")
+"""Answers that have an index of their own."""
+_PIECE = 100_000
+_LONG = 0.25
+"""How long, in seconds, a search goes on that has to read messages to know whether they are meant."""
 SEARCHED_KINDS = ("mrn", "account", "name", "claim", "payer", "trace", "visit", "member")
 IMPERSONAL_KINDS = frozenset({"claim", "payer", "trace"})
 _ID_EPOCH_MS = 1_577_836_800_000
@@ -22,8 +29,8 @@ _ID_TIME_SHIFT = 22
 class Search:
     """What a message list shows.
 
-    *since_ms* is 0 for any time; *before* and *after* are sequences (keyset pages); *within* are the channels that
-    whoever searches may see, empty for all.
+    *since_ms* and *until_ms* are 0 for any time; *before* and *after* are sequences (keyset pages); *within* are the
+    channels that whoever searches may see, empty for all.
     """
 
     text: str = ""
@@ -32,6 +39,7 @@ class Search:
     onward: str = ""
     answer: str = ""
     since_ms: int = 0
+    until_ms: int = 0
     before: int | None = None
     after: int | None = None
     within: tuple[str, ...] = ()
@@ -57,11 +65,20 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """Rows, newest first, and whether there are newer and older ones."""
+    """Rows, newest first, and whether there are newer and older ones.
+
+    *reached* is the sequence at which a long search stopped, to be gone on with from there; None when it ended.
+    """
 
     rows: tuple[MessageRow, ...]
     newer: bool
     older: bool
+    reached: int | None = None
+
+    @property
+    def oldest(self) -> int | None:
+        """Before which sequence older ones begin."""
+        return self.reached or (self.rows[-1].sequence if self.rows else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +163,8 @@ def search_statement(search: Search, digests: list[tuple[str, bytes]], first_seq
     ):
         if wanted:
             conditions.append(column == wanted)
+    if search.answer in _SELDOM:  # in the words of the index, which holds no others
+        conditions.append(message.c.answer.in_([literal_column(f"'{word}'") for word in _SELDOM]))
     if search.text:
         by_control = select(message.c.sequence).where(
             message.c.control_id >= search.text, message.c.control_id < search.text + "\U0010ffff"
@@ -160,21 +179,68 @@ def search_statement(search: Search, digests: list[tuple[str, bytes]], first_seq
         order = message.c.sequence.asc()
     else:
         order = message.c.sequence.desc()
-        if search.before is not None:
-            conditions.append(message.c.sequence < search.before)
+    if search.before is not None:
+        conditions.append(message.c.sequence < search.before)
     return select(message).where(and_(True, *conditions)).order_by(order).limit(limit)
 
 
-def find(connection: Connection, search: Search, digests: list[tuple[str, bytes]]) -> MessagePage:
-    """One page of what *search* finds, newest first."""
+def find(
+    connection: Connection,
+    search: Search,
+    digests: list[tuple[str, bytes]],
+    clock: Callable[[], float] = time.monotonic,
+) -> MessagePage:
+    """One page of what *search* finds, newest first.
+
+    A search that no index answers goes through the messages piece by piece, and stops when it has taken long.
+    """
     first = first_sequence_since(connection, search.since_ms) if search.since_ms else 0
     if first is None:
         return MessagePage((), newer=False, older=False)
-    found = connection.execute(search_statement(search, digests, first, PAGE + 1)).all()
+    search = _until(connection, search)
+    if search.after is not None or search.text or _is_indexed(search):
+        found, reached = connection.execute(search_statement(search, digests, first, PAGE + 1)).all(), None
+    else:
+        found, reached = _piecewise(connection, search, first, clock)
     more, rows = len(found) > PAGE, [_row(row) for row in found[:PAGE]]
     if search.after is not None:
         return MessagePage(tuple(reversed(rows)), newer=more, older=True)
-    return MessagePage(tuple(rows), newer=search.before is not None, older=more)
+    return MessagePage(tuple(rows), newer=search.before is not None, older=more or reached is not None, reached=reached)
+
+
+def _until(connection: Connection, search: Search) -> Search:
+    """*search* with its last moment as a sequence, too."""
+    after = first_sequence_since(connection, search.until_ms) if search.until_ms else None
+    if after is None:
+        return search
+    return replace(search, before=min(after, search.before or after))
+
+
+def _is_indexed(search: Search) -> bool:
+    """Whether one index holds everything that *search* asks for, in order of arrival."""
+    asked = {name for name in ("channel", "kind", "onward", "answer") if getattr(search, name)}
+    if (search.within and not search.channel) or search.answer not in {"", *_SELDOM}:
+        return False
+    return len(asked) < 2 or asked == {"channel", "onward"}
+
+
+def _piecewise(
+    connection: Connection, search: Search, first: int, clock: Callable[[], float]
+) -> tuple[list[Row[Any]], int | None]:
+    """Up to a page and one of what *search* finds from *first* on, newest first, and where the search stopped early."""
+    found: list[Row[Any]] = []
+    end = clock() + _LONG
+    above = search.before or newest_sequence(connection) + 1
+    while above > first:
+        below = max(first, above - _PIECE)
+        piece = replace(search, before=above)
+        found += connection.execute(search_statement(piece, [], below, PAGE + 1 - len(found)))
+        above = below
+        if len(found) > PAGE:
+            return found, None
+        if clock() > end and above > first:
+            return found, above
+    return found, None
 
 
 def everything(
@@ -184,6 +250,7 @@ def everything(
     first = first_sequence_since(connection, search.since_ms) if search.since_ms else 0
     if first is None:
         return []
+    search = _until(connection, search)
     statement = search_statement(search, digests, first, at_most).order_by(None).order_by(message.c.sequence)
     return [_row(row) for row in connection.execute(statement)]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from hub.store.tables import charge as charges
 from hub.store.tables import claim, denial, ledger_posting, remittance, work_event, work_item
 
 PAGE = 100
+_NEVER = "9999"  # sorts behind every day
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +98,72 @@ def open_total(connection: Connection, today: str) -> int:
     return int(connection.execute(select(func.count()).select_from(work_item).where(*awake)).scalar_one())
 
 
-def list_statement(queue: str, state: str, today: str) -> Select[Any]:
-    """The statement behind :func:`items`, for the test of its query plan. *state*: open, resting or resolved."""
-    awake = {"open": work_item.c.snoozed_until <= today, "resting": work_item.c.snoozed_until > today}
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which items a list shows: of one *queue*, *state* (open, resting or resolved), *assignee* (empty: anybody's).
+
+    *after* is the last item of the page before, None for the first page.
+    """
+
+    queue: str
+    state: str
+    today: str
+    assignee: str = ""
+    after: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """Items in the order in which they are worked, and whether more follow."""
+
+    rows: tuple[Item, ...]
+    more: bool
+
+
+_due = case((work_item.c.due_on == "", _NEVER), else_=work_item.c.due_on)
+
+
+def list_statement(asked: Listing) -> Select[Any]:
+    """The statement behind :func:`items`, for the test of its query plan: the order is found in an index alone."""
+    order = (_due, work_item.c.money_cents.desc(), work_item.c.id)
+    ids = select(work_item.c.id).where(*_among(asked)).order_by(*order).limit(PAGE + 1).subquery()
     return (
         select(
             work_item, claim.c.control_number, claim.c.state.label("claim_state"), claim.c.payer_id, claim.c.service_on
         )
+        .join(ids, ids.c.id == work_item.c.id)
         .join(claim, claim.c.id == work_item.c.claim_id, isouter=True)
-        .where(
-            work_item.c.queue == queue,
-            work_item.c.state == ("resolved" if state == "resolved" else "open"),
-            *([awake[state]] if state in awake else []),
-        )
-        .order_by(work_item.c.id)
-        .limit(PAGE)
+        .order_by(*order)
     )
 
 
-def items(connection: Connection, queue: str, state: str, today: str) -> list[Item]:
-    """The items of *queue* that are open, resting or resolved, first those due soonest, then by money."""
-    found = [_item(row) for row in connection.execute(list_statement(queue, state, today))]
-    return sorted(found, key=lambda item: (item.due_on or "9999", -item.money_cents, item.id))
+def _among(asked: Listing) -> list[ColumnElement[bool]]:
+    item = work_item.c
+    conditions = [item.queue == asked.queue, item.state == ("resolved" if asked.state == "resolved" else "open")]
+    if asked.state != "resolved":
+        rests = item.snoozed_until > asked.today
+        conditions.append(rests if asked.state == "resting" else ~rests)
+    if asked.assignee:
+        conditions.append(item.assignee == asked.assignee)
+    if asked.after is not None:
+        due, cents = asked.after.due_on or _NEVER, asked.after.money_cents
+        later = and_(item.money_cents == cents, item.id > asked.after.id)
+        conditions.append(or_(_due > due, and_(_due == due, or_(item.money_cents < cents, later))))
+    return conditions
+
+
+def items(connection: Connection, asked: Listing) -> ItemPage:
+    """One page of what *asked* names: first those due soonest, then by money, those due never last."""
+    found = [_item(row) for row in connection.execute(list_statement(asked))]
+    return ItemPage(tuple(found[:PAGE]), more=len(found) > PAGE)
+
+
+def total(connection: Connection, asked: Listing) -> tuple[int, int]:
+    """How many items *asked* names on all its pages, and their money in cents."""
+    row = connection.execute(
+        select(func.count(), func.coalesce(func.sum(work_item.c.money_cents), 0)).where(*_among(asked))
+    ).one()
+    return int(row[0]), int(row[1])
 
 
 def get(connection: Connection, item_id: int) -> Item | None:
