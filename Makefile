@@ -29,7 +29,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 .PHONY: help
 help:
 	@echo 'make demo ARGS="..."   a practice, its clearinghouse and its payer, live on this machine'
-	@echo 'make bench ARGS="..."  what the durable path carries on this machine; ARGS=claims: claims per second'
+	@echo 'make bench ARGS="..."  what the durable path carries on this machine; ARGS=claims, start, loaded: see hub bench --help'
 	@echo 'make test              everything that must hold: lint, types, import layers, all tests'
 	@echo 'make unit              the quick tests: no processes, no browser, no PostgreSQL'
 	@echo 'make e2e               the tests that run real processes, browsers and databases'

@@ -48,7 +48,7 @@ def benchmark(
         hub.start(web=False)
         try:
             show("starting")
-            port = yield _engine_port(reactor, folder / "site", hub)
+            port = yield engine_port(reactor, folder / "site", hub)
             bare_port = yield reference.port
             pid = hub.pid("engine")
             assert pid is not None
@@ -63,7 +63,7 @@ def benchmark(
 
 
 @inlineCallbacks
-def _engine_port(reactor: Any, folder: Path, hub: Supervisor) -> Any:
+def engine_port(reactor: Any, folder: Path, hub: Supervisor) -> Any:
     """The port that the engine listens at, once it does."""
     socket = control_socket(load_site(folder).require_sound())
     deadline = reactor.seconds() + START_SECONDS

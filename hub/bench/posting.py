@@ -129,13 +129,18 @@ def measure(folder: Path, claims: int, show: Callable[[str], None], *, kill: boo
 
 def _make_site(folder: Path, files: Path) -> None:
     new_site(folder)
-    files.mkdir()
     for part in ("channels", "transforms", "tests"):
         shutil.rmtree(folder / part)
     (folder / "channels").mkdir()
     (folder / "transforms" / "bench").mkdir(parents=True)
-    (folder / "channels" / "responses_in.toml").write_text(_CHANNEL.format(folder=files))
-    (folder / "transforms" / "bench" / "responses.py").write_text(_SCRIPT)
+    add_remittances(folder, files)
+
+
+def add_remittances(site_folder: Path, files: Path) -> None:
+    """Have the site at *site_folder* post the 835s that are laid into the new folder *files*."""
+    files.mkdir()
+    (site_folder / "channels" / "responses_in.toml").write_text(_CHANNEL.format(folder=files))
+    (site_folder / "transforms" / "bench" / "responses.py").write_text(_SCRIPT)
 
 
 class _Watched:

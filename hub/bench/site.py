@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import socket
 from pathlib import Path
 
 from hub.site.new import new_site
@@ -19,7 +21,7 @@ owner = "bench@clinic.example"
 
 [source]
 type = "mllp"
-listen = "tcp:127.0.0.1:0"
+listen = "tcp:127.0.0.1:{port}"
 accepts = ["ADT^A04", "DFT^P03"]
 lane = "patient"
 
@@ -113,14 +115,29 @@ def forward(message: Message) -> Outgoing:
 '''
 
 
-def make_site(folder: Path, receiver_port: int) -> None:
-    """Write the site into *folder*, which must be absent or empty, with a key of its own."""
+def make_site(folder: Path, receiver_port: int, *, listen_port: int = 0, web_port: int | None = None) -> None:
+    """Write the site into *folder*, which must be absent or empty, with a key of its own.
+
+    It listens at *listen_port*, 0 for one that the kernel chooses, and shows its pages, over plain HTTP, at *web_port*.
+    """
     new_site(folder)
     for part in ("channels", "transforms", "tests"):
         shutil.rmtree(folder / part)
     (folder / "channels").mkdir()
     (folder / "transforms" / "bench").mkdir(parents=True)
     endpoint = json.dumps(f"tcp:127.0.0.1:{receiver_port}")
-    channel = _CHANNEL.format(endpoint=endpoint, connections=CONNECTIONS)
+    channel = _CHANNEL.format(port=listen_port, endpoint=endpoint, connections=CONNECTIONS)
     (folder / "channels" / f"{CHANNEL}.toml").write_text(channel)
     (folder / "transforms" / "bench" / "forward.py").write_text(_SCRIPT)
+    if web_port is not None:
+        settings = folder / "config" / "hub.toml"
+        listen = f'listen = "tcp:127.0.0.1:{web_port}"\ntls = false'
+        settings.write_text(re.sub(r"^listen = .*$", listen, settings.read_text(), flags=re.MULTILINE))
+
+
+def free_port() -> int:
+    """A port of this machine that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

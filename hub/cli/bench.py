@@ -1,6 +1,7 @@
 """``hub bench``: how many messages per second the durable path carries on this machine, and what they wait.
 
-With ``--remittance`` how fast a large 835 is posted instead.
+With ``--remittance`` how fast a large 835 is posted instead; ``start``: from ``hub run`` to the first answer;
+``loaded``: what senders wait while a large 835 is posted, a mapping never ends and pages are browsed.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ import argparse
 import dataclasses
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import UsageError, print_json
 
 if TYPE_CHECKING:
+    from hub.bench.loaded import Waits
     from hub.bench.measure import Figures
 
 CONNECTIONS = (1, 8, 32)
+STARTS = 5
+LOADED_RATE = 100.0
+"""Messages per second that are offered while there is much else to do: a busy practice's day in an hour."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("path", "claims"),
+        choices=("path", "claims", "start", "loaded"),
         default="path",
-        help="the durable path, or claims (default: path)",
+        help="the durable path; claims; the start; or the path while there is much else to do (default: path)",
     )
     parser.add_argument(
         "--workers", type=int, nargs="+", metavar="N", help="claims: how many workers (1 and one a core)"
@@ -48,16 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure; 0 when every message arrived."""
     if arguments.remittance is not None and arguments.remittance < 1:
         raise UsageError("A remittance has at least one claim.")
+    if arguments.connections and not 1 <= min(arguments.connections) <= max(arguments.connections) <= 128:
+        raise UsageError("A benchmark has 1 to 128 connections.")
     if arguments.what == "claims":
         return _claims(arguments)
-    connections = tuple(arguments.connections or CONNECTIONS)
-    if min(connections) < 1 or max(connections) > 128:
-        raise UsageError("A benchmark has 1 to 128 connections.")
+    measure = {"path": _path, "start": _start, "loaded": _loaded}[arguments.what]
+    if arguments.what == "path" and arguments.remittance is not None:
+        measure = _remittance
     if arguments.folder is not None:
         arguments.folder.mkdir(parents=True)
-        return _measure(arguments, connections, arguments.folder)
+        return measure(arguments, arguments.folder)
     with tempfile.TemporaryDirectory(prefix="claimhub-bench-", ignore_cleanup_errors=True) as folder:
-        return _measure(arguments, connections, Path(folder))
+        return measure(arguments, Path(folder))
 
 
 def _claims(arguments: argparse.Namespace) -> int:
@@ -91,46 +99,16 @@ def _claims(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder: Path) -> int:
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from twisted.internet.task import react
-    from twisted.python.failure import Failure
-
+def _path(arguments: argparse.Namespace, folder: Path) -> int:
+    """Measure the durable path for each number of connections."""
     from hub.bench.bench import benchmark
     from hub.bench.measure import QUICK, THOROUGH
 
-    if arguments.remittance is not None:
-        return _measure_remittance(arguments, folder)
     figures: list[Figures] = []
-    errors: list[BaseException] = []
-    # To standard error, so that the figures can be piped; drawn seldom, because drawing costs, too.
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        refresh_per_second=2,
-        transient=True,
-    )
-    task = progress.add_task("starting", total=None)
-
-    def show(what: str) -> None:
-        progress.update(task, description=what)
-
-    def failed(failure: Failure) -> None:
-        assert failure.value is not None
-        errors.append(failure.value)
-
-    def main(reactor: Any) -> Any:
-        windows = THOROUGH if arguments.thorough else QUICK
-        done = benchmark(reactor, folder, connections, windows, show, figures.append)
-        return done.addErrback(failed)
-
-    with progress, suppress(SystemExit):  # react() ends the process when its Deferred has fired
-        react(main)
-    if errors:
-        raise errors[0]
+    windows = THOROUGH if arguments.thorough else QUICK
+    connections = arguments.connections or CONNECTIONS
+    with _progress() as show:
+        _on_the_reactor(lambda reactor: benchmark(reactor, folder, connections, windows, show, figures.append))
     if arguments.json:
         print_json([dataclasses.asdict(one) for one in figures])
     else:
@@ -138,22 +116,86 @@ def _measure(arguments: argparse.Namespace, connections: tuple[int, ...], folder
     return 0
 
 
-def _measure_remittance(arguments: argparse.Namespace, folder: Path) -> int:
+def _start(arguments: argparse.Namespace, folder: Path) -> int:
+    """Measure from ``hub run`` to the first answer."""
+    from statistics import median
+
+    from hub.bench.start import first_answers
+
+    with _progress() as show:
+        seconds = first_answers(folder, STARTS, show)
+    if arguments.json:
+        print_json({"start_to_first_ack_s": [round(one, 2) for one in seconds]})
+    else:
+        print(f"first answer {median(seconds):.2f} s after `hub run` ({min(seconds):.2f} to {max(seconds):.2f} s)")
+    return 0
+
+
+def _loaded(arguments: argparse.Namespace, folder: Path) -> int:
+    """Measure what senders wait, idle and loaded."""
+    from hub.bench.loaded import benchmark_loaded
+    from hub.cli.text import columns
+
+    found: list[list[Waits]] = []
+    claims = arguments.remittance or (100_000 if arguments.thorough else 5000)
+    seconds = 60.0 if arguments.thorough else 20.0
+    with _progress() as show:
+        _on_the_reactor(
+            lambda reactor: benchmark_loaded(reactor, folder, claims, LOADED_RATE, seconds, show).addCallback(
+                found.append
+            )
+        )
+    [waits] = found
+    if arguments.json:
+        print_json([dataclasses.asdict(one) for one in waits])
+        return 0
+    rows = [
+        (one.state, f"{one.answers:,}", f"{one.ack_p50_ms:.1f} ms", f"{one.ack_p99_ms:.1f} ms", f"{one.pages}")
+        for one in waits
+    ]
+    print(f"{LOADED_RATE:.0f} messages per second offered; an 835 of {claims:,} claims posting")
+    print(columns(("", "ANSWERS", "ACK P50", "ACK P99", "PAGES"), rows))
+    return 0
+
+
+def _on_the_reactor(work: Callable[[Any], Any]) -> None:
+    """Run the reactor until the Deferred of *work* has fired. Raises what it failed with."""
+    from twisted.internet.task import react
+    from twisted.python.failure import Failure
+
+    errors: list[BaseException] = []
+
+    def failed(failure: Failure) -> None:
+        assert failure.value is not None
+        errors.append(failure.value)
+
+    with suppress(SystemExit):  # react() ends the process when its Deferred has fired
+        react(lambda reactor: work(reactor).addErrback(failed))
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A function that shows what is being done.
+
+    To standard error, so that the figures can be piped; drawn seldom, because drawing costs, too.
+    """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda what: progress.update(task, description=what)
+
+
+def _remittance(arguments: argparse.Namespace, folder: Path) -> int:
+    """Measure the posting of a remittance."""
     from hub.bench.posting import measure
 
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, refresh_per_second=2, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-        posted = measure(
-            folder,
-            arguments.remittance,
-            lambda what: progress.update(task, description=what),
-            kill=arguments.kill,
-        )
+    with _progress() as show:
+        posted = measure(folder, arguments.remittance, show, kill=arguments.kill)
     if arguments.json:
         print_json(dataclasses.asdict(posted))
         return 0

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import LoopingCall, react
 
 from hub.billing.batches import initial_work
+from hub.connectors import connectors
 from hub.core.cores import stay_on_one_core
 from hub.core.errors import HubError
 from hub.core.ids import IdMaker
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--site", type=Path, required=True)
     parser.add_argument("--at-word", action="store_true", help="wait until standard input says a byte")
     arguments = parser.parse_args()
+    connectors()
     if arguments.at_word and not os.read(0, 1):
         return
     log = Log(part="engine")

@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
 
+from hub.bench.loaded import Waits, benchmark_loaded
 from hub.bench.measure import FIELDS
+from hub.bench.start import first_answers
 
 pytestmark = pytest.mark.e2e
 
@@ -58,3 +62,23 @@ def test_a_remittance_is_posted_to_the_cent_and_measured(tmp_path: Path) -> None
     assert figures["claims"] == 60
     assert figures["lines_per_s"] > 0
     assert figures["largest_process_mb"] > 0
+
+
+def test_the_start_is_measured_to_the_first_answer(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    first, second = first_answers(tmp_path / "bench", 2, lambda _: None)
+    assert first > 0
+    assert second > 0
+    store = sqlite3.connect(tmp_path / "bench" / "site" / "var" / "hub.db")
+    assert store.execute("SELECT count(*) FROM message").fetchone() == (2,)
+    store.close()
+
+
+def test_what_senders_wait_is_measured_idle_and_loaded(tmp_path: Path) -> None:
+    waits: list[Waits] = []
+    (tmp_path / "bench").mkdir()
+    done = benchmark_loaded(reactor, tmp_path / "bench", 400, rate=20.0, seconds=2.0, show=lambda _: None)
+    waits += pytest_twisted.blockon(done)
+    assert [one.state for one in waits] == ["idle", "loaded"]
+    assert all(one.answers and one.ack_p50_ms <= one.ack_p99_ms for one in waits)
+    assert waits[1].pages
