@@ -244,4 +244,3 @@ def test_an_engine_that_never_gets_the_word_ends_without_a_trace(site: Path) -> 
     command = [sys.executable, "-m", "hub.site.running", "--site", str(site), "--at-word"]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
-    assert not (site / "var" / "hub.db").exists()
