@@ -20,7 +20,7 @@ from hub.billing import accounts, ledger
 from hub.billing.reconcile import figures
 from hub.core.money import from_cents, shown
 from hub.core.vault import Vault
-from hub.demo.unchanged import changed_facts
+from hub.demo.unchanged import changed_facts, transactions_of_lines
 from hub.engine.outcomes import OUTCOMES
 from hub.store.contents import read_content
 from hub.store.tables import (
@@ -116,7 +116,7 @@ def reconcile(
 
 def _unchanged(connection: Connection, vault: Vault, ehr: list[Entry], partners: list[Entry]) -> Check:
     """No machine changed a code, modifier, unit, amount, diagnosis, date or identity on the way to a partner."""
-    count, differences = changed_facts(connection, vault, ehr, partners)
+    count, differences = changed_facts(transactions_of_lines(connection, vault), ehr, partners)
     return Check(
         "Each claim that a partner read says what the EHR said, and nothing else",
         f"{count} lines",

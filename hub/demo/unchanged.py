@@ -6,7 +6,7 @@ The hub's store only tells which charge a line was made of; what both ends wrote
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -18,21 +18,19 @@ Entry = dict[str, Any]
 _LINE = ("code", "revenue", "modifiers", "units")
 
 
-def changed_facts(
-    connection: Connection, vault: Vault, ehr: list[Entry], partners: list[Entry]
-) -> tuple[int, list[str]]:
+def changed_facts(made_of: Mapping[str, str], ehr: list[Entry], partners: list[Entry]) -> tuple[int, list[str]]:
     """How many lines of first claims partners read, and each that says something else than the EHR did, and where.
 
+    *made_of* says of which transaction of the EHR's a line was made, by its control number.
     Codes, modifiers, units, amounts, dates, diagnoses, performer, patient and the insured's number are compared.
     """
     charges = _charges(ehr)
     people = _people(ehr)
-    lines = _made_of(connection, vault)
     count, differences = 0, []
     for entry in partners:
         if entry["kind"] != "claim" or entry["frequency"] != "1":
             continue
-        transactions = [lines.get(line["control"], "") for line in entry["lines"]]
+        transactions = [made_of.get(line["control"], "") for line in entry["lines"]]
         said = [charges.get(transaction, []) for transaction in transactions]
         count += len(said)
         differences += [f"claim {entry['pcn']}: {what}" for what in _differences(entry, said, people)]
@@ -57,8 +55,8 @@ def _people(ehr: list[Entry]) -> dict[str, list[Entry]]:
     return found
 
 
-def _made_of(connection: Connection, vault: Vault) -> dict[str, str]:
-    """The EHR's transaction of each line of a claim, by the line's control number."""
+def transactions_of_lines(connection: Connection, vault: Vault) -> dict[str, str]:
+    """Of which of the EHR's transactions each line of a claim was made, by the line's control number."""
     rows = connection.execute(
         select(claim_line.c.control_number, charge.c.body)
         .join(claim, claim.c.id == claim_line.c.claim_id)

@@ -26,10 +26,11 @@ _ROOM = Procedure("", 95000, revenue="0120")
 _ON_THE_WARD = (
     Procedure("", 14300, revenue="0250"),
     Procedure("", 22150, revenue="0300"),
-    Procedure("", 310000, revenue="0360"),
 )
+_OPERATION = Procedure("", 310000, revenue="0360")
 _REASONS = (("R07.9",), ("R10.31", "R50.9"), ("R05.9",))
-_STAYS = (("K35.80", "E11.9"), ("J18.9", "I10"), ("N39.0",))
+_APPENDICITIS = "K35.80"
+_STAYS = ((_APPENDICITIS, "E11.9"), ("J18.9", "I10"), ("N39.0",))
 _APPENDECTOMY = "0DTJ4ZZ"
 
 
@@ -44,7 +45,9 @@ def what(rng: random.Random, department: str) -> tuple[list[Procedure], tuple[st
     """Choose what was done, and why."""
     if department == OUTPATIENT:
         return [_EMERGENCY, *rng.sample(_WORKUP, rng.randint(1, 3))], rng.choice(_REASONS)
-    return [_ROOM, *rng.sample(_ON_THE_WARD, rng.randint(1, 3))], rng.choice(_STAYS)
+    why = rng.choice(_STAYS)
+    surgery = [_OPERATION] if why[0] == _APPENDICITIS else []
+    return [_ROOM, *surgery, *rng.sample(_ON_THE_WARD, rng.randint(1, 2))], why
 
 
 def discharge(arrival: datetime) -> datetime:
@@ -67,7 +70,7 @@ def told(department: str, diagnoses: tuple[str, ...], arrival: datetime) -> list
         return [*_final(diagnoses, ""), reason, ("UB2", {1: "1", 3: "17"})]
     admitting: Segment = ("DG1", {1: "9", 3: f"{diagnoses[0]}^^I10C", 6: "A"})
     segments = [*_final(diagnoses, "Y"), admitting]
-    if diagnoses[0].startswith("K35"):
+    if diagnoses[0] == _APPENDICITIS:
         day = timestamp(arrival + timedelta(hours=6))
         segments.append(("PR1", {1: "1", 3: f"{_APPENDECTOMY}^^I10P", 5: day, 11: SURGEON}))
     return [*segments, ("UB2", {1: "1", 6: f"80^{NIGHTS}.00"})]

@@ -25,6 +25,11 @@ def visit(message: Message) -> Visit:
         prior_authorisation=message["IN1-14.1"],
         stay=stay(message),
         coverages=tuple(coverage(line) for line in message.each("IN1")),
-        procedures=tuple(line["PR1-3.1"] for line in message.each("PR1")),
+        procedures=charged_for(message),
         cancelled=message.type == "ADT^A11",
     )
+
+
+def charged_for(message: Message) -> tuple[str, ...]:
+    """The procedures that must be charged; those of a stay (ICD-10-PCS) are charged by revenue code."""
+    return tuple(line["PR1-3.1"] for line in message.each("PR1") if line["PR1-3.3"] != "I10P")
