@@ -11,6 +11,7 @@ from hub.billing.config import Payer
 from hub.billing.decision import Decision
 from hub.billing.edits.context import Context, History, PastService
 from hub.billing.edits.facts import providers, service_day
+from hub.billing.edits.lines import NOTICES
 from hub.billing.open_charge import opened
 from hub.billing.refdata.lookup import look_up
 from hub.core.money import from_cents
@@ -35,6 +36,7 @@ def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Conte
         charged=from_cents(row["total_cents"]),
         history=history,
         coverages=_coverages(decision, row),
+        notices=_notices(decision, row) if _speaks_of_notice(said) else None,
         fees=decision.config.fees,
         vouched=_vouched(decision, row) if _may_be_duplicate(history, said) else frozenset(),
     )
@@ -141,6 +143,20 @@ def _coverages(decision: Decision, row: Row) -> int:
         each["effective_on"] <= day and (not each["expires_on"] or day <= each["expires_on"])
         for each in decision.rows("coverage", patient_id=row["patient_id"], active=True)
     )
+
+
+def _speaks_of_notice(said: Claim) -> bool:
+    return any(NOTICES & set(line.modifiers) for line in said.lines)
+
+
+def _notices(decision: Decision, row: Row) -> frozenset[int] | None:
+    """The lines for which the source has a notice to the patient on file; None when it never speaks of notices."""
+    lines = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=row["id"])}
+    charges = [opened(decision, charge) for charge in decision.rows("charge", claim_id=row["id"])]
+    said = {lines[charge.id]: charge.said.notice for charge in charges if charge.id in lines}
+    if all(notice is None for notice in said.values()):
+        return None
+    return frozenset(ordinal for ordinal, notice in said.items() if notice)
 
 
 def _may_be_duplicate(history: History, said: Claim) -> bool:

@@ -210,8 +210,9 @@ class Charge:
 
     *kind* is ``charge`` or ``credit``; *amount* is the extended amount, positive for both; *credits* names the
     transaction that a credit takes back. *diagnoses* are ICD-10-CM codes without the dot, in pointer order.
-    *revenue_code* is for hospitals' charges, whose *code* may be empty. *minutes* are those of anaesthesia. *as_of* is
-    the source's own time of what it says, ISO text: an older one never overwrites a newer. Empty, the last one that
+    *revenue_code* is for hospitals' charges, whose *code* may be empty. *minutes* are those of anaesthesia. *notice*
+    says whether a notice to the patient (ABN) is on file, None where the source does not speak of it. *as_of* is the
+    source's own time of what it says, ISO text: an older one never overwrites a newer. Empty, the last one that
     comes is the newest.
     """
 
@@ -240,6 +241,7 @@ class Charge:
     note: str = ""
     emergency: bool = False
     prior_authorisation: str = ""
+    notice: bool | None = None
     as_of: str = field(default="", compare=False)
     source_path: str = ""
     origins: Origins = field(default=(), compare=False)

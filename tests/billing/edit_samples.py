@@ -83,6 +83,7 @@ TABLES: dict[str, tuple[Entry, ...]] = {
     "limits": codes("77067", sex="F", age_from="35"),
     "frequency": codes("77067", days="365"),
     "addon": (Entry("17003", "17000"),),
+    "usual": (Entry("83036", "36415"),),
     "carc": codes("45", "1", "16"),
     "fixable": codes("16"),
     "type_of_bill": codes("111", "113", "131"),
@@ -133,7 +134,6 @@ CONTEXT = Context(
     eligibility=ELIGIBLE,
     coverages=1,
     signed=True,
-    usual={"83036": ("36415",)},
     notices=frozenset(),
     fees={"99213": D("150.00")},
 )

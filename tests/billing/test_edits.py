@@ -68,7 +68,7 @@ def test_a_set_for_later_dates_of_service_says_nothing_about_earlier_ones() -> N
 
 
 def test_what_an_edit_needs_is_a_kind_of_reference_data_or_a_part_of_the_context() -> None:
-    others = {"charged", "coverages", "eligibility", "history", "notices", "signed", "usual"}
+    others = {"charged", "coverages", "eligibility", "history", "notices", "signed"}
     for edit in EDITS.values():
         assert all(need in KINDS or need in others or need.startswith("payer.") for need in edit.needs), edit.id
 

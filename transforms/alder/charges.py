@@ -8,10 +8,12 @@ from .people import clinicians
 
 DEPARTMENTS = table("alder/departments.csv", key="code")
 KINDS = {"CG": "charge", "CD": "credit"}
+NOTICES = {"2": True, "3": True, "4": False}  # HL7 table 0339: whether the patient signed a notice (ABN)
 
 FIELDS = {
     "transaction": "FT1-2",
     "service_date": "FT1-4.1 | date",
+    "service_to": "FT1-4.2 | date",
     "code": "FT1-25.1 | code",
     "modifiers": "FT1-26[*].1 | code",
     "units": "FT1-10 | number",
@@ -49,6 +51,7 @@ def charges(message: Message) -> Iterator[Charge | Skip | Hold]:
             place_of_service=department["place_of_service"],
             clinicians=clinicians(line, "FT1-20", "FT1-21"),
             drug=drug(line),
+            notice=NOTICES.get(line["FT1-27"]),
             **line.fields(FIELDS),
         )
 

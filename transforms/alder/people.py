@@ -40,6 +40,8 @@ def coverage(line: Segment) -> Coverage:
         insured_name=Name(family=family, given=line["IN1-16.2"]) if family else None,
         insured_sex=SEXES.get(line["IN1-43"], "U"),
         insured_address=address(line, "IN1-19"),
+        assigned=line["IN1-20"],
+        released=line["IN1-27"],
         **line.fields(
             {
                 "insured_birth_date": "IN1-18.1 | date",

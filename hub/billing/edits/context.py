@@ -56,8 +56,8 @@ class Context:
     """What one claim is checked against.
 
     *charged* is what its charges were entered with, *coverages* how many insurances the patient has on the day,
-    *signed* whether the EHR has locked the visit, *usual* which codes usually go with a code, *notices* the lines for
-    which a notice to the patient is on file, *vouched* the lines that a person said are no duplicates.
+    *signed* whether the EHR has locked the visit, *notices* the lines for which a notice to the patient is on file,
+    *vouched* the lines that a person said are no duplicates.
     """
 
     payer: Payer
@@ -69,7 +69,6 @@ class Context:
     eligibility: Eligibility | None = None
     coverages: int | None = None
     signed: bool | None = None
-    usual: Mapping[str, tuple[str, ...]] | None = None
     notices: frozenset[int] | None = None
     fees: Mapping[str, Decimal] = field(default_factory=dict)
     vouched: frozenset[int] = frozenset()

@@ -25,7 +25,9 @@ _FACILITIES = {"19", "21", "22", "23", "24"}
 _ANAESTHETISTS = {"AA", "AD", "QK", "QX", "QY", "QZ"}
 _ASSISTANTS = {"80", "81", "82", "AS"}
 _THERAPY = {"GP", "GO", "GN"}
-_NOTICE_GIVEN, _NO_NOTICE = {"GA", "GX"}, {"GZ"}
+_NOTICE_GIVEN = frozenset({"GA", "GX"})
+NOTICES = _NOTICE_GIVEN | {"GZ"}
+"""The modifiers that speak of a notice to the patient: that there is one, or none."""
 _THREE_YEARS = 3
 
 
@@ -293,7 +295,7 @@ def _two_visits(claim: Claim, _context: Context) -> Iterator[Found]:
 @edit("LN-25")
 def _notices(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
-        if {*_NOTICE_GIVEN, *_NO_NOTICE} & set(line.modifiers):
+        if NOTICES & set(line.modifiers):
             on_file = number in known(context.notices, "notices")
             if on_file != bool(_NOTICE_GIVEN & set(line.modifiers)):
                 yield Found(number)
@@ -301,8 +303,7 @@ def _notices(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("LN-26")
 def _usually_together(claim: Claim, context: Context) -> Iterator[Found]:
-    usual = known(context.usual, "usual")
     codes = {line.code for line in claim.lines}
     for number, line in _numbered(claim):
-        if set(usual.get(line.code, ())) - codes:
+        if context.reference.seconds("usual", line.code, line.service_date) - codes:
             yield Found(number)

@@ -200,6 +200,7 @@ KINDS: dict[str, Kind] = {
         Kind("excludes1", "Diagnoses that exclude each other", "CDC tabular list: first, second", _pairs, pairs=True),
         Kind("coverage", "Procedures and the diagnoses that cover them", f"{_CMS}: first, second", _pairs, pairs=True),
         Kind("addon", "Add-on codes and their primaries", f"{_CMS}: first, second", _pairs, pairs=True),
+        Kind("usual", "Procedures that usually go together", "the practice's own: first, second", _pairs, pairs=True),
         Kind("clia", "Laboratory codes", f"{_CMS}: code, waived (1 when modifier QW is needed)", _codes),
         Kind("ndc", "Drugs", "FDA: a table with the column code, eleven digits", _codes),
         Kind("limits", "Sex and age limits of procedures", "a table: code, sex, age_from, age_to", _codes),

@@ -65,7 +65,7 @@ class Reference:
 
 
 NOTHING = Reference()
-_WHOLE = {"addon", "coverage"}  # where it matters that a code has pairs at all
+_WHOLE = {"addon", "coverage", "usual"}  # where it matters that a code has pairs at all
 
 
 def reference_of(kinds: Mapping[str, Iterable[Entry]], effective: str = "2000-01-01") -> Reference:
