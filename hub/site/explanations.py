@@ -260,6 +260,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "An output is not what a database's statements can be given.",
         "They take a JSON object, or a list of them, with every value that they name. Nothing of it was written.",
     ),
+    "H417": _E(
+        "A connector that is installed beside the hub cannot be used.",
+        "Correct its package, or uninstall it; docs/writing-a-connector.md says what the hub expects.",
+    ),
     "H420": _E("A login failed, or a server is not the one that it should be.", "Check user, key and host key."),
     "H424": _E(
         "A mapping stopped with an exception that is not one of the hub's own.",
