@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import print_findings, print_json, site_argument, site_folder
 from hub.core.errors import HubError
+from hub.core.units import seconds as seconds_of
 
 if TYPE_CHECKING:
+    from hub.cli.deploy_watch import DeployWatch
     from hub.cli.opened import OpenedSite
     from hub.site.compare import Part
     from hub.site.load import Site
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 BASE = "base"
 """The file below ``var/`` with the version that this working copy was last known to stand on."""
 DEPLOY_SECONDS = 900.0
+WATCH_SECONDS = 60.0
 
 
 class NotAsExpectedError(HubError):
@@ -38,10 +41,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--reason", metavar="WHY", help="why; it is kept in the history")
     parser.add_argument("--to", type=Path, metavar="DIR", help="the running site, when --site is a working copy of it")
     parser.add_argument("--plan", action="store_true", help="only say what would change")
+    parser.add_argument(
+        "--watch", type=_length, metavar="1m", help="look for so long what it does; a minute on a terminal, 0s: not"
+    )
+    parser.add_argument("--or-back", action="store_true", help="when that is worse than before, roll back at once")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Deploy, or say what is in the way: 1 when it is findings, samples, a port, or another version that runs."""
+    """Deploy, or say what is in the way: 1 when it is findings, samples, a port, or another version that runs.
+
+    Also 1 when the new version does worse than the one before while it is watched.
+    """
+    from hub.cli import deploy_watch
     from hub.cli.common import UsageError
     from hub.cli.opened import open_site
     from hub.site.bundle import bundle_folder, keep, read_bundle
@@ -80,14 +91,55 @@ def run(arguments: argparse.Namespace) -> int:
     if bundle.name != site.bundle:
         raise HubError("The files changed while they were checked.", fix="Deploy again.")
     keep(to, bundle)
+    watch = deploy_watch.DeployWatch(opened, running)
     deploy(opened, site.bundle, base_of(folder) or running, arguments.reason.strip(), "deploy")
     remember_base(folder, site.bundle)
-    _say(
-        arguments,
-        {"deployed": True, "bundle": site.bundle, "previous": running, "parts": _plain(parts)},
-        f"deployed   {site.bundle} runs.  hub rollback {running} goes back.",
-    )
+    document = {"deployed": True, "bundle": site.bundle, "previous": running, "parts": _plain(parts)}
+    line = f"deployed   {site.bundle} runs.  hub rollback {running} goes back."
+    if seconds := _watch_seconds(arguments):
+        if not arguments.json:
+            print(f"{line}\nwatching   for {seconds:g} s; Ctrl-C ends the watching, not the version", flush=True)
+        return _watch(arguments, watch, document, seconds)
+    _say(arguments, document, line)
     return 0
+
+
+def _watch(arguments: argparse.Namespace, watch: DeployWatch, document: dict[str, Any], seconds: float) -> int:
+    """Look on, and say what came of it; with ``--or-back`` go back where that is worse than before, which is 1."""
+    bundle, before = document["bundle"], document["previous"]
+    try:
+        now, found = watch.watch(bundle, seconds)
+    except KeyboardInterrupt:
+        print(f"\n{bundle} runs on, unwatched.")
+        return 0
+    ended = "1 message" if now.tally.ended == 1 else f"{now.tally.ended} messages"
+    counted = f"{ended} ended, {now.tally.outcomes.get('errored', 0)} in an error"
+    if not found:
+        _say(arguments, {**document, "worse": []}, f"watched    {counted}; connections are as before.")
+        return 0
+    ends = f"hub rollback {before} goes back."
+    if arguments.or_back:
+        deploy(watch.opened, before, bundle, f"it did worse: {found[0]}"[:200], "rollback")
+        remember_base(site_folder(arguments), before)
+        ends = f"{before} runs again.  The files on disk are as they were."
+    lines = [f"worse      {counted}", *(f"  {each}" for each in found), ends]
+    _say(arguments, {**document, "deployed": not arguments.or_back, "worse": found}, "\n".join(lines))
+    return 1
+
+
+def _watch_seconds(arguments: argparse.Namespace) -> float:
+    """For how long to watch: as asked, and a minute where a person sits before it or a rollback hangs on it."""
+    if arguments.watch is not None:
+        return float(arguments.watch)
+    seen = sys.stdout.isatty() and not arguments.json
+    return WATCH_SECONDS if seen or arguments.or_back else 0.0
+
+
+def _length(text: str) -> float:
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def deploy(opened: OpenedSite, bundle: str, expected: str, reason: str, kind: str) -> None:
