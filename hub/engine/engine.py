@@ -400,8 +400,10 @@ class HubEngine:
     def _billing(self, arguments: dict[str, Any], actor: str) -> Deferred[Any]:
         header = {"work": "command", "name": arguments["name"], "args": arguments.get("args", {}), "actor": actor}
 
-        def complete(connection: Connection, _changes: object) -> None:
-            self._audit(connection, actor, arguments["name"], *_subject_of(connection, header["args"]))
+        def complete(connection: Connection, _changes: object, reply: Mapping[str, Any]) -> None:
+            done = reply.get("answer", {}).get("ok", True)
+            action = str(arguments["name"]) if done else f"refused {arguments['name']}"[:32]
+            self._audit(connection, actor, action, *_subject_of(connection, header["args"]))
             self._settle_holds(connection)
 
         decided: Deferred[Any] = self._decisions.decide(header, (), complete)

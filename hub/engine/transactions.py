@@ -44,6 +44,10 @@ DUE_AGAIN_SECONDS = (5.0, 15.0, 60.0, 300.0)
 """How long a due row that could not be decided waits, after its first, second, ... failure."""
 
 
+Completion = Callable[[Connection, Changes, Mapping[str, Any]], None]
+"""Writes into the transaction that completes a decision, given what that changes and the reply's header."""
+
+
 class _DecidedAlreadyError(HubError):
     """A delivery has been decided before; its effect must not come twice."""
 
@@ -99,12 +103,12 @@ class Decisions:
         self,
         header: Mapping[str, Any],
         parts: tuple[bytes, ...],
-        complete: Callable[[Connection, Changes], None],
+        complete: Completion,
     ) -> Any:
         """Decide the work that *header* and *parts* name and apply it; returns the reply's header.
 
-        *complete* is run in the last transaction of the work. Fails with the task's error, or with
-        :class:`StaleDecisionError` when others kept changing what it is decided from.
+        *complete* is run in the last transaction of the work, with what it changes and the reply's header. Fails with
+        the task's error, or with :class:`StaleDecisionError` when others kept changing what it is decided from.
         """
         while self._held:
             waiting: Deferred[None] = Deferred()
@@ -122,7 +126,7 @@ class Decisions:
         self,
         header: Mapping[str, Any],
         parts: tuple[bytes, ...],
-        complete: Callable[[Connection, Changes], None],
+        complete: Completion,
     ) -> Any:
         stale = deaths = 0
         while True:
@@ -138,7 +142,7 @@ class Decisions:
             changes = from_json(reply.header["changes"])
             last = reply.header["complete"]
             reached("billing.decided")
-            write = partial(self._apply, changes=changes, complete=complete if last else None)
+            write = partial(self._apply, changes=changes, reply=reply.header, complete=complete if last else None)
             try:
                 arrivals = yield self._around.journal.submit(write)
             except StaleDecisionError:
@@ -157,7 +161,8 @@ class Decisions:
         self,
         connection: Connection,
         changes: Changes,
-        complete: Callable[[Connection, Changes], None] | None,
+        reply: Mapping[str, Any],
+        complete: Completion | None,
     ) -> list[Arrival]:
         apply(connection, changes)
         arrivals = []
@@ -174,7 +179,7 @@ class Decisions:
                 if arrival is not None:
                     arrivals.append(arrival)
         if complete is not None:
-            complete(connection, changes)
+            complete(connection, changes, reply)
         reached("billing.applying")
         return arrivals
 
@@ -315,7 +320,7 @@ class BillingDeliveries:
         try:
             body = new.body if new.body is not None else (yield deferToThread(self._read_body, new.body_id))
             yield self._decisions.decide(
-                header, (body,), lambda connection, _: self._finish(connection, new, "delivered", None)
+                header, (body,), lambda connection, *_: self._finish(connection, new, "delivered", None)
             )
         except (StoreFailedError, _DecidedAlreadyError):
             raise
@@ -447,7 +452,7 @@ class Timers:
             "subject_id": row.subject_id,
         }
 
-        def complete(connection: Connection, changes: Changes) -> None:
+        def complete(connection: Connection, changes: Changes, _reply: object) -> None:
             rearmed = any(
                 isinstance(write, Update) and write.table == "due" and write.key.get("id") == row.id
                 for write in changes.writes

@@ -38,6 +38,7 @@ PERMISSIONS = {
     "tokens.own": "make API tokens for programs, with no more rights than one's own",
 }
 
+_MANAGES = "users.manage"
 _BASE = frozenset({"status.view", "messages.view", "claims.view", "remittances.view", "queues.view"})
 
 _BILLING = frozenset(
@@ -188,6 +189,8 @@ def change(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
     name, roles = _existing(connection, args["name"]), list(args["roles"])
     if not roles or set(roles) - ROLES.keys():
         raise UserError("A person needs at least one known role.", expected=", ".join(ROLES))
+    if _MANAGES not in permissions_of(tuple(roles)):
+        _leave_one_who_manages(connection, name)
     connection.execute(
         update(user_account)
         .where(user_account.c.name == name)
@@ -238,6 +241,8 @@ def disable(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
     *args*: actor, name, disabled.
     """
     name, disabled = _existing(connection, args["name"]), bool(args.get("disabled", True))
+    if disabled:
+        _leave_one_who_manages(connection, name)
     connection.execute(
         update(user_account)
         .where(user_account.c.name == name)
@@ -247,6 +252,15 @@ def disable(connection: Connection, args: dict[str, Any]) -> dict[str, Any]:
     action = "user disable" if disabled else "user enable"
     audit.record(connection, actor=args["actor"], action=action, object_type="user", object_id=name)
     return {"name": name}
+
+
+def _leave_one_who_manages(connection: Connection, name: str) -> None:
+    """Raise :class:`UserError` when nobody but *name* may manage people: nobody could undo what is done to them."""
+    others = [each for each in list_users(connection) if each.name != name and not each.disabled]
+    one = find_user(connection, name)
+    manages = one is not None and not one.disabled and _MANAGES in permissions_of(one.roles)
+    if manages and not any(_MANAGES in permissions_of(each.roles) for each in others):
+        raise UserError("Nobody else may manage people.", fix="Give somebody else the role first.")
 
 
 def _existing(connection: Connection, name: str) -> str:

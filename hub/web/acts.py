@@ -140,6 +140,30 @@ ACTS: dict[str, Act] = {
             "item", "queues.work", ("open",), (Ask("days", "Days", "number"), _why()), queues=("lost claims",),
         ),
         Act(
+            "send-appeal", "send_appeal", "The appeal was sent", "The denial then waits for the payer's answer.",
+            "denial action", "claims.correct", ("drafted",),
+            (
+                Ask("how", "Sent by", "choice", (("letter", "letter"), ("fax", "fax"), ("portal", "payer's portal"))),
+                Ask("reference", "Reference", required=False, hint="Tracking, fax or portal number."),
+            ),
+        ),
+        Act(
+            "withdraw-appeal", "withdraw_appeal", "Withdraw the draft", "The letter is not sent after all.",
+            "denial action", "claims.correct", ("drafted",), folded=True,
+        ),
+        Act(
+            "decide-appeal", "decide_appeal", "Record the payer's answer",
+            "The money itself comes by remittance. Lost: it comes back into the queue if there is a further level.",
+            "denial action", "claims.correct", ("sent",),
+            (
+                Ask(
+                    "outcome", "The payer", "choice",
+                    (("won", "pays all of it"), ("partly", "pays a part"), ("lost", "pays nothing")),
+                ),
+                Ask("amount", "Amount", required=False, hint="What it pays, if a part."),
+            ),
+        ),
+        Act(
             "correct-denied", "correct_denied_claim", "Draft the corrected claim",
             "It has the same charges and waits in approval, where its fields are corrected.",
             "denial", "claims.correct", _DENIED,

@@ -118,7 +118,15 @@ def values_as_json(body: bytes) -> bytes:
     """Billing values, stored as pairs of type and fields, as objects, so that their keys say what is masked."""
     if body[:3] != b'[["':
         return body
-    return json.dumps([{str(kind): plain} for kind, plain in json.loads(body)]).encode()
+    return json.dumps([{str(kind): _with_origins(plain)} for kind, plain in json.loads(body)]).encode()
+
+
+def _with_origins(value: Any) -> Any:
+    """*value* with the places it comes from as an object of their own, where they are kept as pairs."""
+    if not isinstance(value, dict) or not isinstance(value.get("origins"), list):
+        return value
+    pairs = [pair for pair in value["origins"] if isinstance(pair, list) and len(pair) == 2]
+    return value | {"origins": {str(name): place for name, place in pairs}}
 
 
 def _limited(form: str, unit: str, lines: list[tuple[Piece, ...]], size: int) -> RawView:

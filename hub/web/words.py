@@ -114,3 +114,30 @@ QUEUES = {
 def sign(state: str) -> Sign:
     """How *state* looks. A word that is not in the table is shown as it is, with the idle shape."""
     return _SIGNS.get(state, Sign(state[:1].upper() + state[1:], "none"))
+
+
+#: What a role is for, beside its name.
+ROLE_WORDS = {
+    "viewer": "looks, and changes nothing",
+    "operator": "channels, messages, sending again",
+    "engineer": "channels and sending again, data masked",
+    "biller": "claims, queues, payments",
+    "manager": "as a biller, and the figures",
+    "auditor": "who saw and changed what",
+    "admin": "people and their rights",
+}
+#: What the codes say by which a payer explains what belongs to no claim (PLB03-1), in our own words.
+PROVIDER_WORDS = {
+    "50": "a fee for filing late",
+    "51": "interest that is charged",
+    "72": "a refund that was sent back",
+    "AM": "applied to what is borrowed",
+    "B2": "a rebate",
+    "CS": "an adjustment",
+    "FB": "a balance carried forward",
+    "IR": "tax withheld",
+    "J1": "not reimbursable",
+    "L6": "interest that the payer owes",
+    "LE": "a levy",
+    "WO": "an overpayment is taken back",
+}

@@ -19,7 +19,7 @@ from hub.engine.contracts import Failure, Outcome
 from hub.engine.control import ControlFactory, EngineAwayError, EngineRefusedError, ask_engine
 from hub.engine.plan import ChannelPlan
 from hub.store.tables import channel_state, message, work_item
-from tests.engine.node import MakeNode, Node, describe, destination, in_turn, raw
+from tests.engine.node import MakeNode, Node, decided, describe, destination, in_turn, raw
 
 LOST = Outcome(Failure.AMBIGUOUS, "The connection was lost after the message.")
 
@@ -255,6 +255,22 @@ def test_a_command_of_billing_is_recorded_with_what_it_is_about(make_node: MakeN
         ("resolve_item", "work item", "77", 4, "paid by phone"),
         ("release_remittance", "remittance", "9", None, "vouched for"),
         ("close_month", "billing", "", None, ""),
+    ]
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_command_that_billing_refuses_is_recorded_as_refused(make_node: MakeNode, store: Engine) -> Any:
+    recorded: list[dict[str, Any]] = []
+    node = make_node(store, billing=True, writes={"audit": lambda _connection, values: recorded.append(values) or {}})
+    node.workers.decide = lambda _header, _parts: decided(answer={"ok": False, "error": {"what": "It was paid."}})
+    yield node.start()
+    yield node.ask("billing", name="write_off", args={"reason": "too small"})
+    node.workers.decide = lambda _header, _parts: decided(answer={"ok": True})
+    yield node.ask("billing", name="write_off", args={"reason": "too small"})
+
+    assert [(one["action"], one["reason"]) for one in recorded] == [
+        ("refused write_off", "too small"),
+        ("write_off", "too small"),
     ]
 
 

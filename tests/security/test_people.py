@@ -95,6 +95,19 @@ def test_disabling_an_account_ends_its_sessions_at_once(connection: Connection) 
         opened(connection)
 
 
+def test_the_last_person_who_may_manage_people_stays_able_to(connection: Connection) -> None:
+    users.add(connection, {"actor": "hub", "name": "mendez", "password_hash": HASH, "roles": ["admin"]})
+    users.add(connection, {"actor": "hub", "name": "ito", "password_hash": HASH, "roles": ["admin", "biller"]})
+    users.disable(connection, {"actor": "mendez", "name": "ito", "disabled": True})
+    with pytest.raises(users.UserError, match="Nobody else may manage people"):
+        users.disable(connection, {"actor": "mendez", "name": "mendez", "disabled": True})
+    with pytest.raises(users.UserError, match="Nobody else may manage people"):
+        users.change(connection, {"actor": "mendez", "name": "mendez", "roles": ["viewer"]})
+    users.disable(connection, {"actor": "mendez", "name": "osei", "disabled": True})
+    users.disable(connection, {"actor": "mendez", "name": "ito", "disabled": False})
+    users.change(connection, {"actor": "mendez", "name": "mendez", "roles": ["viewer"]})
+
+
 def test_changing_a_password_ends_every_other_session(connection: Connection) -> None:
     kept, lost = opened(connection), opened(connection)
     args = {"actor": "osei", "name": "osei", "password_hash": HASH, "keep": sessions.token_digest(kept).hex()}

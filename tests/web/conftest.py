@@ -179,7 +179,7 @@ class FakeEngine(threading.Thread):
             paid = item.c.remittance_claim_id == args["remittance_claim_id"]
             connection.execute(update(item).where(paid).values(state="resolved", resolution="matched by hand"))
             return {"ok": True}
-        subject = next(each for each in ("claim", "charge", "item") if f"{each}_id" in args)
+        subject = next(each for each in ("claim", "charge", "denial_action", "item") if f"{each}_id" in args)
         table = item if subject == "item" else tables.metadata.tables[subject]
         row = connection.execute(select(table).where(table.c.id == args[f"{subject}_id"])).one()
         if name != "comment_item" and int(args["version"]) != row.version:
@@ -195,6 +195,9 @@ class FakeEngine(threading.Thread):
             "release_charge": {"state": "open"},
             "void_charge": {"state": "void"},
             "write_off": {},
+            "send_appeal": {"state": "sent"},
+            "decide_appeal": {"state": args.get("outcome", "")},
+            "withdraw_appeal": {"state": "withdrawn"},
             "comment_item": {},
             "assign_item": {"assignee": args.get("assignee") or None},
             "snooze_item": {"snoozed_until": args.get("until", "")},

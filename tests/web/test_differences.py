@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+from sqlalchemy import select, update
+
+from hub.store import tables
 from hub.web.differences import difference
 
 from .conftest import HL7, X12, World
@@ -47,3 +50,18 @@ def test_the_tab_compares_what_the_address_names_masked(world: World) -> None:
     same = page.split('<option value="')[1].split('"')[0]
     assert "Nothing differs" in client.get(f"{path}?from={same}&to={same}").text
     assert "QUINTERO" not in page
+
+
+def test_who_is_compared_with_another_message_is_recorded_under_that_one(world: World) -> None:
+    message = tables.message
+    with world.store.begin() as connection:
+        other = connection.execute(
+            select(message.c.id, message.c.raw_id).where(message.c.channel == "ehr_visits").limit(1)
+        ).one()
+        connection.execute(
+            update(message).where(message.c.id == other.id).values(parent_id=world.ids["message"], relation="replayed")
+        )
+    world.client("viewer").get(f"/messages/{world.ids['message']}/diff?to={other.raw_id}")
+    with world.store.connect() as connection:
+        seen = connection.execute(select(tables.audit.c.object_id).where(tables.audit.c.object_type == "message"))
+        assert {str(other.id), str(world.ids["message"])} <= set(seen.scalars())

@@ -212,3 +212,61 @@ def test_a_denial_offers_what_its_state_allows(world: World, biller: TestClient)
         assert label in page
     fields = {**fields_of(page, "do/correct-denied"), "frequency": "7"}
     assert fields["subject_id"] == "77"
+
+
+@pytest.fixture
+def drafted(world: World) -> int:
+    """An appeal of the denial of item0 that is written and not sent; its id."""
+    owner = {"organisation": "alder", "partition": 0, "fence": 0}
+    denied = {
+        "id": 501, "item_id": world.ids["item0"], "claim_id": world.ids["K4T9X2B7M1"], "chain_id": 1, "patient_id": 1,
+        "payer_id": "71412", "group": "CO", "reason": "197", "codes": "CO-197", "cents": 31_200, "rule": "CO-197",
+        "covered": True, "category": "authorization", "action": "appeal", "chance": 40, "denied_on": "2026-11-01",
+        "appeal": "yes", "state": "open",
+    }  # fmt: skip
+    letter = {"letter": "Dear Cedar Mutual, Marisol Quintero was seen ...", "evidence": [{"title": "999 of 2 Nov"}]}
+    action = {
+        "id": 601, "denial_id": 501, "kind": "appeal", "rule": "appeal", "automatic": False, "level": 1,
+        "state": "drafted", "actor": "biller", "made_business_at": 0, "due_on": "2026-12-30",
+        "body": world.vault.seal_json(letter, "denial_action.body"),
+    }  # fmt: skip
+    with world.store.begin() as connection:
+        connection.execute(insert(tables.denial).values(**owner, **denied))
+        connection.execute(insert(tables.denial_action).values(**action))
+    return 601
+
+
+def test_an_appeal_is_sent_from_its_item_and_its_letter_is_masked(
+    world: World, biller: TestClient, drafted: int
+) -> None:
+    path = f"/queues/items/{world.ids['item0']}"
+    page = biller.get(path).text
+    assert "must be with the payer by" in page
+    assert "With it: 999 of 2 Nov." in page
+    assert "Quintero" not in page
+    assert "Write an appeal" not in page
+
+    fields = fields_of(page, "do/send-appeal")
+    assert fields["subject_id"] == str(drafted)
+    assert "Sent by: choose one." in biller.post(f"{path}/do/send-appeal", data={**fields, "how": "pigeon"}).text
+    done = biller.post(f"{path}/do/send-appeal", data={**fields, "how": "fax", "reference": "F-77"})
+    assert done.status_code == 303
+    assert [ask for name, ask, _ in world.engine.asked if name == "billing"][-1]["args"] == {
+        "denial_action_id": drafted, "version": "1", "how": "fax", "reference": "F-77",
+    }  # fmt: skip
+    assert state_of(world, "denial_action", drafted) == "sent"
+
+
+def test_the_payers_answer_is_recorded_after_the_item_has_left_its_queue(
+    world: World, biller: TestClient, drafted: int
+) -> None:
+    item = tables.work_item
+    with world.store.begin() as connection:
+        connection.execute(update(item).where(item.c.id == world.ids["item0"]).values(state="resolved"))
+        connection.execute(update(tables.denial_action).values(state="sent", sent_on="2026-11-20"))
+    path = f"/queues/items/{world.ids['item0']}"
+    page = biller.get(path).text
+    assert "waits for the payer" in page
+    fields = fields_of(page, "do/decide-appeal")
+    assert biller.post(f"{path}/do/decide-appeal", data={**fields, "outcome": "won"}).status_code == 303
+    assert state_of(world, "denial_action", drafted) == "won"

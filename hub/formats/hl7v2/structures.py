@@ -108,10 +108,10 @@ def _members(children: Any, *, required: bool, single: bool) -> Iterator[Member]
 @lru_cache(maxsize=1024)
 def _fields(version: str, segment: str) -> dict[int, Element]:
     definition = _table(version, "segments", "SEGMENTS").get(segment)
-    return _parts(definition[1], version) if definition and definition[0] == "sequence" else {}
+    return _parts(definition[1], version, segment) if definition and definition[0] == "sequence" else {}
 
 
-def _parts(children: Any, version: str) -> dict[int, Element]:
+def _parts(children: Any, version: str, segment: str = "") -> dict[int, Element]:
     """The elements by position.
 
     The tables leave withdrawn positions out, so the position is read from the name (``FT1_25``).
@@ -123,7 +123,7 @@ def _parts(children: Any, version: str) -> dict[int, Element]:
         if number.isdigit() and reference:
             most = child[2][1] if len(child) > 2 else 1
             found[int(number)] = Element(
-                title=_sentence(reference[3]),
+                title=_sentence((reference[3] or "").removesuffix(f"_{segment}")),
                 datatype=reference[2],
                 version=version,
                 repeats=most not in {0, 1},
@@ -147,9 +147,9 @@ _KEPT = frozenset(
 )
 
 
-def _sentence(title: str | None) -> str:
+def _sentence(title: str) -> str:
     """``PATIENT_IDENTIFIER_LIST`` as a person writes it: ``Patient identifier list``."""
-    words = [word if word in _KEPT else word.lower() for word in (title or "").split("_") if word]
+    words = [word if word in _KEPT else word.lower() for word in title.split("_") if word]
     text = " ".join(words)
     return text[:1].upper() + text[1:]
 

@@ -20,6 +20,7 @@ from hub.web.call import Call, NotFound, whole_number
 from hub.web.queries import claims, queues
 from hub.web.queries.queues import Item, Subject
 
+_CALLED = {"denial action": "appeal"}
 _REPLACEMENTS = frozenset({"replacement claim", "void claim"})  # kinds of items
 
 
@@ -65,12 +66,14 @@ class MatchOffer:
 
 def offers(call: Call, connection: Connection, item: Item) -> list[Offer]:
     """What can be done about *item* as its charge, claim, denial or remittance stand now, the likeliest first."""
-    if item.state != "open":
-        return []
     found: list[Offer] = []
     denied = queues.subject(connection, item, "denial") is not None
     for act in ACTS.values():
+        if item.state != "open" and act.subject != "denial action":
+            continue  # an appeal goes on when its item has left the queue
         row = queues.subject(connection, item, act.subject)
+        if act.key == "appeal" and queues.appeal(connection, item.id) is not None:
+            continue  # one at a time
         if row is None or (act.queues and item.queue not in act.queues):
             continue
         owed: tuple[tuple[str, str], ...] = ()
@@ -137,7 +140,7 @@ def act(call: Call, page: Callable[..., Response], done: Callable[[int, str], Re
     if errors:
         return page(item_id, errors, typed)
     args: dict[str, Any] = {
-        f"{chosen.subject}_id": whole_number(str(call.form.get("subject_id"))) or 0,
+        f"{chosen.subject.replace(' ', '_')}_id": whole_number(str(call.form.get("subject_id"))) or 0,
         "version": str(call.form.get("version", "")),
         **{name: text for name, text in typed.items() if text},
     }
@@ -180,7 +183,7 @@ def _conflict(call: Call, item_id: int, chosen: Act) -> Conflict | None:
 
 
 def _seen(subject: str, row: Subject) -> str:
-    return f"The {subject} is {row.state}"
+    return f"The {_CALLED.get(subject, subject)} is {row.state}"
 
 
 def _owed(connection: Connection, claim_id: int) -> tuple[tuple[str, str], ...]:

@@ -9,6 +9,7 @@ from hub.security.passwords import hash_password, objection, random_password, ve
 from hub.security.sessions import EMERGENCY_LENGTH, REASON_LENGTH
 from hub.security.users import PERMISSIONS, ROLES, find_user, list_users
 from hub.web.call import Call, local_path
+from hub.web.words import ROLE_WORDS
 
 _YEAR = 365 * 86_400
 
@@ -184,6 +185,7 @@ def _users(
         title="People",
         everybody=everybody,
         roles=ROLES,
+        role_words=ROLE_WORDS,
         known_channels=[channel.name for channel in call.site.settings.channels],
         errors=errors,
         typed=typed,

@@ -11,14 +11,16 @@ from hub.web.call import Call
 from hub.web.content import values_as_json
 from hub.web.differences import Difference, difference
 from hub.web.queries import messages
+from hub.web.subjects import patients_in
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A content that can be compared: its word in addresses (the content's id), and what it is."""
+    """A content that can be compared: its word in addresses (the content's id), what it is, the message it is of."""
 
     key: str
     title: str
+    message_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ def diff_view(call: Call, connection: Connection, detail: messages.MessageDetail
     keys = [source.key for source in sources]
     first = call.query.get("from", "") if call.query.get("from", "") in keys else keys[0]
     second = call.query.get("to", "") if call.query.get("to", "") in keys else keys[min(1, len(keys) - 1)]
+    for source in sources:  # the look at this message is recorded already
+        if source.key in {first, second} and source.message_id != detail.id:
+            patients = _patients(call, connection, int(source.key))
+            call.look("message", source.message_id, patients=patients, always=False)
     try:
         bodies = [values_as_json(read_content(connection, call.site.vault, int(key))) for key in (first, second)]
     except KeyError:
@@ -48,19 +54,27 @@ def diff_view(call: Call, connection: Connection, detail: messages.MessageDetail
     return DiffView(tuple(sources), first, second, difference(*bodies))
 
 
+def _patients(call: Call, connection: Connection, content_id: int) -> tuple[int, ...]:
+    try:
+        return patients_in(connection, call.site.vault, read_content(connection, call.site.vault, content_id))
+    except KeyError:
+        return ()
+
+
 def _sources(connection: Connection, detail: messages.MessageDetail, prefix: str) -> list[Source]:
-    found = [Source(str(detail.raw_id), f"{prefix}raw, as it came in")]
+    def source(content_id: int, title: str) -> Source:
+        return Source(str(content_id), f"{prefix}{title}", detail.id)
+
+    found = [source(detail.raw_id, "raw, as it came in")]
     if detail.mapped_id is not None:
-        found.append(Source(str(detail.mapped_id), f"{prefix}mapped"))
+        found.append(source(detail.mapped_id, "mapped"))
     if detail.answer_id is not None:
-        found.append(Source(str(detail.answer_id), f"{prefix}what we answered"))
+        found.append(source(detail.answer_id, "what we answered"))
     for delivery in messages.deliveries(connection, detail.sequence)[:20]:
         name = f" ({delivery.name})" if delivery.name else ""
-        found.append(
-            Source(str(delivery.body_id), f"{prefix}outgoing to {delivery.destination}, {delivery.kind}{name}")
-        )
+        found.append(source(delivery.body_id, f"outgoing to {delivery.destination}, {delivery.kind}{name}"))
         found += [
-            Source(str(each.answer_id), f"{prefix}answer of {delivery.destination}, attempt {each.number}")
+            source(each.answer_id, f"answer of {delivery.destination}, attempt {each.number}")
             for each in delivery.tries
             if each.answer_id is not None
         ]

@@ -251,7 +251,7 @@ def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, str]) -> R
     stage = typed.get("stage") or (str(preferred.id) if preferred else "raw")
     asked = call.query.get("compare") == "1" or (stage == "raw" and call.request.method == "GET")
     with call.reading() as connection:
-        previews = _outgoing(call, connection, deliveries[:5])
+        previews = [_beginning(part) for part in _outgoing(call, connection, deliveries[:5])]
         body = _content(call, connection, detail.raw_id)
         raw = raw_view(body)
         mapped = _content(call, connection, detail.mapped_id) if detail.mapped_id is not None else None
@@ -264,7 +264,7 @@ def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, str]) -> R
         code=422 if errors else 200,
         tab="replay",
         previews=previews,
-        raw=replace(raw, lines=raw.lines[:12], cut=len(raw.lines) > 12),
+        raw=_cut(raw, 12),
         stage=stage,
         typed=typed,
         errors=errors,
@@ -273,6 +273,14 @@ def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, str]) -> R
         token=str(call.form.get("token", "")) or secrets.token_urlsafe(18),
         **context,
     )
+
+
+def _beginning(part: Part) -> Part:
+    return replace(part, raw=_cut(part.raw, 24)) if part.raw is not None else part
+
+
+def _cut(view: RawView, lines: int) -> RawView:
+    return replace(view, lines=view.lines[:lines], cut=len(view.lines) > lines)
 
 
 def _compare(
@@ -377,6 +385,9 @@ def _timeline(detail: messages.MessageDetail, deliveries: list[messages.Delivery
             if attempt.reason:
                 evidence = f"{attempt.reason} ({evidence})"
             moments.append(Moment(attempt.started_at, shape, tone, sentence, evidence))
+        if not delivery.tries and delivery.state == "delivered" and delivery.finished_at:
+            took = f"in {delivery.finished_at - delivery.created_at:,} ms"
+            moments.append(Moment(delivery.finished_at, "done", "ok", f"{delivery.destination} took it", took))
         if delivery.state == "closed" and delivery.finished_at:
             moments.append(Moment(delivery.finished_at, "closed", "ok", "Closed without sending", delivery.reason))
     if detail.finished_at is not None:

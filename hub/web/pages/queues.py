@@ -69,6 +69,15 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class AppealView:
+    """The appeal under way, with its letter: patient data as a whole."""
+
+    row: queues.Appeal
+    letter: tuple[Piece, ...]
+    proofs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The open item: its evidence, history, patient, and what can be done about it."""
 
@@ -80,6 +89,7 @@ class Opened:
     proposals: tuple[ProposalOffer, ...]
     candidates: tuple[MatchOffer, ...]
     seen: str
+    appeal: AppealView | None
 
 
 def listing(call: Call) -> Response:
@@ -286,6 +296,7 @@ def _opened(call: Call, item: Item) -> Opened:
     with call.reading() as connection:
         patient = accounts.current(connection, item.patient_id) if item.patient_id else None
         history = queues.history(connection, item.id)
+        appeal = queues.appeal(connection, item.id)
         evidence = call.unseal("work_item", item.sealed)
         offers = item_acts.offers(call, connection, item)
         proposals = item_acts.proposals(call, connection, item, evidence)
@@ -301,7 +312,14 @@ def _opened(call: Call, item: Item) -> Opened:
         proposals=tuple(proposals),
         candidates=tuple(candidates),
         seen=item_seen(item),
+        appeal=_appeal(call, appeal) if appeal is not None else None,
     )
+
+
+def _appeal(call: Call, row: queues.Appeal) -> AppealView:
+    body = call.unseal("denial_action", row.sealed)
+    proofs = [str(each.get("title", "")) for each in body.get("evidence", ()) if isinstance(each, dict)]
+    return AppealView(row, call.shown(str(body.get("letter") or ""), "letter"), tuple(proofs))
 
 
 def _words(call: Call, sealed: bytes) -> str:

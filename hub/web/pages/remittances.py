@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from starlette.responses import Response
 
+from hub.core.money import money, to_cents
 from hub.formats.x12 import vocabulary
 from hub.web.call import Call, NotFound
-from hub.web.masking import json_facts
+from hub.web.masking import Piece, json_facts
 from hub.web.queries import remittances
 from hub.web.remittance_lines import checked
+from hub.web.words import PROVIDER_WORDS
 
 STATES = ("staged", "posting", "posted", "held", "duplicate", "closed")
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """One adjustment of a payment that belongs to no claim (PLB). A positive amount lowers the payment."""
+
+    reason: str
+    words: str
+    reference: tuple[Piece, ...]
+    provider: str
+    cents: int
+    where: str
 
 
 def listing(call: Call) -> Response:
@@ -51,6 +68,18 @@ def show(call: Call) -> Response:
         lines={each.ordinal: each for each in read_again.claims},
         reason_of=vocabulary.adjustment_reason,
         facts=json_facts({key: value for key, value in body.items() if not isinstance(value, list)}),
-        adjustments=[json_facts(entry) for entry in body.get("provider_adjustments", []) if isinstance(entry, dict)],
+        adjustments=[_adjustment(entry) for entry in body.get("provider_adjustments", []) if isinstance(entry, dict)],
         outcome=vocabulary.claim_outcome,
+    )
+
+
+def _adjustment(entry: dict[str, Any]) -> Adjustment:
+    reason, reference = str(entry.get("reason", "")), str(entry.get("reference") or "")
+    return Adjustment(
+        reason=reason,
+        words=PROVIDER_WORDS.get(reason, "see the payer's notes"),
+        reference=(Piece(reference, "reference"),) if reference else (),
+        provider=str(entry.get("provider", "")),
+        cents=to_cents(money(str(entry.get("amount", "0")))),
+        where=str(entry.get("where", "")),
     )

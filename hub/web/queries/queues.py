@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from hub.store.tables import charge as charges
-from hub.store.tables import claim, denial, ledger_posting, remittance, work_event, work_item
+from hub.store.tables import claim, denial, denial_action, ledger_posting, remittance, work_event, work_item
 
 PAGE = 100
 _NEVER = "9999"  # sorts behind every day
@@ -73,6 +73,20 @@ class Subject:
     id: int
     state: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """An appeal under way. The *sealed* letter is opened by whoever shows it."""
+
+    id: int
+    state: str
+    version: int
+    level: int
+    due_on: str
+    sent_on: str
+    actor: str
+    sealed: bytes
 
 
 def counts(connection: Connection, today: str) -> dict[str, QueueCount]:
@@ -179,9 +193,15 @@ def get(connection: Connection, item_id: int) -> Item | None:
 
 
 def subject(connection: Connection, item: Item, what: str) -> Subject | None:
-    """The row of *item* that an act is about: ``item``, ``charge``, ``claim``, ``remittance`` or ``denial``."""
+    """The row of *item* that an act is about.
+
+    *what* is ``item``, ``charge``, ``claim``, ``remittance``, ``denial`` or ``denial action``: the appeal under way.
+    """
     if what == "item":
         return Subject(item.id, item.state, item.version)
+    if what == "denial action":
+        under_way = appeal(connection, item.id)
+        return Subject(under_way.id, under_way.state, under_way.version) if under_way else None
     table, row_id = {
         "charge": (charges, item.charge_id),
         "claim": (claim, item.claim_id),
@@ -193,6 +213,24 @@ def subject(connection: Connection, item: Item, what: str) -> Subject | None:
     key = table.c.item_id if what == "denial" else table.c.id
     row = connection.execute(select(table.c.id, table.c.state, table.c.version).where(key == row_id)).first()
     return Subject(row.id, row.state, row.version) if row else None
+
+
+def appeal(connection: Connection, item_id: int) -> Appeal | None:
+    """The newest appeal of the denial of an item that is drafted or sent."""
+    row = connection.execute(
+        select(denial_action)
+        .join(denial, denial.c.id == denial_action.c.denial_id)
+        .where(
+            denial.c.item_id == item_id,
+            denial_action.c.kind == "appeal",
+            denial_action.c.state.in_(("drafted", "sent")),
+        )
+        .order_by(denial_action.c.id.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    return Appeal(row.id, row.state, row.version, row.level, row.due_on, row.sent_on, row.actor, row.body)
 
 
 def owed(connection: Connection, claim_id: int) -> tuple[int, int]:
