@@ -122,11 +122,11 @@ def values_as_json(body: bytes) -> bytes:
 
 
 def _with_origins(value: Any) -> Any:
-    """*value* with the places it comes from as an object of their own, where they are kept as pairs."""
+    """*value* with the places it comes from as a line each, where they are kept as pairs."""
     if not isinstance(value, dict) or not isinstance(value.get("origins"), list):
         return value
     pairs = [pair for pair in value["origins"] if isinstance(pair, list) and len(pair) == 2]
-    return value | {"origins": {str(name): place for name, place in pairs}}
+    return value | {"origins": [f"{name}: {place}" for name, place in pairs]}
 
 
 def _limited(form: str, unit: str, lines: list[tuple[Piece, ...]], size: int) -> RawView:

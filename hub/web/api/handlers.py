@@ -438,7 +438,8 @@ def _money(money: claims.Money) -> m.Money:
         *(
             from_cents(cents)
             for cents in (
-                money.charge, money.paid, money.contract, money.patient, money.other, money.open, money.difference,
+                money.charge, money.paid, money.contract, money.patient, money.other, money.open, money.elsewhere,
+                money.difference,
             )
         )
     )  # fmt: skip

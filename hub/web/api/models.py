@@ -294,7 +294,10 @@ class MessageDetail:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Where a charge went: charge = paid + contract + patient + other + open + difference."""
+    """Where a charge went: charge = paid + contract + patient + other + open + elsewhere + difference.
+
+    *elsewhere* is what other claims of the same charges account for.
+    """
 
     charge: Decimal
     paid: Decimal
@@ -302,6 +305,7 @@ class Money:
     patient: Decimal
     other: Decimal
     open: Decimal
+    elsewhere: Decimal
     difference: Decimal
 
 

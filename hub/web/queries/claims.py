@@ -26,7 +26,10 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Where a charge went, in cents: charge = paid + contract + patient + other + open when the ledger is even."""
+    """Where a charge went, in cents: charge = paid + contract + patient + other + open + elsewhere in an even ledger.
+
+    *elsewhere* is what other claims of the same charges account for: another payer's part, or a replacement's.
+    """
 
     charge: int
     paid: int
@@ -34,11 +37,12 @@ class Money:
     patient: int
     other: int
     open: int
+    elsewhere: int = 0
 
     @property
     def difference(self) -> int:
         """What the right side lacks."""
-        return self.charge - self.paid - self.contract - self.patient - self.other - self.open
+        return self.charge - self.paid - self.contract - self.patient - self.other - self.open - self.elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +186,12 @@ def by_ids(connection: Connection, claim_ids: Sequence[int]) -> list[ClaimRow]:
 
 def _rows(connection: Connection, found: Iterable[Any]) -> list[ClaimRow]:
     rows = list(found)
-    sums = _sums(connection, [row.id for row in rows])
+    claim_ids = [row.id for row in rows]
+    sums, wholes = _sums(connection, claim_ids), _wholes(connection, claim_ids)
     return [
         ClaimRow(
             row.id, row.control_number, row.payer_id, row.partner, row.service_on, row.total_cents, row.state,
-            row.state_business_at, row.frequency, _money(row.total_cents, sums.get(row.id, {})),
+            row.state_business_at, row.frequency, _money(row.total_cents, sums.get(row.id, {}), wholes.get(row.id)),
         )
         for row in rows
     ]  # fmt: skip
@@ -246,7 +251,8 @@ def get(connection: Connection, claim_id: int) -> ClaimDetail | None:
 
 def money_of(connection: Connection, claim_id: int, total_cents: int) -> Money:
     """Where the charge of claim *claim_id* went, from the ledger."""
-    return _money(total_cents, _sums(connection, [claim_id]).get(claim_id, {}))
+    sums, wholes = _sums(connection, [claim_id]), _wholes(connection, [claim_id])
+    return _money(total_cents, sums.get(claim_id, {}), wholes.get(claim_id))
 
 
 def lines(connection: Connection, claim_id: int) -> list[Line]:
@@ -320,10 +326,27 @@ def _sums(connection: Connection, claim_ids: list[int]) -> dict[int, dict[str, i
     return sums
 
 
-def _money(charge_cents: int, sums: dict[str, int]) -> Money:
+def _wholes(connection: Connection, claim_ids: list[int]) -> dict[int, int]:
+    """What the ledger holds of the charges on each claim, whichever claim it was posted for."""
+    return {
+        claim_id: int(cents)
+        for claim_id, cents in connection.execute(
+            select(claim_line.c.claim_id, func.sum(ledger_posting.c.amount_cents))
+            .join(ledger_posting, ledger_posting.c.charge_id == claim_line.c.charge_id)
+            .where(claim_line.c.claim_id.in_(claim_ids), ledger_posting.c.account.in_((*_PLACES, "unbilled")))
+            .group_by(claim_line.c.claim_id)
+        )
+    }
+
+
+_PLACES = ("clearing", "contractual", "write-off", "other adjustment", "receivable payer", "receivable patient")
+
+
+def _money(charge_cents: int, sums: dict[str, int], whole: int | None = None) -> Money:
     """The ledger's sums as one equation.
 
-    Debits of clearing are the payer's payments; before a claim is posted all of it is open.
+    Debits of clearing are the payer's payments; before a claim is posted all of it is open. *whole* is what the ledger
+    holds of the same charges on all claims; None leaves the others out.
     """
     adjusted = sum(sums.get(name, 0) for name in ("clearing", "contractual", "write-off", "other adjustment"))
     settled = any(name in sums for name in ("receivable payer", "receivable patient")) or adjusted
@@ -334,4 +357,5 @@ def _money(charge_cents: int, sums: dict[str, int]) -> Money:
         patient=sums.get("receivable patient", 0),
         other=sums.get("write-off", 0) + sums.get("other adjustment", 0),
         open=sums.get("receivable payer", 0) if settled else charge_cents,
+        elsewhere=whole - sum(sums.get(name, 0) for name in _PLACES) if settled and whole is not None else 0,
     )
