@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -74,11 +75,12 @@ def test_the_start_is_measured_to_the_first_answer(tmp_path: Path) -> None:
     store.close()
 
 
-def test_what_senders_wait_is_measured_idle_and_loaded(tmp_path: Path) -> None:
-    waits: list[Waits] = []
+@pytest_twisted.inlineCallbacks
+def test_what_senders_wait_is_measured_idle_and_loaded(tmp_path: Path) -> Any:
     (tmp_path / "bench").mkdir()
-    done = benchmark_loaded(reactor, tmp_path / "bench", 400, rate=20.0, seconds=2.0, show=lambda _: None)
-    waits += pytest_twisted.blockon(done)
+    waits: list[Waits] = yield benchmark_loaded(
+        reactor, tmp_path / "bench", 1000, rate=20.0, seconds=2.0, show=lambda _: None
+    )
     assert [one.state for one in waits] == ["idle", "loaded"]
     assert all(one.answers and one.ack_p50_ms <= one.ack_p99_ms for one in waits)
     assert waits[1].pages
