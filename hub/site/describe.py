@@ -23,11 +23,17 @@ def describer(message_format: str, lane: str, encoding: str | None = None) -> Ca
     """The function that describes messages of *message_format* for a channel that keeps order by *lane*.
 
     It raises `HubError` with the place when the bytes cannot be read. *encoding* is for HL7 senders that declare none.
+    What a channel of HL7 messages fetched from a FHIR server is read as that.
     """
     if message_format == "hl7v2":
-        return lambda raw: _hl7v2(raw, lane, encoding)
+        return lambda raw: _fhir(raw, lane) if is_json(raw) else _hl7v2(raw, lane, encoding)
     describe = {"x12": _x12, "fhir": _fhir, "json": _json}[message_format]
     return lambda raw: describe(raw, lane)
+
+
+def is_json(raw: bytes) -> bool:
+    """Whether *raw* is a JSON object and so no HL7 message: these begin with MSH."""
+    return raw.lstrip()[:1] == b"{"
 
 
 def _hl7v2(raw: bytes, lane: str, encoding: str | None) -> Description:

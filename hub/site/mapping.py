@@ -26,6 +26,7 @@ from hub.formats.hl7v2.message import Message, Segment
 from hub.scripting import Fetch, Hold, Line, Outgoing, Read, Reject, Skip
 from hub.site.channels import BILLING, Channel, DestinationPlan, Step
 from hub.site.checked_values import require_typed
+from hub.site.describe import is_json
 from hub.site.scripts import Scripts
 from hub.site.views import Event, MappedMessage, View, X12File, segment_place
 
@@ -144,7 +145,7 @@ def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping
 
 def view_of(channel: Channel, raw: bytes, zone: ZoneInfo, received_on: str = "") -> View:
     """What scripts see of *raw*. Raises `HubError` when it is not of the channel's format."""
-    if channel.format == "hl7v2":
+    if channel.format == "hl7v2" and not is_json(raw):
         return MappedMessage(raw, zone=zone, encoding=channel.encoding)
     if channel.format == "x12":
         return X12File(raw)

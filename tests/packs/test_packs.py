@@ -32,7 +32,10 @@ def test_a_pack_goes_into_a_fresh_site_checks_clean_and_its_samples_hold(
     assert f"docs/{name}.md" in written
     assert main(["check", "--json", "--site", str(site)]) == 0
     findings = json.loads(capsys.readouterr().out)["findings"]
-    assert {finding["code"] for finding in findings} <= {"H310"}  # secrets are for a person to set
+    assert {finding["code"] for finding in findings} <= {
+        "H310",
+        "H239",
+    }  # secrets are a person's to set, and claims leave by no EHR's channel
     assert main(["test", "--site", str(site)]) == 0
 
 

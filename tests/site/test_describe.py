@@ -103,3 +103,9 @@ def test_what_was_fetched_beside_fhir_is_found_by_its_keys_and_kept_in_order_by_
     found = describer("fhir", "patient")(raw)
     assert (found.kind, found.lane) == ("claim", "patient||31")
     assert found.identifiers == (("mrn", "31"), ("account", "7"))
+
+
+def test_what_an_hl7_channel_fetched_by_fhir_is_described_as_that() -> None:
+    raw = b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Encounter","id":"7"}}]}'
+    found = describer("hl7v2", "patient")(raw)
+    assert (found.kind, found.lane) == ("Bundle/collection", "Encounter/7")

@@ -3,7 +3,7 @@
 from hub.scripting import Appointment, Message, mapping, table
 
 from .interface import VISIT_DEPARTMENT
-from .people import npi, record_number
+from .people import department, npi, record_number
 
 STATUSES = table("epic/appointment_statuses.csv", key="status")
 EVENTS = {"SIU^S15": "cancelled", "SIU^S16": "cancelled", "SIU^S17": "cancelled", "SIU^S26": "no show"}
@@ -23,6 +23,6 @@ def appointment(message: Message) -> Appointment:
         authority=authority,
         starts=start.isoformat() if start else "",
         state=EVENTS.get(message.type) or (status["state"] if status else "booked"),
-        department=message[VISIT_DEPARTMENT] or message["AIL-3.1"],
+        department=department(message[VISIT_DEPARTMENT] or message["AIL-3.1"]),
         provider_npi=npi(message, "AIP-3") or npi(message, "PV1-7"),
     )

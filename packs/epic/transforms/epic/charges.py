@@ -51,7 +51,7 @@ def charges(message: Message) -> Iterator[Charge | Skip | Hold]:
             performing_npi=npi(line, "FT1-20"),
             ordering_npi=npi(line, "FT1-21"),
             clinicians=clinicians(line, "FT1-20", "FT1-21"),
-            department=department["number"],
+            department=department["department"],
             place_of_service=department["place_of_service"],
             drug=drug(line),
             **{name: value for name, value in line.fields(FIELDS).items() if name != "diagnoses"},

@@ -30,7 +30,7 @@ CODE = ("FT1-25.1", "FT1-7.1")
 NPI = "NPI"
 PROVIDER_RECORD = "PROVID"
 
-# PV1-3 component and FT1 fields that hold the department's number.
+# PV1-3 component and FT1 fields that hold the department's number; departments.csv says which of ours that is.
 VISIT_DEPARTMENT = "PV1-3.1"
 CHARGE_DEPARTMENT = ("FT1-13.1", "FT1-16.1")
 
@@ -42,5 +42,19 @@ MEMBER_ID = ("IN1-36", "IN1-49.1")
 OUR_APPLICATION, OUR_FACILITY = "CLAIMHUB", "HUB"
 EPIC_APPLICATION, EPIC_FACILITY = "EPIC", "EPIC"
 
-# FT1-7 of what we post. Epic needs a posting code that its own tables know for each; postings.csv says which.
+# MSH-11 of what we send: T for a test system, P for production.
+PROCESSING_ID = "T"
+
+# FT1-6 of what we post. Whether yours takes denials (no money moves) is a question; None leaves them out.
 PAYMENT, ADJUSTMENT, DENIAL = "PY", "AJ", "DN"
+
+# Whether a registration without IN1 has its insurance read by FHIR. Off, it says nothing of insurance.
+READ_INSURANCE = True
+
+# How identifiers are called in FHIR. Epic's are OIDs of each customer; these are examples.
+CSN_SYSTEM = "urn:oid:1.2.840.114350.1.13.0.1.7.3.698084.8"
+MRN_SYSTEM = "urn:oid:1.2.840.114350.1.13.0.1.7.5.737384.14"
+HAR_SYSTEM = "urn:oid:1.2.840.114350.1.13.0.1.7.2.726582"
+DEPARTMENT_SYSTEM = "urn:oid:1.2.840.114350.1.13.0.1.7.2.686980"
+PAYOR_SYSTEM = "urn:oid:1.2.840.114350.1.13.0.1.7.2.678671"
+NPI_SYSTEM = "http://hl7.org/fhir/sid/us-npi"

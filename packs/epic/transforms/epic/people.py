@@ -6,6 +6,7 @@ from hub.scripting import Address, Clinician, Coverage, Message, Name, Patient, 
 
 from .interface import MEMBER_ID, NPI, PAYOR, PROVIDER_RECORD, RECORD_AUTHORITY, RECORD_TYPE
 
+DEPARTMENTS = table("epic/departments.csv", key="number")
 PAYORS = table("epic/payors.csv", key="payor")
 PROVIDERS = table("epic/providers.csv", key="record")
 RELATIONSHIPS = {"SEL": "self", "SELF": "self", "01": "self", "SPO": "spouse", "CHD": "child"}
@@ -40,12 +41,10 @@ def patient(message: Message) -> Patient:
 
 def coverage(line: Segment) -> Coverage:
     """One IN1. A payor that payors.csv does not know keeps Epic's number, and billing asks a person."""
-    payor = line[PAYOR]
-    known = PAYORS.get(payor)
     family = line["IN1-16.1"]
     return Coverage(
         priority=int(line["IN1-22"] or line["IN1-1"] or 1),
-        payer_id=known["payer_id"] if known else payor,
+        payer_id=payer(line[PAYOR]),
         payer_name=line["IN1-4.1"],
         member_id=first(line, MEMBER_ID),
         group_number=line["IN1-8"],
@@ -58,6 +57,18 @@ def coverage(line: Segment) -> Coverage:
             {"insured_birth_date": "IN1-18.1 | date", "effective": "IN1-12 | date", "expires": "IN1-13 | date"}
         ),
     )
+
+
+def payer(payor: str) -> str:
+    """The payer's id of Epic's payor; Epic's number where payors.csv does not know it."""
+    known = PAYORS.get(payor)
+    return known["payer_id"] if known else payor
+
+
+def department(number: str) -> str:
+    """Our code of Epic's department; Epic's number where departments.csv does not know it."""
+    known = DEPARTMENTS.get(number)
+    return known["department"] if known else number
 
 
 def npi(line: Message | Segment, place: str) -> str:

@@ -3,7 +3,7 @@
 from hub.scripting import Message, Visit, mapping
 
 from .interface import ACCOUNT, VISIT_DEPARTMENT, VISIT_NUMBER
-from .people import clinicians, coverage, first, npi, patient
+from .people import clinicians, coverage, department, first, npi, patient
 
 
 @mapping(accepts=["ADT^A01", "ADT^A03", "ADT^A04", "ADT^A08", "ADT^A11"], returns=Visit)
@@ -19,7 +19,7 @@ def visit(message: Message) -> Visit:
         as_of=as_of.isoformat() if as_of else "",
         visit_date=times["on"],
         patient_class=message["PV1-2"] or "O",
-        department=message[VISIT_DEPARTMENT],
+        department=department(message[VISIT_DEPARTMENT]),
         attending_npi=npi(message, "PV1-7"),
         referring_npi=npi(message, "PV1-8"),
         clinicians=clinicians(message, "PV1-7", "PV1-8"),
