@@ -147,7 +147,7 @@ def _preview(arguments: argparse.Namespace) -> Preview:
         raise UsageError("The message cannot be read.", where=str(arguments.file), found=error.strerror or "") from None
     if arguments.show_phi:
         Log().warning("phi shown", command="try", user=getpass.getuser(), channel=channel.name)
-    for step in channel.steps:
+    for step in (each for each in channel.steps if each.run):
         site.scripts.module(step.module)  # loading is not what the trace is for
     began = time.perf_counter()
     with tracing(site.scripts.folder, site.scripts.shown) as seen:
@@ -219,7 +219,7 @@ class Preview:
         yield f"received   {self._about['kind']}  {self._shown(self._about['control_id'])}  {self._name}"
         for step in self._channel.steps:
             if step.takes(self._about["kind"]):
-                yield from self._step_lines(step.name, step.function)
+                yield from self._step_lines(step.name, step.function or "forward")
         if not self._mapped.steps:
             yield "filtered   no step takes this kind"
         if self._mapped.error:

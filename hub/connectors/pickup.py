@@ -20,6 +20,7 @@ from hub.connectors.times import Polls
 from hub.core.errors import HubError
 from hub.core.units import Duration, Size
 from hub.engine.contracts import Description, EndpointState, Received, Reply, SourceContext
+from hub.formats.hl7v2.batch import split_batch
 
 UNFINISHED = (".tmp", ".part", ".filepart", ".partial", ".crdownload")
 CALL_WITHIN = 300.0
@@ -53,6 +54,12 @@ class PickupSettings(Polls):
         pattern=r"^[^/]+(/[^/]+)*$",
         description="The folder that archived files move to, within the polled one.",
         examples=["archive"],
+    )
+    split: Literal["no", "hl7", "lines"] = Field(
+        "no",
+        description="Whether a file holds several messages: HL7 ones, with or without FHS, BHS, BTS and FTS around "
+        "them, or one on each line. Each becomes a message of its own; the file counts as taken when all are stored.",
+        examples=["hl7"],
     )
     batch: int = Field(50, ge=1, description="How many files to take in one visit.", examples=[50])
     max_file: Size = Field(64 << 20, description="A larger file is left where it is, and reported.", examples=["64MB"])
@@ -100,7 +107,7 @@ class Pickup(Polling):
         self._taken = {name: look for name, look in self._taken.items() if listing.get(name) == look}
         for file in reply.header["files"]:
             name = str(file["name"])
-            if await self._receive(name, reply.parts[file["part"]]):
+            if await self._receive_all(name, reply.parts[file["part"]]):
                 self._taken[name] = listing[name]
         too_large = int(reply.header["too_large"])
         self.stand(EndpointState.CONNECTED, f"{too_large} files are too large to take." if too_large else "")
@@ -112,6 +119,13 @@ class Pickup(Polling):
                 if done.header["refused"]:
                     self.stand(EndpointState.CONNECTED, f"{done.header['refused']} taken files cannot be moved.")
         return self._note(listing, more=bool(reply.header["more"]))
+
+    async def _receive_all(self, name: str, content: bytes) -> bool:
+        """Store every message of a file. Those that a file taken again brings a second time are known by intake."""
+        for raw in _messages(content, self._settings.split):
+            if not await self._receive(name, raw):
+                return False
+        return True
 
     async def _receive(self, name: str, raw: bytes) -> bool:
         refusal: str | None = None
@@ -172,6 +186,16 @@ class Pickup(Polling):
     def _call(self, task: str, header: Mapping[str, Any]) -> Deferred[Reply]:
         settings = self._settings.model_dump(mode="json")
         return self._context.workers.call(f"{self._name}.{task}", {"settings": settings, **header}, timeout=CALL_WITHIN)
+
+
+def _messages(content: bytes, split: str) -> list[bytes]:
+    match split:
+        case "hl7":
+            return split_batch(content)
+        case "lines":
+            return [line for line in content.splitlines() if line.strip()]
+        case _:
+            return [content]
 
 
 class Gathering:

@@ -162,7 +162,7 @@ class DeliveryRows:
         for sent in many:
             new, outcome = sent.entry.new, sent.outcome
             answer_id = None
-            if outcome.answer is not None:
+            if outcome.answer is not None and not self._plan.hands_on:
                 answer_id = self._around.ids.next()
                 contents += content_tuples(self._around.vault, answer_id, outcome.answer)
             result = outcome.failure.value if outcome.failure else "delivered"

@@ -19,6 +19,7 @@ from hub.core.secret import Secrets
 from hub.core.vault import Vault
 from hub.engine.awaited import Awaited
 from hub.engine.contracts import (
+    Description,
     Health,
     Received,
 )
@@ -27,7 +28,7 @@ from hub.engine.holding import Holding
 from hub.engine.intake import Arrival, StoreIntake
 from hub.engine.journal import Journal
 from hub.engine.outcomes import DONE, settle
-from hub.engine.plan import SitePlan
+from hub.engine.plan import ChannelPlan, SitePlan
 from hub.engine.running import Inside, Pauses, RunningChannel
 from hub.engine.steps import NewDelivery, Surroundings, delivery_of
 from hub.engine.swap import (
@@ -286,7 +287,7 @@ class HubEngine:
                 Received(
                     row.channel,
                     raw,
-                    replace(plan.describe(raw), duplicate_basis=None),  # this repeat is meant
+                    _described_again(plan, raw, row.kind),
                     f"replay by {actor}",
                     parent_id=row.id,
                     relation="replayed",
@@ -487,6 +488,12 @@ class HubEngine:
                     "patient_id": patient_id,
                 },
             )
+
+
+def _described_again(plan: ChannelPlan, raw: bytes, kind: str) -> Description:
+    """What *raw* is, on its way through the steps again; this repeat is meant."""
+    description = plan.describe(raw)
+    return replace(description, kind=description.kind or kind, duplicate_basis=None)
 
 
 def _subject_of(connection: Connection, args: Mapping[str, Any]) -> tuple[str, str, str, int | None]:

@@ -23,7 +23,7 @@ from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.marks import read_mark, write_mark
 from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED
-from hub.engine.plan import SitePlan
+from hub.engine.plan import ChannelPlan, SitePlan
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
 from hub.store.counters import Counts, add_counts, add_rate
 from hub.store.hot import InsertMany, Row, marks, run
@@ -117,6 +117,10 @@ class StoreIntake:
     def deploy(self, plan: SitePlan) -> None:
         """Take messages for the channels of *plan* from now on."""
         self._plan = plan
+
+    def channel(self, name: str) -> ChannelPlan:
+        """The channel of that name, as messages are taken for it now."""
+        return self._plan.channels[name]
 
     def receive(self, received: Received) -> Deferred[Stored]:
         """Make *received* durable; see :class:`hub.engine.contracts.Intake`."""

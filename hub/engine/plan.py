@@ -15,14 +15,16 @@ class DestinationPlan:
     *order* is ``strict`` (one after the other), ``any`` (no order) or a key (``account``, ``patient``): then the
     message's lane. *ambiguous* is ``retry`` (the peer recognises a repeat) or ``ask`` (a person decides).
     After *max_attempts* a delivery is given up. With *shadow* outputs are built and kept, never sent.
-    *answer_is_message* makes what the peer answered a new, linked message of the same channel (a FHIR fetch).
+    *answers_to* names the channel that what the peer answered becomes a new, linked message of (a FHIR fetch: its own).
+    With *hands_on* there is no peer: the output itself becomes that message.
     """
 
     name: str
     order: str
     ambiguous: str
     open: Callable[[DestinationContext], Destination] | None = None
-    answer_is_message: bool = False
+    answers_to: str = ""
+    hands_on: bool = False
     concurrency: int = 4
     backoff_seconds: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
     max_attempts: int | None = None

@@ -223,7 +223,7 @@ class RunningChannel:
 
     def _open_destination(self, destination: DestinationPlan) -> Deliveries:
         assert destination.open is not None
-        inside, name = self._inside, self.plan.name
+        inside, name, target = self._inside, self.plan.name, destination.answers_to
         context = DestinationContext(
             channel=name,
             destination=destination.name,
@@ -236,22 +236,7 @@ class RunningChannel:
         )
 
         def answer_becomes(connection: Connection, new: NewDelivery, answer: bytes) -> Arrival | None:
-            refusal: str | None = None
-            try:
-                description = self.plan.describe(answer)
-            except HubError as error:
-                description, refusal = Description(kind="unreadable"), error.what
-            received = Received(
-                name,
-                answer,
-                description,
-                destination.name,
-                refusal=refusal,
-                parent_id=new.message_id,
-                relation="fetched",
-                unheard=True,
-            )
-            return inside.intake.store(connection, received)
+            return inside.intake.store(connection, _answer_of(inside.intake.channel(target), name, new, answer))
 
         return Deliveries(
             name,
@@ -260,7 +245,7 @@ class RunningChannel:
             inside.around,
             inside.around.reactor,
             reports=bool(self.plan.takes),
-            answer_becomes=answer_becomes if destination.answer_is_message else None,
+            answer_becomes=answer_becomes if target else None,
             arrived=inside.arrived,
         )
 
@@ -301,3 +286,31 @@ class RunningChannel:
         """The destination of that name; all of them for none."""
         parts: dict[str, Deliveries | BillingDeliveries] = {**self.deliveries, **self.billing}
         return [part for name, part in parts.items() if destination in {"", name}]
+
+
+def _answer_of(into: ChannelPlan, channel: str, new: NewDelivery, answer: bytes) -> Received:
+    """What a destination of *channel* answered to *new*, as a message of the channel *into*."""
+    refusal = filtered = None
+    code = ""
+    try:
+        description = into.describe(answer)
+    except HubError as error:
+        description, refusal, code = Description(kind="unreadable"), error.what, error.code
+    fetched = into.name == channel
+    if not fetched:
+        # Each answer counts, whatever earlier ones said: its delivery is recorded once.
+        description = replace(description, duplicate_basis=None)
+        if refusal is None and into.accepts and description.kind not in into.accepts:
+            filtered = f"The channel does not take {description.kind}."
+    return Received(
+        into.name,
+        answer,
+        description,
+        new.destination if fetched else f"{channel}.{new.destination}",
+        refusal=refusal,
+        refusal_code=code,
+        filtered=filtered,
+        parent_id=new.message_id,
+        relation="fetched" if fetched else "caused",
+        unheard=True,
+    )

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hub.connectors.settings import Settings
 from hub.core.units import Duration
@@ -20,6 +20,9 @@ from hub.site.models import check_model
 
 Format = Literal["hl7v2", "x12", "fhir", "json"]
 BILLING = "billing"
+CHANNEL = "channel"
+WITHIN = frozenset({BILLING, CHANNEL})
+"""What messages come from without leaving the store; nothing is opened for it."""
 DEFAULT_FORMAT: dict[str, Format] = {
     "mllp": "hl7v2",
     "fhir": "fhir",
@@ -30,7 +33,17 @@ DEFAULT_FORMAT: dict[str, Format] = {
 }
 LANES = ("patient", "account", "strict", "any")
 _SOURCE_KEYS = ("type", "accepts", "format", "lane", "duplicates", "ack")
-_DESTINATION_KEYS = ("type", "order", "ambiguous", "takes", "max_attempts", "backoff", "backoff_max", "shadow")
+_DESTINATION_KEYS = (
+    "type",
+    "order",
+    "ambiguous",
+    "takes",
+    "max_attempts",
+    "backoff",
+    "backoff_max",
+    "shadow",
+    "answers_to",
+)
 
 
 class _Table(BaseModel):
@@ -63,7 +76,29 @@ class StepFile(_Table):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", examples=["charges"])
     on: tuple[str, ...] = Field(min_length=1, description="Kinds, or patterns such as ADT^*.")
-    run: str = Field(pattern=r"^[a-z_][\w.]*:[A-Za-z_]\w*$", examples=["acme.charges:charges"])
+    run: str = Field(
+        default="",
+        pattern=r"^([a-z_][\w.]*:[A-Za-z_]\w*)?$",
+        description="The mapping that makes outputs of the message.",
+        examples=["acme.charges:charges"],
+    )
+    forward: tuple[str, ...] = Field(
+        default=(),
+        description="Instead of run: the destinations that get the message as it came.",
+        examples=[["laboratory", "archive"]],
+    )
+    where: dict[str, str | tuple[str, ...]] = Field(
+        default={},
+        description="Only for messages that hold, at each of these paths, one of these texts; * stands for any "
+        "characters.",
+        examples=[{"MSH-4.1": ["NORTH", "SOUTH*"]}],
+    )
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> Self:
+        if bool(self.run) == bool(self.forward):
+            raise ValueError("a step has either run, a mapping, or forward, destinations")
+        return self
 
 
 class DestinationFile(_Table):
@@ -81,6 +116,11 @@ class DestinationFile(_Table):
     backoff: Duration = Field(default=5.0, description="Wait after the first failure; it doubles.")
     backoff_max: Duration = Field(default=300.0, description="The longest wait.")
     shadow: bool = Field(default=False, description="Build and keep, never send.")
+    answers_to: str = Field(
+        default="",
+        description="The channel that each answer of the receiver becomes a message of, linked to the one it answers.",
+        examples=["lab_answers"],
+    )
 
 
 class Alerts(_Table):
@@ -128,6 +168,8 @@ class Step:
     name: str
     on: tuple[str, ...]
     run: str
+    forward: tuple[str, ...] = ()
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def takes(self, kind: str) -> bool:
         """Whether the step runs for messages of *kind*."""
@@ -158,6 +200,12 @@ class DestinationPlan:
     backoff: float = 5.0
     backoff_max: float = 300.0
     shadow: bool = False
+    answers_to: str = ""
+
+    @property
+    def into(self) -> str:
+        """The channel that what comes of its deliveries goes into; empty for none."""
+        return self.settings.into if self.connector == CHANNEL else self.answers_to
 
 
 def _undescribed(raw: bytes) -> Description:
@@ -222,7 +270,8 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
         step, found = check_model(StepFile, data, file, ("step", number))
         findings += found
         if step:
-            steps.append(Step(step.name, step.on, step.run))
+            where = tuple((path, (t,) if isinstance(t, str) else t) for path, t in step.where.items())
+            steps.append(Step(step.name, step.on, step.run, step.forward, where))
     destinations = {}
     for name, data in whole.destination.items():
         plan, found = _destination(name, data, file, known)
@@ -275,8 +324,8 @@ def _mark_findings(sources: Sequence[Any], file: TomlFile) -> list[Finding]:
 def _destination(
     name: str, data: Any, file: TomlFile, known: Mapping[str, Connector]
 ) -> tuple[DestinationPlan | None, list[Finding]]:
-    if isinstance(data, dict) and data.get("type") == BILLING:
-        # Billing completes a delivery in the transaction that takes its effect: nothing can be ambiguous there.
+    if isinstance(data, dict) and data.get("type") in WITHIN:
+        # These complete a delivery in the transaction that takes its effect: nothing can be ambiguous there.
         data = {"order": "lane", "ambiguous": "retry", **data}
     key = ("destination", name)
     common, settings, findings = _end(
@@ -295,6 +344,7 @@ def _destination(
         backoff=common.backoff,
         backoff_max=common.backoff_max,
         shadow=common.shadow,
+        answers_to=common.answers_to,
     )
     return plan, findings
 

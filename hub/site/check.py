@@ -16,7 +16,7 @@ from hub.core.errors import HubError
 from hub.core.secret import SecretMissingError, SecretName, Secrets, site_secrets
 from hub.formats.hl7v2.check import check_path
 from hub.scripting import Declaration, Outgoing
-from hub.site.channels import BILLING, Channel, DestinationPlan, Step
+from hub.site.channels import BILLING, CHANNEL, Channel, DestinationPlan, Step
 from hub.site.files import Key
 from hub.site.findings import Finding, Level, did_you_mean
 from hub.site.load import Site
@@ -35,6 +35,7 @@ def check_site(site: Site) -> list[Finding]:
     for channel in site.channels.values():
         findings += _wiring(site, channel)
     findings += _billing_kinds(site)
+    findings += _handed_on(site)
     findings += _forms(site)
     findings += _scripts(site)
     if site.billing is not None:
@@ -56,6 +57,7 @@ def _wiring(site: Site, channel: Channel) -> Iterator[Finding]:
             yield file.finding(("source", "accepts"), "H211", sentence, warning=True)
     declarations: list[Declaration] = []
     for number, step in enumerate(channel.steps):
+        yield from _where(channel, step, number)
         for pattern in step.on:
             if fed and not any(fnmatchcase(kind, pattern) for kind in fed):
                 sentence = f'Step "{step.name}": the channel accepts no {pattern}.'
@@ -71,6 +73,8 @@ def _wiring(site: Site, channel: Channel) -> Iterator[Finding]:
 
 def _declaration(site: Site, channel: Channel, step: Step, number: int) -> tuple[Declaration | None, list[Finding]]:
     """What the step's function declares, or why it cannot be used."""
+    if step.forward:
+        return Declaration(step.on, (Outgoing,)), list(_forwards(channel, step, number))
     key = ("step", number, "run")
     try:
         _, declaration = site.scripts.function(step.module, step.function)
@@ -92,6 +96,60 @@ def _declaration(site: Site, channel: Channel, step: Step, number: int) -> tuple
         fix = f"It accepts {', '.join(declaration.accepts)}."
         return declaration, [channel.file.finding(("step", number, "on"), "H207", sentence, fix)]
     return declaration, []
+
+
+def _where(channel: Channel, step: Step, number: int) -> Iterator[Finding]:
+    """Whether the paths that a step chooses messages by can be read."""
+    for path, _ in step.where:
+        key = ("step", number, "where", path)
+        if channel.format == "x12":
+            yield channel.file.finding(key, "H202", "where reads HL7 and JSON, and this channel has X12.")
+        elif channel.format == "hl7v2" and not path.startswith("Z") and (found := check_path(path)) is not None:
+            mild = found.severity != "error"
+            yield channel.file.finding(key, "H405", f"{path}: {found.what}", found.suggestion, warning=mild)
+
+
+def _forwards(channel: Channel, step: Step, number: int) -> Iterator[Finding]:
+    """Whether the destinations that a step forwards to are there and take messages as they are."""
+    able = [plan.name for plan in channel.destinations.values() if _can_take(plan, Outgoing)]
+    for name in step.forward:
+        if name not in able:
+            sentence = f'Step "{step.name}" forwards to {name}, which takes no messages here.'
+            fix = did_you_mean(name, able) or f"known: {', '.join(able)}"
+            yield channel.file.finding(("step", number, "forward"), "H209", sentence, fix)
+
+
+def _handed_on(site: Site) -> Iterator[Finding]:
+    """Whether the channels that others hand messages to are there, and no message would go round for ever."""
+    onward: dict[str, set[str]] = {}
+    for channel in site.channels.values():
+        for plan in channel.destinations.values():
+            if not plan.into:
+                continue
+            key = ("destination", plan.name, "into" if plan.connector == CHANNEL else "answers_to")
+            if plan.into not in site.channels:
+                fix = did_you_mean(plan.into, site.channels) or f"known: {', '.join(site.channels)}"
+                yield channel.file.finding(key, "H231", f'There is no channel "{plan.into}".', fix)
+            elif plan.connector == CHANNEL:
+                onward.setdefault(channel.name, set()).add(plan.into)
+                if _leads_to(onward, plan.into, channel.name):
+                    sentence = (
+                        f"What goes into {plan.into} comes back to {channel.name}: messages could go round for ever."
+                    )
+                    yield channel.file.finding(key, "H231", sentence, "Break the circle.")
+
+
+def _leads_to(onward: dict[str, set[str]], start: str, end: str) -> bool:
+    """Whether one comes from the channel *start* to *end*."""
+    seen, ahead = set[str](), [start]
+    while ahead:
+        name = ahead.pop()
+        if name == end:
+            return True
+        if name not in seen:
+            seen.add(name)
+            ahead += onward.get(name, ())
+    return False
 
 
 def _ends_meet(channel: Channel, declarations: list[Declaration]) -> Iterator[Finding]:

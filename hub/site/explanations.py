@@ -167,6 +167,10 @@ EXPLANATIONS: dict[str, Explanation] = {
     "H225": _E("The message is not a JSON object.", "Look at its first bytes: compressed, XML or an error page?"),
     "H227": _E("The bytes do not follow the MLLP framing.", "The block is 0x0B, the message, 0x1C 0x0D."),
     "H228": _E("A value cannot be written with these delimiters.", "Use the usual ones: |^~\\&."),
+    "H231": _E(
+        "A channel hands messages to one that does not exist, or to one that hands them back.",
+        "Correct the name in into or answers_to; where channels form a circle, have one of them decide and end.",
+    ),
     "H230": _E(
         "Two sources of a channel remember how far they came under the same name: one would skip what the other read.",
         "Give each a name of its own.",

@@ -138,7 +138,7 @@ def map_messages(site: Site) -> Task:
     Raises `ScriptError` when one cannot be.
     """
     for channel in site.channels.values():
-        for step in channel.steps:
+        for step in (each for each in channel.steps if each.run):
             site.scripts.function(step.module, step.function)
     return mapping_task(site.channels, site.scripts, site.zone)
 

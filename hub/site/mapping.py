@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime, time
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -127,7 +128,12 @@ def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping
             # Each step has a view of its own: what one leaves half read cannot confuse the next.
             view = view_of(channel, raw, zone, str(about.get("received_on", "")))
             mapped.view = view
+            if not _holds(view, step):
+                continue
             mapped.steps += 1
+            if step.forward:
+                mapped.made += _forwarded(channel, step, about, raw)
+                continue
             function, declaration = scripts.function(step.module, step.function)
             file = scripts.file(step.module)
             for thing, line, reads in _outcomes(function, view):
@@ -141,6 +147,22 @@ def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping
             mapped.error = _error(error, scripts, channel, step)
             break
     return mapped
+
+
+def _holds(view: View, step: Step) -> bool:
+    """Whether the message has, at each path of the step's where, a value that fits one of its texts."""
+    if isinstance(view, X12File):
+        return not step.where  # a check says so when the file is read
+    return all(
+        any(fnmatchcase(value, text) for value in view.all(path) for text in texts) for path, texts in step.where
+    )
+
+
+def _forwarded(channel: Channel, step: Step, about: Mapping[str, Any], raw: bytes) -> list[Made]:
+    """The message as it came, for each destination that the step names."""
+    kind, name = str(about["kind"]), str(about.get("control_id", ""))
+    outputs = [Outgoing(kind, raw, name, to) for to in step.forward]
+    return [Made(output, step.name, "", channel.file.name, _plain_fields(output)) for output in outputs]
 
 
 def view_of(channel: Channel, raw: bytes, zone: ZoneInfo, received_on: str = "") -> View:
@@ -276,7 +298,10 @@ def _result(channel: Channel, mapped: Mapped, about: Mapping[str, Any], parts: l
     if mapped.error:
         return result
     if not mapped.steps:
-        result["skipped"].append({"reason": f"No step of this channel takes {about['kind']}.", "path": ""})
+        reason = f"No step of this channel takes {about['kind']}."
+        if any(step.takes(about["kind"]) for step in channel.steps):
+            reason = f"No step of this channel is for this {about['kind']}: its where asks for other values."
+        result["skipped"].append({"reason": reason, "path": ""})
         return result
     rejections = mapped.of(Reject)
     if rejections:

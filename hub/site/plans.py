@@ -9,7 +9,7 @@ from typing import Any
 from hub.connectors import connectors
 from hub.engine.contracts import Connector, Destination, DestinationContext, Source, SourceContext
 from hub.engine.plan import ChannelPlan, DestinationPlan, SitePlan
-from hub.site.channels import BILLING, Channel
+from hub.site.channels import BILLING, CHANNEL, WITHIN, Channel
 from hub.site.channels import DestinationPlan as DestinationFile
 from hub.site.load import Site
 from hub.site.mapping import FETCHERS
@@ -47,8 +47,10 @@ def _channel(channel: Channel, known: dict[str, Connector], mapping_seconds: flo
         name=channel.name,
         title=channel.title,
         describe=channel.describe,
-        sources=tuple(_source(known[kind], settings) for kind, settings in channel.sources if kind != BILLING),
-        destinations={name: _destination(known, destination) for name, destination in channel.destinations.items()},
+        sources=tuple(_source(known[kind], settings) for kind, settings in channel.sources if kind not in WITHIN),
+        destinations={
+            name: _destination(known, channel.name, destination) for name, destination in channel.destinations.items()
+        },
         accepts=channel.accepts,
         takes=channel.billing_kinds,
         ordered=channel.lane != "any",
@@ -63,13 +65,14 @@ def _source(connector: Connector, settings: object) -> Callable[[SourceContext],
     return Opener(connector.open_source, settings)
 
 
-def _destination(known: dict[str, Connector], file: DestinationFile) -> DestinationPlan:
+def _destination(known: dict[str, Connector], channel: str, file: DestinationFile) -> DestinationPlan:
     return DestinationPlan(
         name=file.name,
         order=file.order,
         ambiguous=file.ambiguous,
         open=None if file.connector == BILLING else _opener(known[file.connector], file.settings),
-        answer_is_message=file.connector in FETCHERS.values(),
+        answers_to=channel if file.connector in FETCHERS.values() else file.into,
+        hands_on=file.connector == CHANNEL,
         backoff_seconds=_backoff(file.backoff, file.backoff_max),
         max_attempts=file.max_attempts,
         shadow=file.shadow,

@@ -123,7 +123,7 @@ def _messages(site: Site, channel: Channel) -> list[Message]:
 def scripts_of(site: Site, channel: Channel) -> list[str]:
     """The scripts that *channel*'s steps run, with the neighbours that these import."""
     found: list[str] = []
-    waiting = [step.module for step in channel.steps]
+    waiting = [step.module for step in channel.steps if step.run]
     while waiting:
         module = waiting.pop()
         path = site.scripts.path(module)

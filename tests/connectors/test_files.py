@@ -92,3 +92,37 @@ async def test_a_worker_that_dies_leaves_the_file_in_doubt(around: Surroundings)
     settings = FilesDestinationSettings.model_validate({"folder": "out"})
     (outcome,) = await delivered(open_destination(settings, context), parcel(b"one", "a"))
     assert outcome.failure == Failure.AMBIGUOUS
+
+
+BATCH = "FHS|^~\\&|LAB\rBHS|^~\\&|LAB\r{}BTS|2\rFTS|1\r"
+ONE = "MSH|^~\\&|LAB|A|HUB|B|20261130||ORU^R01|M{}|T|2.5.1\rPID|1||{}\r"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_batch_is_split_into_its_messages_and_counts_as_taken_when_all_are_stored(around: Surroundings) -> None:
+    folder = around.folder / "in"
+    folder.mkdir()
+    messages = [ONE.format(number, number) for number in range(3)]
+    (folder / "a.hl7").write_text(BATCH.format("".join(messages)))
+    around.intake.failing = RuntimeError("no store")
+    polling = source(around, split="hl7")
+    polling.start()
+    await around.intake.arrived(1)
+    assert (folder / "a.hl7").exists()
+    around.intake.failing = None
+    seen = len(around.intake.received)
+    await around.intake.arrived(seen + 3)
+    await within(polling.stop())
+    assert [item.raw.decode() for item in around.intake.received[-3:]] == messages
+    assert not (folder / "a.hl7").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_of_lines_is_a_message_for_each_line(around: Surroundings) -> None:
+    (around.folder / "in").mkdir()
+    (around.folder / "in" / "a.jsonl").write_bytes(b'{"id": 1}\n\n{"id": 2}\r\n')
+    polling = source(around, split="lines")
+    polling.start()
+    await around.intake.arrived(2)
+    await within(polling.stop())
+    assert [item.raw for item in around.intake.received] == [b'{"id": 1}', b'{"id": 2}']

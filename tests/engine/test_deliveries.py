@@ -16,7 +16,7 @@ from hub.engine import deliveries
 from hub.engine.contracts import DELIVERED, Failure, Outcome, Parcel
 from hub.engine.plan import ChannelPlan
 from hub.store.tables import attempt, message
-from tests.engine.node import Held, MakeNode, describe, destination, in_turn, pause, raw, to
+from tests.engine.node import CHANNEL, Held, MakeNode, describe, destination, in_turn, pause, raw, to
 
 REFUSED_CONNECTION = Outcome(Failure.TRANSIENT, "Nobody listens.")
 BUSY = Outcome(Failure.TRANSIENT, "The receiver is busy.", answer=b"busy")
@@ -103,7 +103,7 @@ def test_a_strict_destination_gets_everything_one_by_one_in_the_order_of_its_que
 
 @pytest_twisted.inlineCallbacks
 def test_the_answer_of_a_fetch_becomes_a_message_that_is_linked_to_its_cause(make_node: MakeNode, store: Engine) -> Any:
-    node = make_node(store, destinations=[destination("fetch", order="any", answer_is_message=True), destination()])
+    node = make_node(store, destinations=[destination("fetch", order="any", answers_to=CHANNEL), destination()])
     node.workers.mapping = lambda one, body: to("fetch" if one["kind"] == "NOTE" else "peer", body)
     node.peers["fetch"].answer = lambda _parcel: Outcome(None, answer=raw("whole", "a"))
     yield node.start()
@@ -117,7 +117,7 @@ def test_the_answer_of_a_fetch_becomes_a_message_that_is_linked_to_its_cause(mak
 
 @pytest_twisted.inlineCallbacks
 def test_an_answer_that_cannot_be_read_is_kept_as_a_rejected_message(make_node: MakeNode, store: Engine) -> Any:
-    node = make_node(store, destinations=[destination(answer_is_message=True)])
+    node = make_node(store, destinations=[destination(answers_to=CHANNEL)])
     node.peer.answer = lambda _parcel: Outcome(None, answer=b"no message at all")
     yield node.start()
     yield node.receive(raw("note"))
