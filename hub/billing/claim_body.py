@@ -10,25 +10,49 @@ from typing import Any, Self
 
 from hub.billing.edits.registry import Proposal
 from hub.billing.rules.fields import field_of, write
+from hub.billing.values import Origins
+from hub.core.codec import from_plain, to_plain
 from hub.formats.x12.claim import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a visit or charge stood when the claim was made of it: its message, and where in that each field was read.
+
+    *diagnoses* are those that it named, in its order.
+    """
+
+    message_id: int | None
+    origins: Origins = ()
+    diagnoses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a claim was made of: the visit, and the charge of each line."""
+
+    visit: Source
+    charges: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimBody:
     """*said* is what the claim said before any repair; *accepted* are the proposals that people accepted.
 
-    *undone* names the repairs that people took back.
+    *undone* names the repairs that people took back. *sources* are those of the day the claim was made, whatever became
+    of the visit and its charges since; None for a claim that was made of another claim.
     """
 
     claim: Claim
     said: Claim
     accepted: tuple[Proposal, ...] = ()
     undone: tuple[str, ...] = ()
+    sources: Sources | None = None
 
     @classmethod
-    def new(cls, claim: Claim) -> Self:
+    def new(cls, claim: Claim, sources: Sources | None = None) -> Self:
         """The body of a claim as it is made."""
-        return cls(claim, claim)
+        return cls(claim, claim, sources=sources)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -41,18 +65,21 @@ class ClaimBody:
             said=Claim.from_dict(plain["said"]) if "said" in plain else claim,
             accepted=tuple(Proposal(*each) for each in plain.get("accepted", ())),
             undone=tuple(plain.get("undone", ())),
+            sources=from_plain(Sources, plain["sources"]) if "sources" in plain else None,
         )
 
     def plain(self) -> dict[str, Any]:
         """The body as JSON values: the claim alone where nothing was done to it."""
         if self == ClaimBody.new(self.claim):
             return self.claim.to_dict()
-        return {
-            "claim": self.claim.to_dict(),
-            "said": self.said.to_dict(),
-            "accepted": [[each.field, each.value, each.line] for each in self.accepted],
-            "undone": list(self.undone),
-        }
+        plain: dict[str, Any] = {"claim": self.claim.to_dict()}
+        if self != ClaimBody.new(self.claim, self.sources):
+            plain |= {
+                "said": self.said.to_dict(),
+                "accepted": [[each.field, each.value, each.line] for each in self.accepted],
+                "undone": list(self.undone),
+            }
+        return plain | ({"sources": to_plain(self.sources)} if self.sources else {})
 
     def decided(self) -> Claim:
         """What the claim said, with what people accepted: what repairs and rules begin with."""

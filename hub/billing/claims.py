@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hub.billing import canonical, ledger
-from hub.billing.claim_body import ClaimBody
+from hub.billing.claim_body import ClaimBody, Source, Sources
 from hub.billing.claim_context import context_of
 from hub.billing.config import Payer
 from hub.billing.control_numbers import control_number
@@ -45,10 +45,9 @@ def create(
     (``needs fix``).
     """
     claim_id = decision.ids.next()
-    number = control_number(decision.vault, claim_id)
     content = canonical.build(
         decision.config,
-        control_number=number,
+        control_number=control_number(decision.vault, claim_id),
         payer=payer,
         visit=said,
         patient=patient,
@@ -57,13 +56,39 @@ def create(
         charges=[charge.said for charge in charges],
         form=charges[0].form,
     )
-    total = sum(charge.row["amount_cents"] for charge in charges)
+    rendering = group.members[0].rendering_npi or said.attending_npi[:10]
+    row = _insert(decision, claim_id, content, visit, payer, charges, rendering)
+    _insert_lines(decision, row, content, charges)
+    ledger.post(
+        decision,
+        key=f"claim/{claim_id}",
+        kind="claim",
+        claim_id=claim_id,
+        postings=[posting for charge in charges for posting in billed(row, charge)],
+    )
+    claim = OpenClaim(decision, row)
+    claim.record("created", "created", lines=len(charges), total=shown(content.charge))
+    made = ClaimBody.new(content, _sources(decision, visit, said, charges))
+    check_again(decision, claim, made, payer, "edits")
+    return claim
+
+
+def _insert(
+    decision: Decision,
+    claim_id: int,
+    content: Claim,
+    visit: Row,
+    payer: Payer,
+    charges: Sequence[OpenCharge],
+    rendering_npi: str,
+) -> Row:
+    """The row of a new claim that says *content*."""
     earlier = next((charge.body["chain"] for charge in charges if "chain" in charge.body), None)
-    row = decision.insert(
+    return decision.insert(
         "claim",
         id=claim_id,
         **decision.owner(),
-        control_number=number,
+        control_number=content.control_number,
         chain_id=earlier or claim_id,
         frequency="1",
         form=content.form,
@@ -72,19 +97,23 @@ def create(
         environment=decision.config.environment,
         patient_id=visit["patient_id"],
         visit_id=visit["id"],
-        rendering_npi=group.members[0].rendering_npi or said.attending_npi[:10],
+        rendering_npi=rendering_npi,
         place_of_service=content.place_of_service,
         service_on=charges[0].row["service_on"],
-        total_cents=total,
+        total_cents=sum(charge.row["amount_cents"] for charge in charges),
         state="draft",
         state_business_at=decision.now_ms,
         created_business_at=decision.now_ms,
         body=decision.seal("claim", content.to_dict()),
     )
+
+
+def _insert_lines(decision: Decision, row: Row, content: Claim, charges: Sequence[OpenCharge]) -> None:
+    """The rows of the claim's lines; the charges are claimed by them."""
     for ordinal, (line, charge) in enumerate(zip(content.lines, charges, strict=True), start=1):
         decision.insert(
             "claim_line",
-            claim_id=claim_id,
+            claim_id=row["id"],
             ordinal=ordinal,
             control_number=line.control_number,
             charge_id=charge.id,
@@ -95,18 +124,16 @@ def create(
             service_on=charge.row["service_on"],
         )
         charge.body["chain"] = row["chain_id"]
-        charge.change(state="claimed", claim_id=claim_id)
-    ledger.post(
-        decision,
-        key=f"claim/{claim_id}",
-        kind="claim",
-        claim_id=claim_id,
-        postings=[posting for charge in charges for posting in billed(row, charge)],
+        charge.change(state="claimed", claim_id=row["id"])
+
+
+def _sources(decision: Decision, visit: Row, said: Visit, charges: Sequence[OpenCharge]) -> Sources:
+    """Where the visit and the charges stand now."""
+    message_id = decision.unseal("visit", visit["body"]).get("message_id")
+    return Sources(
+        visit=Source(message_id, said.origins, said.stay.diagnoses if said.stay else ()),
+        charges=tuple(Source(each.row["message_id"], each.said.origins, each.said.diagnoses) for each in charges),
     )
-    claim = OpenClaim(decision, row)
-    claim.record("created", "created", lines=len(charges), total=shown(content.charge))
-    check(decision, claim, content, payer)
-    return claim
 
 
 def content(decision: Decision, claim: OpenClaim) -> Claim:

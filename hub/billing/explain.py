@@ -1,21 +1,21 @@
 """Where each element of a claim's 837 came from: a field of a message, the site's files, a rule, a person, or the hub.
 
 The writer says which field of the claim an element is (:mod:`hub.formats.x12.element_sources`), :data:`_SOURCES` what
-fills that field, and the charges and the visit remember where their mapping read it. Repairs and what people accepted
-come on top.
+fills that field, and the claim remembers where the mapping of its visit and charges had read it when the claim was made
+(where it does not, as they stand now counts). Repairs and what people accepted come on top.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from hub.billing.claim_body import ClaimBody
+from hub.billing.claim_body import ClaimBody, Source, Sources
 from hub.billing.rules.fields import FIELDS, field_of
 from hub.core.vault import Vault
 from hub.formats.x12.element_sources import ElementSource, element_sources
@@ -126,17 +126,9 @@ class _Known:
     def __init__(self, connection: Connection, vault: Vault, claim_id: int, kept: ClaimBody) -> None:
         self._claim = kept.claim
         self._kept = kept
-        rows = connection.execute(
-            select(charge_table.c.body, charge_table.c.message_id, charge_table.c.visit_id)
-            .join(claim_line, claim_line.c.charge_id == charge_table.c.id)
-            .where(claim_line.c.claim_id == claim_id)
-            .order_by(claim_line.c.ordinal)
-        ).all()
-        charges = [(vault.open_json(row.body, "charge.body"), row.message_id) for row in rows]
-        self._charges = [_Read(body.get("charge", {}), message_id) for body, message_id in charges]
-        visits = select(visit_table.c.body).where(visit_table.c.id.in_({row.visit_id for row in rows}))
-        found = [vault.open_json(body, "visit.body") for (body,) in connection.execute(visits)]
-        self._visit = _Read(found[0], found[0].get("message_id")) if found else _Read({}, None)
+        sources = kept.sources or _present_sources(connection, vault, claim_id)
+        self._charges = [_Read(source) for source in sources.charges]
+        self._visit = _Read(sources.visit)
         self._events = [
             (actor, json.loads(detail or "{}"))
             for actor, detail in connection.execute(
@@ -204,14 +196,33 @@ class _Known:
     def _diagnosis(self, number: int) -> Iterator[Origin]:
         """The hospital's own diagnosis, or every charge that names it."""
         code = self._claim.diagnoses[number]
-        stay = self._visit.said.get("stay") or {}
-        if self._claim.institutional and code in stay.get("diagnoses", ()):
-            yield self._visit.origin(f"stay.diagnoses[{stay['diagnoses'].index(code)}]")
+        if self._claim.institutional and code in self._visit.diagnoses:
+            yield self._visit.origin(f"stay.diagnoses[{self._visit.diagnoses.index(code)}]")
             return
         for charge in self._charges:
-            said: Sequence[str] = charge.said.get("diagnoses", ())
-            if code in said:
-                yield charge.origin(f"diagnoses[{said.index(code)}]")
+            if code in charge.diagnoses:
+                yield charge.origin(f"diagnoses[{charge.diagnoses.index(code)}]")
+
+
+def _present_sources(connection: Connection, vault: Vault, claim_id: int) -> Sources:
+    """Where the visit and the charges stand now, for a claim that does not say where they stood."""
+    rows = connection.execute(
+        select(charge_table.c.body, charge_table.c.message_id, charge_table.c.visit_id)
+        .join(claim_line, claim_line.c.charge_id == charge_table.c.id)
+        .where(claim_line.c.claim_id == claim_id)
+        .order_by(claim_line.c.ordinal)
+    ).all()
+    charges = [_source(vault.open_json(row.body, "charge.body").get("charge", {}), row.message_id) for row in rows]
+    visits = select(visit_table.c.body).where(visit_table.c.id.in_({row.visit_id for row in rows}))
+    found = [vault.open_json(body, "visit.body") for (body,) in connection.execute(visits)]
+    visit = found[0] if found else {}
+    about = {"diagnoses": (visit.get("stay") or {}).get("diagnoses", ()), "origins": visit.get("origins", ())}
+    return Sources(_source(about, visit.get("message_id")), tuple(charges))
+
+
+def _source(said: dict[str, Any], message_id: int | None) -> Source:
+    origins = tuple((field, place) for field, place in said.get("origins", ()))
+    return Source(message_id, origins, tuple(said.get("diagnoses", ())))
 
 
 def _path_of(place: str) -> str:
@@ -225,12 +236,12 @@ def _path_of(place: str) -> str:
 
 
 class _Read:
-    """What a message said of a visit or charge, and where each field was read."""
+    """Where a message said each field of a visit or charge."""
 
-    def __init__(self, said: dict[str, Any], message_id: int | None) -> None:
-        self.said = said
-        self._message_id = message_id
-        self._places = dict(said.get("origins", ()))
+    def __init__(self, source: Source) -> None:
+        self.diagnoses = source.diagnoses
+        self._message_id = source.message_id
+        self._places = dict(source.origins)
         self._script = self._places.get("script", "")
 
     def origin(self, field: str) -> Origin:

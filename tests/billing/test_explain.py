@@ -97,3 +97,21 @@ def test_a_hospital_claim_is_explained_too(world: World) -> None:
     found = explained(world)
     assert [origin.place for origin in found["2300/HI01-2", 0].origins] == ["DG1[1]-3[1].1"]
     assert [origin.place for origin in found["2400/SV201", 1].origins] == ["FT1[1]-7[1].4"]
+
+
+def test_what_is_said_after_the_claim_was_made_explains_nothing_of_it(world: World) -> None:
+    visit = world.visit(origins=(("coverages[0].member_id", "IN1[1]-36[1]"),))
+    registered = world.decide_values([visit])
+    charged = world.decide_values([world.charge(origins=(("code", "FT1[1]-25[1].1"),))])
+    world.bill_and_batch()
+    moved = world.visit(
+        as_of=world.clock.now().isoformat(),
+        visit_date=visit.visit_date,
+        coverages=(world.coverage(member_id="W999999999"),),
+        origins=(("coverages[0].member_id", "IN1[2]-36[1]"),),
+    )
+    world.decide_values([moved])
+    found = explained(world)
+    assert found["2010BA/NM109", 0].element.value == "W123456789"
+    assert found["2010BA/NM109", 0].origins == (Origin("message", "IN1[1]-36[1]", registered),)
+    assert found["2400/SV101-2", 1].origins == (Origin("message", "FT1[1]-25[1].1", charged),)
