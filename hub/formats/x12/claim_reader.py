@@ -253,6 +253,40 @@ def read_codes(segments: Iterable[Segment], *qualifiers: str) -> Iterator[tuple[
                     yield (*parts[1:], *[""] * 9)
 
 
+def claim_fields(
+    levels: Levels, head: list[Segment], parties: dict[str, list[Segment]], others: list[list[Segment]]
+) -> dict[str, Any]:
+    """The fields of a claim that stand at the same places in both guides.
+
+    *head* is the claim's loop 2300, *parties* its loops 2310 by role, *others* its loops 2320.
+    """
+    billing_provider, subscriber, payer, patient = levels
+    clm, note, crc = head[0], first(head, "NTE"), first(head, "CRC", "ZZ")
+    return {
+        "control_number": clm[1],
+        "billing_provider": billing_provider,
+        "subscriber": subscriber,
+        "payer": payer,
+        "patient": patient,
+        "frequency": clm.component(5, 3),
+        "assignment": clm[7],
+        "benefits_assignment": clm[8],
+        "release": clm[9],
+        "delay_reason": clm[20],
+        "diagnoses": tuple(code[0] for code in read_codes(head, "ABK", "ABF")),
+        "condition_codes": tuple(code[0] for code in read_codes(head, "BG")),
+        "attachments": read_attachments(head),
+        "fixed_information": tuple(s[1] for s in head if s.id == "K3"),
+        "note": note[2] if note else "",
+        "note_kind": note[1] if note else "ADD",
+        "epsdt_referral": tuple(c for c in crc.elements[3:6] if c) if crc else (),
+        "referring": read_provider(parties.get("DN")),
+        "rendering": read_provider(parties.get("82")),
+        "facility": read_facility(parties.get("77")),
+        "other_payers": tuple(read_other_payer(other) for other in others),
+    }
+
+
 def coded(segments: list[Segment], *, days: Coded = (), references: Coded = (), amounts: Coded = ()) -> dict[str, Any]:
     """The fields of a claim or line that the tables name, as far as their DTP, REF and AMT are there.
 

@@ -319,6 +319,18 @@ class ClaimWriter(ABC):
         parts = (address.city, address.state, address.postal_code, address.country)
         self.add("N4", *(self.clean(p) for p in parts))
 
+    def texts(self, claim: Claim) -> None:
+        """Write the K3 and the NTE of a claim."""
+        for text in claim.fixed_information:
+            self.add("K3", self.clean(text))
+        if claim.note:
+            self.add("NTE", claim.note_kind, self.clean(claim.note))
+
+    def epsdt(self, claim: Claim) -> None:
+        """Write the CRC that says what came of a screening."""
+        if claim.epsdt_referral:
+            self.add("CRC", "ZZ", "N" if claim.epsdt_referral == ("NU",) else "Y", *claim.epsdt_referral)
+
     def attachments(self, attachments: tuple[Attachment, ...]) -> None:
         """Write a PWK for each."""
         for each in attachments:

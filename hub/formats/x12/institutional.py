@@ -22,13 +22,12 @@ from hub.formats.x12.claim import (
 )
 from hub.formats.x12.claim_reader import (
     Levels,
+    claim_fields,
     coded,
     line_parts,
     read_attachments,
     read_codes,
-    read_facility,
     read_levels,
-    read_other_payer,
     read_provider,
 )
 from hub.formats.x12.claim_writer import ClaimWriter
@@ -116,12 +115,8 @@ class _Writer(ClaimWriter):
         if said.patient_due is not None:
             self.amount("F3", said.patient_due)
         self.references(_REFERENCES, claim)
-        for text in claim.fixed_information:
-            self.add("K3", self.clean(text))
-        if claim.note:
-            self.add("NTE", claim.note_kind, self.clean(claim.note))
-        if claim.epsdt_referral:
-            self.add("CRC", "ZZ", "N" if claim.epsdt_referral == ("NU",) else "Y", *claim.epsdt_referral)
+        self.texts(claim)
+        self.epsdt(claim)
         self._diagnoses(claim, said)
         self._ub_codes(claim, said)
         self.provider("71", said.attending)  # 2310A
@@ -200,41 +195,17 @@ def _with_presence(qualifier: str, code: str, present: str) -> tuple[str, ...]:
 
 
 def _claim(segments: list[Segment], levels: Levels) -> Claim:
-    billing_provider, subscriber, payer, patient = levels
     before_lines, lines = split(segments, "LX")
     own, others = split(before_lines, "SBR")
     head, parties = parties_of(own)
-    clm = segments[0]
-    note = first(head, "NTE")
-    crc = first(head, "CRC", "ZZ")
     admitted = first(head, "DTP", "435")
-    said = _institutional(clm, head, parties)
+    said = _institutional(segments[0], head, parties)
     return Claim(
-        control_number=clm[1],
-        billing_provider=billing_provider,
-        subscriber=subscriber,
-        payer=payer,
         place_of_service="",
-        diagnoses=tuple(code[0] for code in read_codes(head, "ABK", "ABF")),
         lines=tuple(_line(line, said.statement_from) for line in lines),
-        patient=patient,
-        frequency=clm.component(5, 3),
-        assignment=clm[7],
-        benefits_assignment=clm[8],
-        release=clm[9],
         admission_date=period("D8", admitted[3])[0] if admitted else None,
-        delay_reason=clm[20],
-        attachments=read_attachments(head),
-        fixed_information=tuple(s[1] for s in head if s.id == "K3"),
-        note=note[2] if note else "",
-        note_kind=note[1] if note else "ADD",
-        epsdt_referral=tuple(c for c in crc.elements[3:6] if c) if crc else (),
-        condition_codes=tuple(code[0] for code in read_codes(head, "BG")),
-        rendering=read_provider(parties.get("82")),
-        referring=read_provider(parties.get("DN")),
-        facility=read_facility(parties.get("77")),
-        other_payers=tuple(read_other_payer(other) for other in others),
         institutional=said,
+        **claim_fields(levels, head, parties, others),
         **coded(head, references=_REFERENCES),
     )
 

@@ -9,6 +9,7 @@ from hub.core.money import plain
 from hub.formats.x12.claim import Ambulance, Claim, ClaimBatch, ClaimLine, Measurement, Purchase
 from hub.formats.x12.claim_reader import (
     Levels,
+    claim_fields,
     coded,
     line_parts,
     organisation_name,
@@ -17,7 +18,6 @@ from hub.formats.x12.claim_reader import (
     read_codes,
     read_facility,
     read_levels,
-    read_other_payer,
     read_provider,
     required_day,
 )
@@ -129,16 +129,12 @@ class _Writer(ClaimWriter):
         if claim.patient_paid is not None:
             self.amount("F5", claim.patient_paid)
         self.references(_REFERENCES, claim)
-        for text in claim.fixed_information:
-            self.add("K3", self.clean(text))
-        if claim.note:
-            self.add("NTE", claim.note_kind, self.clean(claim.note))
+        self.texts(claim)
         self._transport(claim.ambulance)
         self._conditions(claim.ambulance)
         if claim.homebound:
             self.add("CRC", "75", "Y", "IH")
-        if claim.epsdt_referral:
-            self.add("CRC", "ZZ", "N" if claim.epsdt_referral == ("NU",) else "Y", *claim.epsdt_referral)
+        self.epsdt(claim)
         self.codes(("ABF" if index else "ABK", code) for index, code in enumerate(claim.diagnoses))
         self.codes(("BO" if index else "BP", code) for index, code in enumerate(claim.anaesthesia_procedures))
         self.codes(("BG", code) for code in claim.condition_codes)
@@ -255,52 +251,29 @@ class _Writer(ClaimWriter):
 
 
 def _claim(segments: list[Segment], levels: Levels) -> Claim:
-    billing_provider, subscriber, payer, patient = levels
     before_lines, lines = split(segments, "LX")
     own, others = split(before_lines, "SBR")
     head, parties = parties_of(own)
     clm = segments[0]
-    crc = {s[1]: s for s in head if s.id == "CRC"}
     disability = next((s for s in head if s.id == "DTP" and s[1] in {"314", "360", "361"}), None)
     begin, end = period(disability[2], disability[3]) if disability else (None, None)
-    note = first(head, "NTE")
     return Claim(
-        control_number=clm[1],
-        billing_provider=billing_provider,
-        subscriber=subscriber,
-        payer=payer,
         place_of_service=clm.component(5, 1),
-        diagnoses=tuple(code[0] for code in read_codes(head, "ABK", "ABF")),
         lines=tuple(_line(line) for line in lines),
-        patient=patient,
-        frequency=clm.component(5, 3),
         signature=clm[6] == "Y",
-        assignment=clm[7],
-        benefits_assignment=clm[8],
-        release=clm[9],
         related_causes=tuple(c for c in clm.components(11)[:2] if c),
         accident_state=clm.component(11, 4),
         accident_country=clm.component(11, 5),
         signature_source=clm[10],
         special_program=clm[12],
-        delay_reason=clm[20],
         disability_from=begin if disability and disability[1] != "361" else None,
         disability_to=None if disability is None or disability[1] == "360" else end,
-        attachments=read_attachments(head),
-        fixed_information=tuple(s[1] for s in head if s.id == "K3"),
-        note=note[2] if note else "",
-        note_kind=note[1] if note else "ADD",
         ambulance=_ambulance(head, parties),
-        homebound="75" in crc,
-        epsdt_referral=tuple(c for c in crc["ZZ"].elements[3:6] if c) if "ZZ" in crc else (),
+        homebound=first(head, "CRC", "75") is not None,
         anaesthesia_procedures=tuple(code[0] for code in read_codes(head, "BP", "BO")),
-        condition_codes=tuple(code[0] for code in read_codes(head, "BG")),
-        referring=read_provider(parties.get("DN")),
         primary_care=read_provider(parties.get("P3")),
-        rendering=read_provider(parties.get("82")),
-        facility=read_facility(parties.get("77")),
         supervising=read_provider(parties.get("DQ")),
-        other_payers=tuple(read_other_payer(other) for other in others),
+        **claim_fields(levels, head, parties, others),
         **coded(head, days=_DAYS + _DAYS_AFTER_DISABILITY, references=_REFERENCES, amounts=(("F5", "patient_paid"),)),
     )
 
