@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from hub.store import tables
 AT_ONCE = 1000
 DAY = date(2026, 11, 10)
 CHARGE, PAID = Decimal("150.00"), Decimal("80.00")
+_CENTS = int(CHARGE * 100)
 TRACE = "EFTCROWD"
 Rows = dict[Any, list[dict[str, Any]]]
 
@@ -63,84 +65,111 @@ def fill(store: Engine, vault: Vault, config: BillingConfig, payer_id: str, coun
         made: Rows = {}
         for place in range(start, min(start + AT_ONCE, count)):
             about = {"patient_id": patient_id, "visit_id": visit_id}
-            _claim(made, vault, ids, number(place), owner, about, payer_id)
+            _claim(made, vault, ids, _Debt(number(place), ids.next(), ids.next(), payer_id, owner, about))
         _write(store, made)
 
 
-def _claim(
-    made: Rows, vault: Vault, ids: IdMaker, name: str, owner: dict[str, Any], about: dict[str, int], payer_id: str
-) -> None:
-    charge_id, claim_id = ids.next(), ids.next()
-    cents = int(CHARGE * 100)
-    said = Charge(transaction=name, account="A1", service_date=DAY, code="99213", amount=CHARGE)
+@dataclass(frozen=True, slots=True)
+class _Debt:
+    """One charge of :data:`CHARGE` and the claim that it is on."""
 
-    def add(table: Any, **row: Any) -> None:
-        defaults = {c.name: getattr(c.default, "arg", None) for c in table.c}
-        made.setdefault(table, []).append(defaults | row)
+    name: str
+    charge_id: int
+    claim_id: int
+    payer_id: str
+    owner: dict[str, Any]
+    about: dict[str, int]  # patient and visit
 
-    add(
-        tables.charge,
-        **{"id": charge_id, **owner, **about, "digest": name.encode(), "service_on": DAY.isoformat(), "code": "99213"},
-        units_milli=1000,
-        amount_cents=cents,
-        state="claimed",
-        claim_id=claim_id,
-        message_id=0,
-        source_channel="ehr_visits",
-        body=vault.seal_json({"charge": to_plain(said)}, "charge.body"),
-    )
-    add(
+
+def _claim(made: Rows, vault: Vault, ids: IdMaker, debt: _Debt) -> None:
+    """The rows of a claim that its payer has accepted."""
+    _charge_row(made, vault, debt)
+    same = {**debt.owner, **debt.about, "control_number": debt.name, "chain_id": debt.claim_id, "frequency": "1"}
+    _add(
+        made,
         tables.claim,
-        **{"id": claim_id, **owner, **about, "control_number": name, "chain_id": claim_id, "frequency": "1"},
+        **{"id": debt.claim_id, **same},
         form="837P",
-        payer_id=payer_id,
+        payer_id=debt.payer_id,
         partner="clearinghouse",
         environment="test",
         rendering_npi="",
         place_of_service="11",
         service_on=DAY.isoformat(),
-        total_cents=cents,
+        total_cents=_CENTS,
         state="accepted payer",
         state_business_at=0,
         created_business_at=0,
         body=vault.seal_json({}, "claim.body"),
     )
-    add(
+    _add(
+        made,
         tables.claim_line,
-        claim_id=claim_id,
+        claim_id=debt.claim_id,
         ordinal=1,
-        control_number=f"{name}L01",
-        charge_id=charge_id,
+        control_number=f"{debt.name}L01",
+        charge_id=debt.charge_id,
         code="99213",
         units_milli=1000,
-        charge_cents=cents,
+        charge_cents=_CENTS,
         service_on=DAY.isoformat(),
     )
-    for kind, debit, credit in (("charge", UNBILLED, REVENUE), ("claim", PAYER, UNBILLED)):
-        entry_id = ids.next()
-        add(
-            tables.ledger_entry,
-            id=entry_id,
-            entry_key=f"{kind}/{charge_id}",
-            kind=kind,
-            business_at=0,
-            recorded_at=0,
-            posted_on=DAY.isoformat(),
-            actor="hub",
-            claim_id=claim_id if kind == "claim" else None,
+    _entry(made, ids.next(), debt, "charge", None, (UNBILLED, REVENUE))
+    _entry(made, ids.next(), debt, "claim", debt.claim_id, (PAYER, UNBILLED))
+
+
+def _charge_row(made: Rows, vault: Vault, debt: _Debt) -> None:
+    said = Charge(transaction=debt.name, account="A1", service_date=DAY, code="99213", amount=CHARGE)
+    _add(
+        made,
+        tables.charge,
+        **{"id": debt.charge_id, **debt.owner, **debt.about},
+        digest=debt.name.encode(),
+        service_on=DAY.isoformat(),
+        code="99213",
+        units_milli=1000,
+        amount_cents=_CENTS,
+        state="claimed",
+        claim_id=debt.claim_id,
+        message_id=0,
+        source_channel="ehr_visits",
+        body=vault.seal_json({"charge": to_plain(said)}, "charge.body"),
+    )
+
+
+def _entry(made: Rows, entry_id: int, debt: _Debt, kind: str, claim_id: int | None, accounts: tuple[str, str]) -> None:
+    """An entry that moves the charge's amount to the first of *accounts* from the second."""
+    _add(
+        made,
+        tables.ledger_entry,
+        id=entry_id,
+        entry_key=f"{kind}/{debt.charge_id}",
+        kind=kind,
+        business_at=0,
+        recorded_at=0,
+        posted_on=DAY.isoformat(),
+        actor="hub",
+        claim_id=claim_id,
+    )
+    for ordinal, (account, sign) in enumerate(zip(accounts, (1, -1), strict=True), start=1):
+        _add(
+            made,
+            tables.ledger_posting,
+            entry_id=entry_id,
+            ordinal=ordinal,
+            account=account,
+            amount_cents=sign * _CENTS,
+            patient_id=debt.about["patient_id"],
+            charge_id=debt.charge_id,
+            payer_id=debt.payer_id,
+            claim_id=claim_id,
         )
-        for ordinal, (account, sign) in enumerate(((debit, 1), (credit, -1)), start=1):
-            add(
-                tables.ledger_posting,
-                entry_id=entry_id,
-                ordinal=ordinal,
-                account=account,
-                amount_cents=sign * cents,
-                patient_id=about["patient_id"],
-                charge_id=charge_id,
-                payer_id=payer_id,
-                claim_id=claim_id if kind == "claim" else None,
-            )
+
+
+def _add(made: Rows, table: Any, **row: Any) -> None:
+    """One more row of *table*, with the table's defaults."""
+    defaults = {c.name: getattr(c.default, "arg", None) for c in table.c}
+    made.setdefault(table, []).append(defaults | row)
 
 
 def _write(store: Engine, made: Rows) -> None:
