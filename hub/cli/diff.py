@@ -1,7 +1,7 @@
 """``hub diff --against last:500``: what the files as they are now would change, before anyone is affected.
 
-Recorded messages are run through the mappings that run and through those on disk. What differs is told by group, with
-how many messages it concerns. Nothing is sent, stored or changed.
+Recorded messages are run through the mappings that run and through those on disk, and recorded claims are examined by
+the rules of both. What differs is told by group, with how many it concerns. Nothing is sent, stored or changed.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import UsageError, print_json, site_argument, site_folder
@@ -19,6 +19,7 @@ from hub.core.errors import masked
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from hub.cli.diff_claims import ClaimsCompared
     from hub.site.load import Site
     from hub.web.masking import Piece
     from hub.web.preview import Made
@@ -59,13 +60,15 @@ def against(text: str) -> int:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     site_argument(parser)
-    parser.add_argument("--against", type=against, metavar="last:N", help="also run the last N recorded messages")
+    told = "also run the last N recorded messages, and the last N claims"
+    parser.add_argument("--against", type=against, metavar="last:N", help=told)
     parser.add_argument("--channel", help="only messages of this channel")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what would change; 1 when the files have errors."""
     from hub.cli.deploy import remember_base
+    from hub.cli.diff_claims import billing_of, compare_claims, recorded_claims
     from hub.cli.opened import open_site
     from hub.site.bundle import current
     from hub.site.compare import UNCHANGED, compare, connector_changes
@@ -80,11 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
     parts = [part for part in compare(before, after) if part.change != UNCHANGED]
     groups: list[Group] = []
     same = 0
+    claims = None
     if arguments.against:
         opened.audit("diff", "messages", detail={"messages": arguments.against})
         with reading(opened.store) as connection:
-            found = _recorded(connection, opened.vault(), arguments.against, arguments.channel, before)
+            vault = opened.vault()
+            found = _recorded(connection, vault, arguments.against, arguments.channel, before)
+            wanted = 0 if arguments.channel else arguments.against
+            recorded = recorded_claims(connection, lambda sealed: vault.open_json(sealed, "claim.body"), wanted)
         groups, same = compare_outputs(before, after, found)
+        claims = compare_claims(billing_of(before), billing_of(after), recorded, before.clock.today())
     remember_base(folder, running)
     if arguments.json:
         print_json(
@@ -97,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
                     {"channel": g.channel, "place": g.place, "was": g.was, "now": g.now, "messages": list(g.messages)}
                     for g in groups
                 ],
+                "claims": asdict(claims) if claims else None,
             }
         )
         return 0
@@ -108,7 +117,23 @@ def run(arguments: argparse.Namespace) -> int:
             print(
                 f"  {len(group.messages):>4} {group.channel}: {group.place}  {group.was} -> {group.now}  {_ids(group)}"
             )
+    if claims is not None and (claims.seen or claims.rules):
+        print("\n".join(_claim_lines(claims)))
     return 0
+
+
+def _claim_lines(claims: ClaimsCompared) -> Iterator[str]:
+    yield f"\n{claims.same} of {claims.seen} claims: same outcome"
+    for rule in claims.rules:
+        concerned = f"{rule.claims} of {rule.seen} claims come out otherwise"
+        yield f"  rule {rule.rule} of payer {rule.payer} {rule.change}: {concerned}"
+    for group in claims.groups:
+        named = ", ".join(group.claims[:_MOST_NAMED])
+        more = len(group.claims) - _MOST_NAMED
+        yield (
+            f"  {len(group.claims):>4} {group.payer}: {group.rule}  {group.was} -> {group.now}  "
+            f"({named}{f', +{more}' if more > 0 else ''})"
+        )
 
 
 def compare_outputs(before: Site, after: Site, found: list[Recorded]) -> tuple[list[Group], int]:

@@ -19,6 +19,7 @@ from hub.billing.rules.layers import LayeredRule, RuleBook
 from hub.billing.rules.model import Rule, RuleSample
 from hub.billing.rules.sample import SAMPLE, sample_claim
 from hub.billing.rules.sound import problems
+from hub.cli.diff_claims import ClaimGroup, ClaimsCompared, RuleChange, compare_claims, recorded_claims
 from hub.formats.x12.claim import Claim
 from hub.store import tables
 
@@ -336,6 +337,24 @@ def test_a_back_test_counts_what_a_new_rule_would_have_caught_and_stopped(world:
     result = found.rules["payer/wants-note"]
     assert (result.hits, result.caught, result.new, result.claims) == (1, 0, 1, [row["control_number"]])
     assert found.rules["payer/fine"].hits == 0
+
+
+def test_recorded_claims_tell_what_a_changed_rule_would_do_to_them(world: Any) -> None:
+    number = bill(world)["control_number"]
+    new = with_rules(world, rule(id="wants-note", require="note"), rule(id="fine", require="taxonomy")).config
+    with world.store.connect() as connection:
+        claims = recorded_claims(connection, lambda sealed: world.vault.open_json(sealed, "claim.body"), 500)
+    before = with_rules(world).config
+    assert compare_claims(before, before, claims, world.clock.today()) == ClaimsCompared(1, 1, (), ())
+    found = compare_claims(before, new, claims, world.clock.today())
+    assert (found.seen, found.same) == (1, 0)
+    assert found.groups == (ClaimGroup("90001", "payer/wants-note", "nothing", "needs a fix", (number,)),)
+    assert found.rules == (
+        RuleChange("90001", "payer/fine", "added", 0, 1),
+        RuleChange("90001", "payer/wants-note", "added", 1, 1),
+    )
+    taken_away = compare_claims(new, before, claims, world.clock.today())
+    assert [(each.was, each.now) for each in taken_away.groups] == [("needs a fix", "nothing")]
 
 
 def test_the_context_without_data_stops_nothing() -> None:
