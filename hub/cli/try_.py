@@ -11,8 +11,7 @@ import getpass
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
     from hub.site.mapping import Mapped
     from hub.site.trace import Seen
 
-_OPEN = frozenset(
-    {
-        "kind", "code", "modifiers", "units", "amount", "diagnoses", "place_of_service", "department", "priority",
-        "relationship", "payer_id", "payer_name", "patient_class", "state", "queue", "reason", "to", "kinds",
-        "partner", "cancelled", "source_path", "performing_npi", "ordering_npi", "attending_npi", "searches", "reads",
-    }
-)  # fmt: skip
-"""Fields that say nothing of a person on their own."""
 _LONGEST = 70
 
 
@@ -279,34 +270,17 @@ class Preview:
             yield f"  {place:<20} {type(one.thing).__name__} {one.path}  {_cut(told, 160)}"
 
     def _fields(self, thing: Any) -> dict[str, str]:
-        if not is_dataclass(thing):
-            return {}
-        return {
-            item.name: self._value(value, item.name)
-            for item in fields(thing)
-            if item.name not in {"line", "body", "source_path"}
-            and (value := getattr(thing, item.name)) not in (None, "", (), [])
-        }
+        from hub.site.shown_values import shown_fields
+
+        return {name: self._value(value, name) for name, value in shown_fields(thing)}
 
     def _value(self, value: Any, name: str) -> str:
         """*value* as it may be shown: in clear, or masked by its shape."""
-        from hub.scripting import Event, Message, Row, Segment, Table, X12File
+        from hub.site.shown_values import value_parts
 
-        if isinstance(value, Message | Segment | Event | X12File | Table):
-            return repr(value)  # says where or what it is, nothing of what is in it
-        if isinstance(value, Row):  # a code table says nothing of a person
-            return f"{value.table.rpartition('/')[2]}:{value.line} {value.values}"
-        if is_dataclass(value) and not isinstance(value, type):
-            inner = " ".join(self._fields(value).values())
-            return f"{type(value).__name__}({inner})"
-        if isinstance(value, tuple | list):
-            return "[" + ", ".join(self._value(item, name) for item in value) + "]"
-        if isinstance(value, dict):
-            return "{" + ", ".join(f"{key}: {self._value(item, str(key))}" for key, item in value.items()) + "}"
-        text = f"{value:f}" if isinstance(value, Decimal) else str(value)
-        if self._clear or name in _OPEN or value is None or isinstance(value, bool | int | Decimal):
-            return text
-        return masked(text)
+        return "".join(
+            masked(part.text) if part.hidden and not self._clear else part.text for part in value_parts(value, name)
+        )
 
     def _shown(self, text: str) -> str:
         return text if self._clear else masked(text)

@@ -18,6 +18,7 @@ from hub.engine.worker_loop import limit_memory, serve
 from hub.site.load import Site, load_running, map_messages
 from hub.site.places import key_file, store_url
 from hub.site.purity import lock_down
+from hub.site.traced import trace_messages
 from hub.store.database import open_store
 
 MEMORY = 2 << 30
@@ -59,7 +60,7 @@ def _serve(home: Path, bundle: str, pool: str) -> None:
 
 def _tasks(site: Site, pool: str) -> dict[str, Task]:
     if pool == "mapping":
-        return {"map": map_messages(site)}
+        return {"map": map_messages(site), "trace": trace_messages(site.channels, site.scripts, site.zone)}
     if pool == "billing":
         from hub.billing.decide import decide
         from hub.site.rules import rule_functions

@@ -46,6 +46,17 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenValue:
+    """A name that got a value on a line of a script; patient data in pieces to be masked. *paths* are what it reads."""
+
+    file: str
+    line: int
+    name: str
+    value: tuple[Piece, ...]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FieldDifference:
     """One field that is not what it was; patient data in pieces to be masked."""
 
@@ -68,15 +79,26 @@ def map_now(folder: Path, channel: str, about: Mapping[str, Any], raw: bytes, se
 
     Raises :class:`PreviewError` when they take longer than *seconds*, or cannot be run at all.
     """
-    if not _one_at_a_time.acquire(timeout=START_SECONDS):
-        raise PreviewError("Another preview is being made.", fix="Load this page again in a moment.")
-    try:
-        header, parts = _run(folder, {"bundle": "", "channel": channel, "messages": [dict(about)]}, raw, seconds)
-    finally:
-        _one_at_a_time.release()
-    if "error" in header:
-        raise PreviewError(str(header["error"]["what"]), where=str(header["error"]["where"]))
-    return made_of(header["reply"]["results"][0], parts)
+    reply, parts = _run("map", folder, channel, about, raw, seconds)
+    return made_of(reply["results"][0], parts)
+
+
+def trace_now(
+    folder: Path, channel: str, about: Mapping[str, Any], raw: bytes, seconds: float
+) -> tuple[Made, tuple[SeenValue, ...]]:
+    """As :func:`map_now`, and which values the lines of the scripts gave, in the order in which they did."""
+    reply, parts = _run("trace", folder, channel, about, raw, seconds)
+    seen = tuple(
+        SeenValue(
+            each["file"],
+            each["line"],
+            each["name"],
+            tuple(Piece(text, each["name"] if hidden else "") for text, hidden in each["value"]),
+            tuple(each["paths"]),
+        )
+        for each in reply["trace"]
+    )
+    return made_of(reply["results"][0], parts), seen
 
 
 def made_then(mapped: bytes | None, deliveries: Sequence[tuple[str, str]]) -> Made:
@@ -97,7 +119,25 @@ def compared(then: Made, now: Made) -> Comparison:
     return Comparison(tuple(differences), len(places) - len(differences), now)
 
 
-def _run(folder: Path, header: dict[str, Any], raw: bytes, seconds: float) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+def _run(
+    task: str, folder: Path, channel: str, about: Mapping[str, Any], raw: bytes, seconds: float
+) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """The reply of *task* for one message, and its parts."""
+    if not _one_at_a_time.acquire(timeout=START_SECONDS):
+        raise PreviewError("Another preview is being made.", fix="Load this page again in a moment.")
+    try:
+        asked = {"task": task, "bundle": "", "channel": channel, "messages": [dict(about)]}
+        header, parts = _ask_worker(folder, asked, raw, seconds)
+    finally:
+        _one_at_a_time.release()
+    if "error" in header:
+        raise PreviewError(str(header["error"]["what"]), where=str(header["error"]["where"]))
+    return header["reply"], parts
+
+
+def _ask_worker(
+    folder: Path, header: dict[str, Any], raw: bytes, seconds: float
+) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     command = [sys.executable, "-m", "hub.site.worker", "--site", str(folder), "--pool", "mapping"]
     worker = subprocess.Popen(  # noqa: S603  our own module, no shell
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -111,7 +151,7 @@ def _run(folder: Path, header: dict[str, Any], raw: bytes, seconds: float) -> tu
         limit.cancel()
         limit = threading.Timer(seconds, worker.kill)
         limit.start()
-        to_worker.write(pack({"task": "map", "first_id": 0, **header}, (raw,)))
+        to_worker.write(pack({"first_id": 0, **header}, (raw,)))
         to_worker.flush()
         reply = read_frame(from_worker)
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -147,17 +148,17 @@ def show(call: Call) -> Response:
     tab = call.request.path_params.get("tab", "")
     if tab not in {key for key, _ in TABS}:
         raise NotFound("There is no such view of a message.")
-    detail, deliveries, context = _load(call)
-    call.look("message", detail.id, patients=_subjects(call, detail), always=False)
+    detail, deliveries, context = load(call)
+    call.look("message", detail.id, patients=subjects(call, detail), always=False)
     with call.reading() as connection:
         values: dict[str, Any] = {}
         match tab:
             case "":
                 values["moments"] = _timeline(detail, deliveries)
             case "raw":
-                values["raw"] = raw_view(_content(call, connection, detail.raw_id))
+                values["raw"] = raw_view(content_of(call, connection, detail.raw_id))
             case "parsed":
-                values["parsed"] = parsed_view(_content(call, connection, detail.raw_id))
+                values["parsed"] = parsed_view(content_of(call, connection, detail.raw_id))
             case "mapped":
                 values["mapped"] = _mapped(call, connection, detail)
             case "outgoing":
@@ -176,7 +177,7 @@ def replay_form(call: Call) -> Response:
 
 def replay(call: Call) -> Response:
     """Send again: from the raw message with today's mapping, or the same bytes of one delivery."""
-    detail, deliveries, _ = _load(call)
+    detail, deliveries, _ = load(call)
     chosen = str(call.form.get("stage", ""))
     reason = str(call.form.get("reason", "")).strip()
     delivery = next((d for d in deliveries if str(d.id) == chosen), None)
@@ -211,7 +212,7 @@ def close_delivery(call: Call) -> Response:
         raise NotFound("There is no such delivery.")
     reason = str(call.form.get("reason", "")).strip()
     call.request.path_params["id"] = str(message_id)
-    _load(call)
+    load(call)
     if len(reason) < REASON_LENGTH:
         error = {"reason": f"Say how you know that it arrived, at least {REASON_LENGTH} letters."}
         return _replay_page(call, error, {"stage": str(delivery_id), "reason": reason})
@@ -223,7 +224,8 @@ def close_delivery(call: Call) -> Response:
     return call.back(f"/messages/{message_id}", "closed")
 
 
-def _load(call: Call) -> tuple[messages.MessageDetail, list[messages.Delivery], dict[str, Any]]:
+def load(call: Call) -> tuple[messages.MessageDetail, list[messages.Delivery], dict[str, Any]]:
+    """The message that the address names, its deliveries, and what every page of it shows. Raises `NotFound`."""
     with call.reading() as connection:
         detail = messages.get(connection, call.path_id())
         if detail is None or not call.sees(detail.channel):
@@ -244,17 +246,17 @@ def _load(call: Call) -> tuple[messages.MessageDetail, list[messages.Delivery], 
 
 
 def _replay_page(call: Call, errors: dict[str, str], typed: dict[str, str]) -> Response:
-    detail, deliveries, context = _load(call)
-    call.look("message", detail.id, patients=_subjects(call, detail), action="replay form", always=False)
+    detail, deliveries, context = load(call)
+    call.look("message", detail.id, patients=subjects(call, detail), action="replay form", always=False)
     ambiguous = next((d for d in deliveries if d.state == "ambiguous"), None)
     preferred = ambiguous or next((d for d in deliveries if d.state in {"refused", "queued"}), None)
     stage = typed.get("stage") or (str(preferred.id) if preferred else "raw")
     asked = call.query.get("compare") == "1" or (stage == "raw" and call.request.method == "GET")
     with call.reading() as connection:
         previews = [_beginning(part) for part in _outgoing(call, connection, deliveries[:5])]
-        body = _content(call, connection, detail.raw_id)
+        body = content_of(call, connection, detail.raw_id)
         raw = raw_view(body)
-        mapped = _content(call, connection, detail.mapped_id) if detail.mapped_id is not None else None
+        mapped = content_of(call, connection, detail.mapped_id) if detail.mapped_id is not None else None
     comparison, problem = _compare(call, detail, deliveries, body, mapped) if asked else (None, "")
     return call.page(
         "replay.html",
@@ -290,21 +292,25 @@ def _compare(
     settings = call.site.settings
     if settings.folder is None:
         return None, ""
-    about = {
-        "id": detail.id,
-        "kind": detail.kind,
-        "received_on": at(detail.received_at, settings.clock.zone).isoformat(timespec="seconds"),
-        "control_id": detail.control_id,
-        "source": detail.source,
-    }
     try:
-        now = map_now(settings.folder, detail.channel, about, body, settings.mapping_seconds)
+        now = map_now(settings.folder, detail.channel, about(call, detail), body, settings.mapping_seconds)
     except HubError as error:
         return None, f"{error.what} {error.fix}".strip()
     return compared(made_then(mapped, [(each.destination, each.kind) for each in deliveries]), now), ""
 
 
-def _subjects(call: Call, detail: messages.MessageDetail) -> tuple[int, ...]:
+def about(call: Call, detail: messages.MessageDetail) -> dict[str, Any]:
+    """What the engine tells a mapping of the message."""
+    return {
+        "id": detail.id,
+        "kind": detail.kind,
+        "received_on": at(detail.received_at, call.site.settings.clock.zone).isoformat(timespec="seconds"),
+        "control_id": detail.control_id,
+        "source": detail.source,
+    }
+
+
+def subjects(call: Call, detail: messages.MessageDetail) -> tuple[int, ...]:
     """The patients whom the message is about, as far as billing knows them."""
     with call.reading() as connection:
         try:
@@ -313,7 +319,8 @@ def _subjects(call: Call, detail: messages.MessageDetail) -> tuple[int, ...]:
             return ()
 
 
-def _content(call: Call, connection: Any, content_id: int) -> bytes:
+def content_of(call: Call, connection: Any, content_id: int) -> bytes:
+    """A stored content. Raises `NotFound` when it was pruned."""
     try:
         return read_content(connection, call.site.vault, content_id)
     except KeyError:
@@ -323,7 +330,11 @@ def _content(call: Call, connection: Any, content_id: int) -> bytes:
 def _mapped(call: Call, connection: Any, detail: messages.MessageDetail) -> list[MappedValue] | None:
     if detail.mapped_id is None:
         return None
-    rows = mapped_rows(_content(call, connection, detail.mapped_id))
+    return mapped_values(mapped_rows(content_of(call, connection, detail.mapped_id)))
+
+
+def mapped_values(rows: Iterable[Mapping[str, Any]]) -> list[MappedValue]:
+    """The values of *rows* as pages show them."""
     return [
         MappedValue(
             type=str(row.get("type", "")),
@@ -339,7 +350,7 @@ def _mapped(call: Call, connection: Any, detail: messages.MessageDetail) -> list
 def _outgoing(call: Call, connection: Any, deliveries: list[messages.Delivery]) -> list[Part]:
     parts = []
     for delivery in deliveries:
-        body = _content(call, connection, delivery.body_id)
+        body = content_of(call, connection, delivery.body_id)
         body = values_as_json(body)
         hint = f"{delivery.kind}{', ' + delivery.name if delivery.name else ''}, {len(body):,} bytes"
         parsed = parsed_view(body) if body[:3] in {b"MSH", b"ISA"} else None
@@ -352,12 +363,12 @@ def _answers(
 ) -> list[Part]:
     parts = []
     if detail.answer_id is not None:
-        body = _content(call, connection, detail.answer_id)
+        body = content_of(call, connection, detail.answer_id)
         parts.append(Part("What we answered", f"{len(body):,} bytes", raw_view(body), None))
     for delivery in deliveries:
         for attempt in delivery.tries:
             if attempt.answer_id is not None:
-                body = _content(call, connection, attempt.answer_id)
+                body = content_of(call, connection, attempt.answer_id)
                 title = f"What {delivery.destination} answered, attempt {attempt.number}"
                 parts.append(Part(title, f"{len(body):,} bytes", raw_view(body), None))
     return parts
