@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from hub.core.errors import HubError
 from hub.web.call import Call
-from hub.web.content import parsed_view
+from hub.web.content import raw_view
 from hub.web.masking import Piece
 from hub.web.pages.messages import TABS, about, content_of, load, mapped_values, subjects
-from hub.web.preview import SeenValue, trace_now
+from hub.web.preview import Made, SeenValue, trace_now
 
 _MOST_VALUES = 6
 
@@ -31,12 +31,13 @@ class ValueView:
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """A line of a script, the values that it gave, and how many more there were."""
+    """A line of a script, the values that it gave (and how many more there were), and what it made."""
 
     number: int
     text: str
     values: tuple[ValueView, ...]
     more: int
+    made: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,14 @@ def show(call: Call) -> Response:
     else:
         try:
             made, seen = trace_now(settings.folder, detail.channel, about(call, detail), body, settings.mapping_seconds)
-            scripts = _scripts(seen, settings.files)
+            scripts = _scripts(seen, made, settings.files)
         except HubError as error:
             problem = f"{error.what} {error.fix}".strip()
     return call.page(
         "message_mapping.html",
         tab="mapped",
         tabs=TABS,
-        parsed=parsed_view(body),
+        raw=raw_view(body),
         scripts=scripts,
         made=made,
         values=mapped_values(made.values) if made else [],
@@ -77,18 +78,27 @@ def show(call: Call) -> Response:
     )
 
 
-def _scripts(seen: tuple[SeenValue, ...], files: dict[str, bytes]) -> tuple[ScriptView, ...]:
+def _scripts(seen: tuple[SeenValue, ...], made: Made, files: dict[str, bytes]) -> tuple[ScriptView, ...]:
     """The scripts in the order in which they took part, with what each of their lines gave."""
     by_line: dict[str, dict[int, list[ValueView]]] = defaultdict(lambda: defaultdict(list))
     for each in seen:
         by_line[each.file][each.line].append(ValueView(each.name, each.value, each.paths))
+    outcomes: dict[str, list[str]] = defaultdict(list)
+    for value in made.values:
+        outcomes[str(value.get("script", ""))].append(f"{value.get('type', '')} {value.get('path', '')}".strip())
+        by_line[str(value.get("script", "")).rpartition(":")[0]]
     return tuple(
         ScriptView(
             file,
             tuple(
-                LineView(number, text, tuple(lines[number][:_MOST_VALUES]), max(0, len(lines[number]) - _MOST_VALUES))
+                _line(number, text, lines[number], outcomes.get(f"{file}:{number}", []))
                 for number, text in enumerate(files.get(file, b"").decode("utf-8", "replace").splitlines(), 1)
             ),
         )
         for file, lines in by_line.items()
     )
+
+
+def _line(number: int, text: str, values: list[ValueView], made: list[str]) -> LineView:
+    shown = (*values[:_MOST_VALUES],)
+    return LineView(number, text, shown, max(0, len(values) - _MOST_VALUES), (*made[:_MOST_VALUES],))
