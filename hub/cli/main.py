@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("hub.cli.demo", "play a whole practice against a real hub, and reconcile it to the cent"),
     "bench": ("hub.cli.bench", "measure what the durable path carries on this machine"),
     "run": ("hub.cli.run", "run a site until Ctrl-C"),
+    "stop": ("hub.cli.stop", "have the hub that runs end in order; what waits stays on disk"),
     "connect": ("hub.cli.connect", "can a destination be reached and logged in to; writes nothing"),
     "tap": ("hub.cli.tap", "messages as they come in or leave, masked"),
     "top": ("hub.cli.top", "the status, live"),

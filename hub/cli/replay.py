@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hub.cli.common import UsageError, print_json, site_argument, site_folder
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from hub.web.queries.messages import Delivery, MessageDetail
+
+
+@dataclass(frozen=True, slots=True)
+class _Which:
+    """The delivery that is meant: its id, its destination, or the only one."""
+
+    delivery: int | None
+    destination: str | None
 
 
 class NotConfirmedError(HubError):
@@ -33,6 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="raw: the message with today's mapping; delivery: the same bytes to the same destination",
     )
     parser.add_argument("--delivery", type=int, metavar="ID", help="which delivery of the one message")
+    parser.add_argument("--to", metavar="DEST", help="which delivery of each message: the one to this destination")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept with the message")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -47,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.delivery is not None and len(arguments.id) > 1:
         raise UsageError("One delivery belongs to one message.", expected="one ID with --delivery")
     opened = open_site(site_folder(arguments))
-    from_delivery = arguments.stage == "delivery" or arguments.delivery is not None
+    which = _Which(arguments.delivery, arguments.to)
+    from_delivery = arguments.stage == "delivery" or which != _Which(None, None)
     with reading(opened.store) as connection:
-        jobs = [_job(connection, message_id, from_delivery, arguments.delivery) for message_id in arguments.id]
+        jobs = [_job(connection, message_id, which if from_delivery else None) for message_id in arguments.id]
     warnings = [warning for detail, delivery in jobs for warning in dangers(detail, delivery)]
     if warnings and not arguments.yes:
         _confirm(warnings)
@@ -75,22 +86,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _job(
-    connection: Connection, message_id: int, from_delivery: bool, delivery_id: int | None
-) -> tuple[MessageDetail, Delivery | None]:
+def _job(connection: Connection, message_id: int, which: _Which | None) -> tuple[MessageDetail, Delivery | None]:
     """The message, and the delivery of it that is meant when one is sent again."""
     from hub.web.queries import messages
 
     detail = messages.get(connection, message_id)
     if detail is None:
         raise UsageError("There is no message of that id.", where=str(message_id), fix="`hub find` shows ids.")
-    if not from_delivery:
+    if which is None:
         return detail, None
     deliveries = messages.deliveries(connection, detail.sequence)
-    chosen = [d for d in deliveries if delivery_id in {None, d.id}]
+    chosen = [d for d in deliveries if which.delivery in {None, d.id} and which.destination in {None, d.destination}]
     if len(chosen) != 1:
         known = ", ".join(f"{d.id} ({d.destination}, {d.state})" for d in deliveries) or "none"
-        raise UsageError("Say which delivery.", where=f"message {message_id}", expected=f"--delivery of: {known}")
+        raise UsageError(
+            "Say which delivery.", where=f"message {message_id}", expected=f"--to or --delivery, of: {known}"
+        )
     return detail, chosen[0]
 
 

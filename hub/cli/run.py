@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = _Run(folder, how)  # first of all: while the site is checked here, the engine reads its code
     from hub.site.check import check_site
     from hub.site.load import load_running, load_site
+    from hub.site.lock import lock_run
 
     site = load_running(folder) if arguments.as_deployed else load_site(folder)
     findings = [finding for finding in check_site(site) if finding.level == "error"]
@@ -66,9 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
             print("\nThe hub was not started.  `hub check` shows everything.", file=sys.stderr)
         return 1
     _refuse_second(site)
+    held = lock_run(site.home)
     if not arguments.no_web:
         _require_free_port(site)
-    return started.go(site, prepare(site))
+    with held:
+        return started.go(site, prepare(site))
 
 
 def prepare(site: Site) -> tuple[str, str] | None:

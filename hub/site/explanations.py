@@ -351,6 +351,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Answer the question, or give --yes in a script.",
     ),
     "H652": _E("Another program listens on the port of the pages.", "End it, or name another port in config/hub.toml."),
+    "H653": _E(
+        "A hub that should have ended goes on, or there is none.",
+        "`hub status` says whether one answers; it may run on another machine, or as a service of the system.",
+    ),
     "H700": _E(
         "The demonstration cannot be set up here.",
         "The sentence beside it names what is missing: a folder, a port, a package.",

@@ -9,6 +9,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from hub.core.clock import real_ms
+from hub.store.forecast import Forecast, forecast
 from hub.web.call import Call, Site
 from hub.web.causes import needs_of
 from hub.web.channel_view import ChannelView, ask_engine, channel_views
@@ -54,6 +55,7 @@ class Overview:
     claim_cents: int
     engine_problem: str
     bundle: str
+    disk: Forecast
     at: int = field(default_factory=real_ms)
 
     @property
@@ -84,6 +86,7 @@ def overview(call: Call, period: str) -> Overview:
         )
         channels.sort(key=lambda view: _RANK.index(view.state) if view.state in _RANK else 0)
         stages = claims_by_state(site, connection)
+        disk = forecast(connection, site.settings.control_socket.parent, real_ms())
         needs = needs_of(look_around(connection, site.settings, channels, waits, problem), call.may)
     total = _sum_counts([view.counts for view in channels])
     return Overview(
@@ -97,6 +100,7 @@ def overview(call: Call, period: str) -> Overview:
         claim_cents=sum(stage.cents for stage in stages),
         engine_problem=problem,
         bundle=site.settings.bundle,
+        disk=disk,
     )
 
 

@@ -35,6 +35,7 @@ def make_environment(zone: ZoneInfo) -> Environment:
         signed=signed,
         quantity=quantity,
         thousands=thousands,
+        megabytes=megabytes,
         ago=lambda then: age(real_ms() - then),
         age=age,
         took=took,
@@ -77,6 +78,11 @@ def signed(cents: int) -> str:
 def quantity(thousandths: int) -> str:
     """A quantity without needless zeros."""
     return f"{Decimal(thousandths).scaleb(-3).normalize():f}"
+
+
+def megabytes(size: int) -> str:
+    """``0.8 MB``, ``71.4 GB``."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 def thousands(number: int) -> Markup:

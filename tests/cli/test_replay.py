@@ -55,6 +55,15 @@ def test_the_only_delivery_needs_no_name(kept: Kept) -> None:
     assert requests[0]["args"]["delivery_id"] == kept.ambiguous
 
 
+def test_a_delivery_is_named_by_its_destination(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["replay", "--site", str(kept.folder), str(kept.claims), "--yes", *WHY, "--to"]
+    with engine_that_answers(kept.folder, {"ok": True, "message_id": kept.claims}) as requests:
+        assert main([*words, "nobody"]) == 2
+        assert "(clearinghouse, ambiguous)" in capsys.readouterr().err
+        assert main([*words, "clearinghouse"]) == 0
+    assert [each["args"]["delivery_id"] for each in requests] == [kept.ambiguous]
+
+
 def test_a_reason_is_required(kept: Kept) -> None:
     assert main(["replay", "--site", str(kept.folder), str(kept.charges)]) == 2
     assert main(["replay", "--site", str(kept.folder), str(kept.charges), "--reason", "  "]) == 2

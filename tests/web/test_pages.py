@@ -372,6 +372,9 @@ def test_figures_for_machines_name_channels_and_nobody(world: World) -> None:
     text = world.client().get("/metrics").text
     assert 'hub_messages{channel="ehr_visits",outcome="rejected"} 1' in text
     assert 'hub_waiting{channel="claims_out",destination="clearway"} 3' in text
+    assert re.search(r'^hub_last_received_timestamp_seconds{channel="ehr_visits"} \d{10}$', text, re.MULTILINE)
+    sent = r'^hub_last_sent_timestamp_seconds{channel="claims_out",destination="\w+"} \d{10}'
+    assert re.search(sent, text, re.MULTILINE)
     assert not any(secret in text for secret in SECRETS)
 
 

@@ -5,6 +5,8 @@ No patient data, no names of people.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import PlainTextResponse, Response
@@ -15,6 +17,7 @@ from hub.store.database import reading
 from hub.store.forecast import forecast
 from hub.web.call import Site
 from hub.web.overview import claims_by_state, waiting
+from hub.web.queries import channels as paces
 from hub.web.queries import status
 
 
@@ -53,6 +56,14 @@ def metrics(site: Site) -> Response:
         stages = claims_by_state(site, connection)
         items = status.open_items(connection)
         disk = forecast(connection, site.settings.control_socket.parent, now)
+        last_in = {f'channel="{name}"': status.last_received(connection, name) for name in counts}
+        last_out = {
+            f'channel="{channel.name}",destination="{destination.name}"': paces.last_sent(
+                connection, channel.name, destination.name
+            )
+            for channel in site.settings.channels
+            for destination in channel.destinations
+        }
     lines = ["# HELP hub_messages_received_total Messages received.", "# TYPE hub_messages_received_total counter"]
     lines += [f'hub_messages_received_total{{channel="{name}"}} {c["received"]}' for name, c in counts.items()]
     lines += ["# HELP hub_messages Messages by outcome.", "# TYPE hub_messages gauge"]
@@ -77,6 +88,8 @@ def metrics(site: Site) -> Response:
         f"hub_waiting_oldest_seconds{{{place}}} {max(0, now - wait.oldest_at) / 1000:.0f}"
         for place, wait in zip(places, waits, strict=True)
     ]
+    lines += _gauge("hub_last_received_timestamp_seconds", "When the last message came in.", last_in)
+    lines += _gauge("hub_last_sent_timestamp_seconds", "When the last delivery was taken.", last_out)
     lines += ["# HELP hub_claims Claims by state.", "# TYPE hub_claims gauge"]
     lines += [f'hub_claims{{state="{stage.state}"}} {stage.claims}' for stage in stages]
     lines += ["# HELP hub_work_items_open Open work items.", "# TYPE hub_work_items_open gauge"]
@@ -93,3 +106,10 @@ def metrics(site: Site) -> Response:
         lines += ["# HELP hub_disk_full_days Days until that disk is full.", "# TYPE hub_disk_full_days gauge"]
         lines.append(f"hub_disk_full_days {disk.days_left:.1f}")
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _gauge(name: str, what: str, times: Mapping[str, int | None]) -> Iterator[str]:
+    """The lines of a gauge of *times* (ms) by their labels; one that is not known is left out."""
+    yield f"# HELP {name} {what}"
+    yield f"# TYPE {name} gauge"
+    yield from (f"{name}{{{labels}}} {at // 1000}" for labels, at in times.items() if at)

@@ -126,6 +126,17 @@ def by_quarter(connection: Connection, channel: str, now_ms: int) -> tuple[int, 
     return first * 900_000, tuple(received), tuple(done)
 
 
+def last_sent(connection: Connection, channel: str, destination: str) -> int | None:
+    """When *destination* of *channel* last took something (ms)."""
+    newest = (
+        select(delivery.c.finished_at)
+        .where(delivery.c.channel == channel, delivery.c.destination == destination, delivery.c.state == "delivered")
+        .order_by(delivery.c.sequence.desc())
+        .limit(1)
+    )
+    return connection.execute(newest).scalar()
+
+
 def sent(connection: Connection, channel: str, destination: str, since_ms: int) -> Sent:
     """What was delivered to *destination* of *channel*."""
     mine = (
