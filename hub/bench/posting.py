@@ -15,19 +15,23 @@ from pathlib import Path
 from sqlalchemy import Engine, func, select
 
 from hub.bench import crowd
-from hub.bench.measure import BenchError
+from hub.bench.knocking import Knocking
+from hub.bench.measure import BenchError, quantile
+from hub.bench.messages import messages
+from hub.bench.site import CHANNEL
 from hub.billing import reconcile
 from hub.core.money import to_cents
 from hub.core.vault import open_vault
 from hub.site.load import load_site
 from hub.site.new import new_site
-from hub.site.places import key_file, store_url
+from hub.site.places import control_socket, key_file, store_url
 from hub.store.database import open_store, reading
 from hub.store.schema import upgrade
 from hub.store.tables import message, remittance, remittance_claim
 
 PAYER = "90001"
 LOOK_SECONDS = 0.5
+IDLE_KNOCKS = 40
 START_SECONDS = 120.0
 STUCK_SECONDS = 300.0
 MEGABYTE = 1 << 20
@@ -55,6 +59,39 @@ run = "bench.responses:partner_file"
 type = "billing"
 """
 
+_KNOCKED = """\
+schema = 1
+name = "forward"
+title = "What comes in meanwhile"
+owner = "bench@clinic.example"
+
+[source]
+type = "mllp"
+listen = "tcp:127.0.0.1:0"
+accepts = ["ADT^A04", "DFT^P03"]
+lane = "patient"
+
+[[step]]
+name = "look"
+on = ["ADT^A04", "DFT^P03"]
+run = "bench.look:look"
+
+[destination.billing]
+type = "billing"
+"""
+
+_LOOK = '''\
+"""Messages that come meanwhile."""
+
+from hub.scripting import Message, Skip, mapping
+
+
+@mapping(accepts=["ADT^A04", "DFT^P03"], returns=Skip)
+def look(message: Message) -> Skip:
+    """Nothing comes of it."""
+    return Skip(message, f"seen {message['PID-3[MR].1']}")
+'''
+
 _SCRIPT = '''\
 """Remittances for billing to read."""
 
@@ -70,7 +107,10 @@ def partner_file(file: X12File) -> PartnerFile:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """The figures of one remittance. The memory is the most that one process, and all of them together, held."""
+    """The figures of one remittance. The memory is the most that one process, and all of them together, held.
+
+    The waits are of messages that came by MLLP while it was posted and, *idle*, before that; *answered* counts them.
+    """
 
     claims: int
     file_mb: float
@@ -80,6 +120,11 @@ class Posted:
     largest_process_mb: float
     all_processes_mb: float
     killed: int
+    answered: int
+    ack_p50_ms: float
+    ack_p99_ms: float
+    idle_p50_ms: float
+    idle_p99_ms: float
 
 
 def measure(folder: Path, claims: int, show: Callable[[str], None], *, kill: bool = False) -> Posted:
@@ -104,16 +149,22 @@ def measure(folder: Path, claims: int, show: Callable[[str], None], *, kill: boo
     with (folder / "posting.log").open("w") as log:
         command = [sys.executable, "-m", "hub.cli.main", "run", "--no-web", "--site", str(site_folder)]
         hub = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own words
+        knocking = Knocking(control_socket(site), CHANNEL, messages("K"))
         try:
             show("starting")
+            knocking.start()
+            idle = _idle_waits(knocking)
             (folder / "crowd.835").rename(path)
             watched = _Watched(store, hub.pid, claims, show, kill=kill)
             watched.run()
         finally:
+            knocking.stop()
             hub.send_signal(signal.SIGTERM)
             hub.wait()
     _check(store, claims)
+    _check_knocks(store, knocking)
     store.dispose()
+    busy = sorted(knocking.waits[len(idle) :])
     seconds = watched.ended - watched.staged
     return Posted(
         claims=claims,
@@ -124,7 +175,26 @@ def measure(folder: Path, claims: int, show: Callable[[str], None], *, kill: boo
         largest_process_mb=round(watched.largest / MEGABYTE, 1),
         all_processes_mb=round(watched.together / MEGABYTE, 1),
         killed=watched.killed,
+        answered=knocking.answered,
+        ack_p50_ms=_ms(busy, 0.5),
+        ack_p99_ms=_ms(busy, 0.99),
+        idle_p50_ms=_ms(idle, 0.5),
+        idle_p99_ms=_ms(idle, 0.99),
     )
+
+
+def _idle_waits(knocking: Knocking) -> list[float]:
+    """What the first messages waited, in order of size, when enough of them have been answered."""
+    deadline = time.monotonic() + START_SECONDS
+    while len(knocking.waits) < IDLE_KNOCKS:
+        if time.monotonic() > deadline:
+            raise BenchError("The hub answers nothing.", fix="Its own words stand in posting.log.")
+        time.sleep(LOOK_SECONDS)
+    return sorted(knocking.waits)
+
+
+def _ms(waits: list[float], share: float) -> float:
+    return round(quantile(waits, share) * 1000, 1)
 
 
 def _make_site(folder: Path, files: Path) -> None:
@@ -134,6 +204,8 @@ def _make_site(folder: Path, files: Path) -> None:
     (folder / "channels").mkdir()
     (folder / "transforms" / "bench").mkdir(parents=True)
     add_remittances(folder, files)
+    (folder / "channels" / f"{CHANNEL}.toml").write_text(_KNOCKED)
+    (folder / "transforms" / "bench" / "look.py").write_text(_LOOK)
 
 
 def add_remittances(site_folder: Path, files: Path) -> None:
@@ -185,7 +257,8 @@ class _Watched:
             if row is not None:
                 stored = connection.execute(select(func.count()).select_from(remittance_claim)).scalar_one()
                 return -int(stored), "staged"
-            came = connection.execute(select(message.c.id).limit(1)).first() is not None
+            file = select(message.c.id).where(message.c.channel == "responses_in")
+            came = connection.execute(file.limit(1)).first() is not None
         return 0, "reading" if came else ""
 
     def _weigh(self) -> None:
@@ -227,4 +300,17 @@ def _check(store: Engine, claims: int) -> None:
     if not figures.ok or to_cents(figures.charges.paid) != expected or to_cents(figures.cash) != expected:
         raise BenchError(
             "The books do not agree after posting.", expected=str(expected), found=str(to_cents(figures.charges.paid))
+        )
+
+
+def _check_knocks(store: Engine, knocking: Knocking) -> None:
+    """What was answered is stored, whatever was killed meanwhile."""
+    with reading(store) as connection:
+        kept = select(func.count()).select_from(message).where(message.c.channel == CHANNEL)
+        stored = int(connection.execute(kept).scalar_one())
+    if knocking.refused or stored < knocking.answered:
+        raise BenchError(
+            "Messages that came meanwhile were refused or lost.",
+            expected=str(knocking.answered + knocking.refused),
+            found=str(stored),
         )

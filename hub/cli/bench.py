@@ -202,6 +202,10 @@ def _remittance(arguments: argparse.Namespace, folder: Path) -> int:
     print(f"{posted.claims:,} claims, {posted.file_mb} MB: posted to the cent")
     print(f"{posted.lines_per_s:,.0f} lines/s (read {posted.read_seconds:,.0f} s, posted {posted.post_seconds:,.0f} s)")
     print(f"largest process {posted.largest_process_mb:,.0f} MB, all {posted.all_processes_mb:,.0f} MB")
+    print(
+        f"{posted.answered:,} messages answered meanwhile: p50 {posted.ack_p50_ms:g} ms, p99 {posted.ack_p99_ms:g} ms"
+        f" (before: {posted.idle_p50_ms:g}, {posted.idle_p99_ms:g})"
+    )
     if posted.killed:
         print(f"every process killed {posted.killed} times meanwhile")
     return 0

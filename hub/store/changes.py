@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Update as UpdateStatement
 from sqlalchemy.exc import IntegrityError
 
 from hub.core.errors import HubError
@@ -95,14 +97,24 @@ def apply(connection: Connection, changes: Changes) -> None:
             except IntegrityError:
                 raise StaleDecisionError("A row that should be new exists already.", where=write.table) from None
         else:
-            condition = [table.c[name] == value for name, value in write.key.items()]
-            changed = connection.execute(
-                update(table)
-                .where(*condition, table.c.version == write.version)
-                .values(**write.values, version=write.version + 1)
-            )
+            statement = _update(write.table, tuple(write.key), tuple(write.values))
+            values = {f"new_{name}": value for name, value in write.values.items()}
+            values |= {f"key_{name}": value for name, value in write.key.items()}
+            changed = connection.execute(statement, {**values, "was": write.version, "becomes": write.version + 1})
             if changed.rowcount != 1:
                 raise StaleDecisionError("A row has changed since it was read.", where=write.table)
+
+
+@lru_cache(maxsize=512)
+def _update(name: str, key: tuple[str, ...], columns: tuple[str, ...]) -> UpdateStatement:
+    """The statement of an :class:`Update`; kept, because making one costs more than running it."""
+    table = metadata.tables[name]
+    values = {column: bindparam(f"new_{column}", type_=table.c[column].type) for column in columns}
+    return (
+        update(table)
+        .where(*(table.c[column] == bindparam(f"key_{column}") for column in key), table.c.version == bindparam("was"))
+        .values(**values, version=bindparam("becomes"))
+    )
 
 
 def to_json(changes: Changes) -> str:
