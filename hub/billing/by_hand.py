@@ -7,7 +7,8 @@ from dataclasses import replace
 from hub.billing import events, number_rules
 from hub.billing.decision import Decision
 from hub.billing.matching import Match, billed_claim, find_claim
-from hub.billing.posting import Outcome, PaymentError, move_count, post_claim, store_outcome, stored, stored_payment
+from hub.billing.posting import Outcome, move_count, post_claim, store_outcome, stored
+from hub.billing.standing import PaymentError, stored_payment
 from hub.core.money import shown
 from hub.formats.x12 import records
 from hub.formats.x12.remittance import RemittanceClaim

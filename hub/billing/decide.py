@@ -23,6 +23,7 @@ from hub.billing import (
     remittances,
     silence,
     visits,
+    whole_payments,
 )
 from hub.billing.config import BillingConfig
 from hub.billing.decision import Decision
@@ -58,6 +59,7 @@ _DUE: dict[str, Callable[[Decision, Row], None]] = {
     "early reversal": early_reversals.retry,
     "correct denial": automatic.correct,
     "missing charges": missing.sweep,
+    whole_payments.KIND: whole_payments.tell,
 }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 from hub.billing import events
 from hub.billing.decision import Decision
 from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim
-from hub.billing.standing import REVERSAL, standing
+from hub.billing.standing import REVERSAL, standing, stored_payment
 from hub.store.changes import Row
 from hub.store.tables import claim, remittance_claim
 
@@ -45,7 +45,7 @@ def retry(decision: Decision, due: Row) -> None:
     row = decision.row("remittance_claim", id=due["subject_id"])
     if row is None or row["state"] != "held" or row["claim_id"] is None:
         return
-    remitted, _ = posting.stored_payment(decision, row["id"])
+    remitted, _ = stored_payment(decision, row["id"])
     match = Match(claim=billed_claim(decision, row["claim_id"]), rule="came before its payment")
     outcome = posting.post_claim(decision, remitted, match)
     if outcome.state != "posted":

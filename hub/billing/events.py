@@ -215,6 +215,8 @@ class OpenClaim:
             "event": "claim status",
             **facts,
             "control_number": row["control_number"],
+            "form": row["form"],
+            "payer_id": row["payer_id"],
             "payer_claim_number": row["payer_claim_number"] or "",
             "state": row["state"],
             "sentence": sentence,

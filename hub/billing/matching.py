@@ -73,6 +73,7 @@ class Remitted:
     trace: str
     payer_id: str
     payer_name: str
+    paid_on: str
     claim: RemittanceClaim
     attempt: str = ""
 

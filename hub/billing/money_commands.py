@@ -9,7 +9,7 @@ from hub.billing import bank, by_hand, next_payer, number_rules, paper, posting,
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
 from hub.billing.matching import billed_claim
-from hub.billing.posting import PaymentError
+from hub.billing.standing import PaymentError
 from hub.core.money import from_cents
 from hub.formats.x12 import records
 from hub.formats.x12.remittance import RemittanceClaim

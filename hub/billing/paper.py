@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub.billing.config import BillingConfig
-from hub.billing.posting import PaymentError
 from hub.billing.remittance_sources import FAULTS_KEPT, Reading, claim_digest
 from hub.billing.remittances import TYPED
+from hub.billing.standing import PaymentError
 from hub.formats.x12.claim import Adjustment, Organisation
 from hub.formats.x12.remittance import (
     Amount,
@@ -86,7 +86,7 @@ class _Payment(_Said):
 def read(config: BillingConfig, said: dict[str, Any]) -> tuple[Reading, tuple[RemittanceClaim, ...], str]:
     """What *said* comes to, its claims, and the payer's id.
 
-    Raises :class:`~hub.billing.posting.PaymentError` with the field at fault when it is not complete or not a payment.
+    Raises :class:`~hub.billing.standing.PaymentError` with the field at fault when it is not complete or not a payment.
     """
     try:
         payment = _Payment.model_validate(said)
@@ -135,7 +135,7 @@ def read(config: BillingConfig, said: dict[str, Any]) -> tuple[Reading, tuple[Re
 def restated(before: RemittanceClaim, said: dict[str, Any]) -> RemittanceClaim:
     """The claim of a remittance as a person types it anew, in the place of *before*.
 
-    Raises :class:`~hub.billing.posting.PaymentError` with the field at fault.
+    Raises :class:`~hub.billing.standing.PaymentError` with the field at fault.
     """
     try:
         typed = _Claim.model_validate({"control_number": before.control_number, "status": before.status, **said})

@@ -18,32 +18,22 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
-from hub.billing import early_reversals, events, ledger, next_payer, payer_news, results, variance
+from hub.billing import early_reversals, events, ledger, next_payer, payer_news, results, variance, whole_payments
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
 from hub.billing.denials.triage import triage, withdraw
 from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim, find_claim
 from hub.billing.shares import LineShare, Refusal, account_of, is_spared, line_shares, refusals
-from hub.billing.standing import REVERSAL, SECONDARY, standing
-from hub.core.errors import HubError
+from hub.billing.standing import REVERSAL, SECONDARY, PaymentError, standing, stored_payment
 from hub.core.money import from_cents, shown
-from hub.formats.x12 import records
 from hub.formats.x12.remittance import RemittanceClaim, balance_claim
 from hub.store.tables import (
     claim,
     ledger_entry,
     ledger_posting,
-    remittance,
-    remittance_claim,
 )
 
 PREDETERMINATION = "25"
-
-
-class PaymentError(HubError):
-    """A payment cannot be posted as a person asked; nothing is changed."""
-
-    code = "H620"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,31 +110,8 @@ def unmatch(decision: Decision, remittance_claim_id: int, reason: str) -> None:
     results.send(decision, remitted, ours, line_shares(remitted.claim, ours.lines), undone=True)
 
 
-def stored_payment(decision: Decision, remittance_claim_id: int) -> tuple[Remitted, str]:
-    """The stored payment and its state. Raises :class:`PaymentError` when there is none."""
-    row = decision.connection.execute(
-        select(remittance_claim, remittance.c.trace, remittance.c.payer_id, remittance.c.payer_name)
-        .join(remittance, remittance.c.id == remittance_claim.c.remittance_id)
-        .where(remittance_claim.c.id == remittance_claim_id)
-    ).one_or_none()
-    if row is None:
-        raise PaymentError("There is no such payment.", found=str(remittance_claim_id))
-    was_posted = decision.row("ledger_entry", entry_key=f"payment:{row.id}") is not None
-    remitted = Remitted(
-        id=row.id,
-        version=row.version,
-        remittance_id=row.remittance_id,
-        trace=row.trace,
-        payer_id=row.payer_id,
-        payer_name=row.payer_name,
-        claim=records.from_plain(RemittanceClaim, decision.unseal("remittance_claim", row.body)),
-        attempt=f":{row.version}" if was_posted else "",
-    )
-    return remitted, str(row.state)
-
-
 def move_count(decision: Decision, remitted: Remitted, posted: int) -> None:
-    """Count *posted* more of the remittance's claims as posted, and so many fewer as held."""
+    """Count *posted* more of the remittance's claims as posted, and so many fewer as held; the EHR is told so."""
     whole = decision.row("remittance", id=remitted.remittance_id)
     assert whole is not None
     decision.update(
@@ -153,6 +120,7 @@ def move_count(decision: Decision, remitted: Remitted, posted: int) -> None:
         claims_held=whole["claims_held"] - posted,
         claims_posted=whole["claims_posted"] + posted,
     )
+    whole_payments.plan_again(decision, remitted.remittance_id, remitted.claim.ordinal)
 
 
 def store_outcome(decision: Decision, remitted: Remitted, outcome: Outcome) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hub.billing import bank, ledger, posting, provider_adjustments, remittance_sources
+from hub.billing import bank, ledger, posting, provider_adjustments, remittance_sources, whole_payments
 from hub.billing.decision import Decision
 from hub.billing.matching import Remitted
-from hub.billing.posting import PaymentError
 from hub.billing.remittance_sources import Reading
+from hub.billing.standing import PaymentError
 from hub.core.money import from_cents, shown, to_cents
 from hub.formats.x12 import records
 from hub.formats.x12.claim import Organisation
@@ -79,7 +79,7 @@ def release(decision: Decision, remittance_id: int, reason: str) -> Row:
     """Take in, for *reason*, a remittance that is held for something a person may vouch for; returns its row.
 
     Of one in which some claims do not add up, those are kept apart and the others are posted.
-    Raises :class:`~hub.billing.posting.PaymentError`: a payment that does not add up as a whole is never released.
+    Raises :class:`~hub.billing.standing.PaymentError`: a payment that does not add up as a whole is never released.
     """
     row = decision.row("remittance", id=remittance_id)
     if row is None:
@@ -128,7 +128,7 @@ def _take(decision: Decision, row: Row) -> None:
 def enter(decision: Decision, reading: Reading, claims: Sequence[RemittanceClaim], payer_id: str) -> Row:
     """Take in a remittance that somebody typed from paper. It is judged and posted as an 835 is; returns its row.
 
-    Raises :class:`~hub.billing.posting.PaymentError` when it would be held or is a copy: whoever types it can mend it.
+    Raises :class:`~hub.billing.standing.PaymentError` when it would be held or is a copy: whoever types it can mend it.
     """
     assert reading.header is not None
     row = _new_row(decision, reading, {"id": 0, "ordinal": 1}, payer_id)
@@ -377,6 +377,7 @@ def _move_on(decision: Decision, row: Row) -> None:
     elif not _post_claims(decision, row):
         _post_provider_adjustments(decision, row)
         decision.update("remittance", row, state="posted")
+        whole_payments.plan(decision, row)
 
 
 def _stage_more(decision: Decision, row: Row, source: Row) -> None:
@@ -433,6 +434,7 @@ def _post_claims(decision: Decision, row: Row) -> bool:
             trace=row["trace"],
             payer_id=row["payer_id"],
             payer_name=row["payer_name"],
+            paid_on=row["paid_on"],
             claim=records.from_plain(RemittanceClaim, decision.unseal("remittance_claim", each.body)),
         )
         lines += len(remitted.claim.lines)

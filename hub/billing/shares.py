@@ -27,6 +27,7 @@ class LineShare:
     where: str = ""
     paid_cents: int = 0
     adjustments: list[tuple[str, int]] = field(default_factory=list)
+    remark_codes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ def line_shares(said: RemittanceClaim, lines: Sequence[BilledLine]) -> list[Line
         share.where = share.where or service.where
         share.paid_cents += to_cents(service.paid)
         share.adjustments += [(_code(each), to_cents(each.amount)) for each in service.adjustments]
+        share.remark_codes += [each for each in service.remark_codes if each not in share.remark_codes]
     whole = 0 if said.lines else to_cents(said.paid)
     _share_out(shares.values(), whole, said.adjustments)
     if said.lines:  # claim-level adjustments lower what the lines say was paid

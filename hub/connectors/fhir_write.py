@@ -48,7 +48,7 @@ class FhirDestinationSettings(WriterSettings):
     resource: str | None = Field(
         None,
         pattern=r"^[A-Z][A-Za-z]+$",
-        description="The type of resource to create or update.",
+        description="The type of resource to create or update. Left out, that of each output.",
         examples=["ClaimResponse"],
     )
     if_none_exist: str | None = Field(
@@ -67,8 +67,8 @@ class FhirDestinationSettings(WriterSettings):
 
     @model_validator(mode="after")
     def _they_go_together(self) -> Self:
-        if (self.resource is None) != (self.interaction == "bundle"):
-            raise ValueError("create and update need the type of resource; a bundle has entries of any type")
+        if self.resource is not None and self.interaction == "bundle":
+            raise ValueError("a bundle has entries of any type; resource is for create and update")
         if self.if_none_exist and self.interaction != "create":
             raise ValueError('if_none_exist is for interaction = "create"; entries of a bundle have their own')
         if self.search and self.interaction != "update":
@@ -79,28 +79,30 @@ class FhirDestinationSettings(WriterSettings):
 def open_destination(settings: FhirDestinationSettings, context: DestinationContext) -> HttpDestination:
     """A destination that writes each output as the settings say."""
     base = settings.base.rstrip("/")
-    address = f"{base}/{settings.resource}" if settings.resource else base
 
     def compose(parcel: Parcel) -> Call | Outcome:
         try:
             resource = read(parcel.body)
         except FhirError as error:
             return _refused(f"The output cannot be sent: {error.what}")
-        return _call(settings, address, parcel, resource)
+        return _call(settings, base, parcel, resource)
 
-    return HttpDestination(settings, context, address=address, compose=compose, settle=_settle)
+    shown = f"{base}/{settings.resource}" if settings.resource else base
+    return HttpDestination(settings, context, address=shown, compose=compose, settle=_settle)
 
 
-def _call(settings: FhirDestinationSettings, address: str, parcel: Parcel, resource: Resource) -> Call | Outcome:
+def _call(settings: FhirDestinationSettings, base: str, parcel: Parcel, resource: Resource) -> Call | Outcome:
     headers = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
     name = quote(parcel.name, safe="")
     kind = resource["resourceType"]
-    if kind != (settings.resource or "Bundle"):
-        return _refused(f"The output is a {kind}, and this destination takes {settings.resource or 'Bundle'}.")
+    wanted = "Bundle" if settings.interaction == "bundle" else settings.resource or kind
+    if kind != wanted:
+        return _refused(f"The output is a {kind}, and this destination takes {wanted}.")
     if settings.interaction == "bundle":
         if resource.get("type") not in {"transaction", "batch"}:
             return _refused("A Bundle to be done by the server is a transaction or a batch.")
-        return Call("POST", address, headers, _is_repeatable(resource))
+        return Call("POST", base, headers, _is_repeatable(resource))
+    address = f"{base}/{kind}"
     if settings.interaction == "create":
         if settings.if_none_exist:
             headers["If-None-Exist"] = settings.if_none_exist.replace("{name}", name)

@@ -92,7 +92,7 @@ def reconcile(
     """Hold the store, in one read snapshot, against the books of the EHR, the payer and the clearinghouse."""
     ours = figures(connection)
     claims = _claim_payments(connection, payer)
-    results = _results(connection, ehr)
+    results = (_results(connection, ehr), _explanations(ehr), _reconciliations(ehr, payer))
     checks = (
         _messages(connection, vault, ehr),
         _unreadable(connection, ehr),
@@ -103,7 +103,7 @@ def reconcile(
         claims.check,
         _deposits(connection, payer),
         _provider_level(connection, payer),
-        results,
+        *results,
         Check(
             "The hub's own books have no difference",
             "0 differences",
@@ -470,9 +470,7 @@ def _results(connection: Connection, ehr: list[Entry]) -> Check:
         if entry["kind"] == "result" and not entry["repeat"]
         for line in entry["lines"]
         if line["line_type"] == "PY"
-    ) + sum(
-        _response_cents(entry["resource"]) for entry in ehr if entry["kind"] == "claim_response" and not entry["repeat"]
-    )
+    ) + sum(map(_paid_cents, _standing(ehr, "claim_response")))
     posted = int(
         connection.execute(
             select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0)).where(
@@ -489,9 +487,71 @@ def _results(connection: Connection, ehr: list[Entry]) -> Check:
     )
 
 
-def _response_cents(resource: dict[str, Any]) -> int:
-    amount = resource.get("payment", {}).get("amount", {}).get("value", 0)
-    return int(Decimal(str(amount)) * 100)
+def _explanations(ehr: list[Entry]) -> Check:
+    """The ExplanationOfBenefits that stand say the same as the ClaimResponses: what was taken back, neither does."""
+    responses = {_own(each): _paid_cents(each) for each in _standing(ehr, "claim_response") if "payment" in each}
+    explained = {_own(each): _paid_cents(each) for each in _standing(ehr, "explanation")}
+    differences = [
+        f"{name}: one says {responses.get(name)}, the other {explained.get(name)}"
+        for name in sorted(set(responses) | set(explained))
+        if responses.get(name) != explained.get(name)
+    ]
+    withdrawn = sum(each["status"] != "active" for each in _newest(ehr, "explanation"))
+    return Check(
+        f"Each payment told by FHIR is explained, and {withdrawn} are withdrawn",
+        f"{len(responses)} payments, {shown(from_cents(sum(responses.values())))}",
+        f"{len(explained)} explained, {shown(from_cents(sum(explained.values())))}",
+        _few(differences),
+    )
+
+
+def _reconciliations(ehr: list[Entry], payer: list[Entry]) -> Check:
+    """Each payment that the payers made was told as a whole, and what it is made of adds up to it."""
+    theirs = Counter({entry["trace"]: 0 for entry in _counting(payer)})
+    for entry in _counting(payer):
+        theirs[entry["trace"]] += entry["amount_cents"]
+    told: Counter[str] = Counter()
+    differences = []
+    for resource in _standing(ehr, "reconciliation"):
+        trace, amount = resource["paymentIdentifier"]["value"], _cents(resource["paymentAmount"])
+        told[trace] += amount
+        parts = sum(_cents(each["amount"]) for each in resource.get("detail", []))
+        if parts != amount and resource["outcome"] == "complete":
+            differences.append(f"payment {trace}: {from_cents(amount)}, its parts come to {from_cents(parts)}")
+    differences += [
+        f"payment {trace}: they sent {from_cents(theirs[trace])}, the EHR was told {from_cents(told[trace])}"
+        for trace in sorted(set(theirs) | set(told))
+        if theirs[trace] != told[trace]
+    ]
+    return Check(
+        "Each payment was told to the EHR as a whole, and adds up",
+        f"{len(theirs)} payments, {shown(from_cents(sum(theirs.values())))}",
+        f"{len(told)} payments, {shown(from_cents(sum(told.values())))}",
+        _few(differences),
+    )
+
+
+def _newest(ehr: list[Entry], kind: str) -> list[dict[str, Any]]:
+    """The results of *kind* as the EHR has them now."""
+    return list({entry["id"]: entry["resource"] for entry in ehr if entry["kind"] == kind}.values())
+
+
+def _standing(ehr: list[Entry], kind: str) -> list[dict[str, Any]]:
+    """Those that were not withdrawn."""
+    return [each for each in _newest(ehr, kind) if each["status"] == "active"]
+
+
+def _own(resource: dict[str, Any]) -> str:
+    """What the hub calls it."""
+    return str(resource["identifier"][0]["value"])
+
+
+def _paid_cents(resource: dict[str, Any]) -> int:
+    return _cents(resource["payment"]["amount"]) if "payment" in resource else 0
+
+
+def _cents(amount: dict[str, Any]) -> int:
+    return int(Decimal(str(amount["value"])) * 100)
 
 
 def _few(differences: Iterable[str]) -> tuple[str, ...]:

@@ -43,9 +43,10 @@ The EHR writes
 ``refused``
     a message that came back and was not booked: ``control``, ``type``, ``account``, ``answer`` (``AR``:
     it may come again; ``AE``: it may not).
-``claim_response``
-    a FHIR ClaimResponse that was posted: ``id``, ``identifier``, ``repeat`` (the identifier was booked
-    before), ``resource``.
+``claim_response``, ``explanation``, ``reconciliation``
+    a FHIR ClaimResponse, ExplanationOfBenefit or PaymentReconciliation that was created or updated: ``id``,
+    ``identifier``, ``repeat`` (the identifier was booked before), ``changed`` (and stands in place of what was
+    booked then), ``resource``. The newest of an ``id`` is what stands.
 ``fault``
     something done on purpose that no other entry shows: ``fault`` and a few details.
 

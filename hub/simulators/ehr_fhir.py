@@ -28,6 +28,11 @@ Json = dict[str, Any]
 JSON_TYPE = b"application/fhir+json; charset=utf-8"
 SUBSCRIPTION = "Subscription/hub-encounters"
 RELATIONSHIPS = {"SEL": "self", "SPO": "spouse", "CHD": "child"}
+RESULTS = {
+    "ClaimResponse": "claim_response",
+    "ExplanationOfBenefit": "explanation",
+    "PaymentReconciliation": "reconciliation",
+}
 BUSY_EVERY = 9
 THROTTLED_EVERY = 14
 
@@ -320,7 +325,7 @@ def _uuid(text: str) -> str:
 
 
 class FhirServer(Resource):
-    """Answers reads, searches and posted ClaimResponses, to whoever has the token."""
+    """Answers reads, searches, and results that are created or updated, to whoever has the token."""
 
     isLeaf = True  # noqa: N815 (twisted.web's name)
 
@@ -329,7 +334,7 @@ class FhirServer(Resource):
         self._records, self._books, self._faults = records, books, faults
         self._authorization = f"Bearer {token}".encode()
         self._requests = 0
-        self._responses: dict[str, str] = {}
+        self._results: dict[tuple[str, str], _Result] = {}
         self.posted = 0
 
     def render_GET(self, request: Request) -> bytes:  # noqa: N802
@@ -349,34 +354,45 @@ class FhirServer(Resource):
         return _trouble(request, 404, "not-found")
 
     def render_POST(self, request: Request) -> bytes:  # noqa: N802
-        """Take a ClaimResponse; the same identifier is booked once."""
-        refusal = self._refusal(request)
-        if refusal:
-            return refusal
-        if not request.path.endswith(b"/ClaimResponse"):
+        """Create a result; the same identifier is created once."""
+        return self._refusal(request) or self._take(request, _kind_of(request), update=False)
+
+    def render_PUT(self, request: Request) -> bytes:  # noqa: N802
+        """Create a result, or replace the one with the identifier that the address names."""
+        return self._refusal(request) or self._take(request, _kind_of(request), update=True)
+
+    def _take(self, request: Request, kind: str, *, update: bool) -> bytes:
+        """Book a result as new, repeated or changed, and answer as a server does (FHIR R4, create and update)."""
+        if kind not in RESULTS:
             return _trouble(request, 404, "not-supported")
         assert request.content is not None
         try:
             resource = json.loads(request.content.read())
         except ValueError:
             return _trouble(request, 400, "structure")
-        if not isinstance(resource, dict) or resource.get("resourceType") != "ClaimResponse":
+        if not isinstance(resource, dict) or resource.get("resourceType") != kind:
             return _trouble(request, 422, "invalid")
-        condition = request.getHeader("If-None-Exist") or ""
-        key = json.dumps(resource.get("identifier"), sort_keys=True) if resource.get("identifier") else condition
-        known = self._responses.get(key) if key else None
+        own = [f"{each.get('system')}|{each.get('value')}" for each in resource.get("identifier", [])]
+        condition = (request.args or {}).get(b"identifier", [b""])[0].decode() if update else ""
+        if update and condition not in own:
+            return _trouble(request, 412, "conflict")
+        key = condition or (own[0] if own else request.getHeader("If-None-Exist") or "")
+        known = self._results.get((kind, key)) if key else None
+        changed = known is not None and update and known.resource != resource
         self.posted += known is None
-        number = known or f"cr-{self.posted}"
-        if key:
-            self._responses[key] = number
+        number = known.number if known else f"cr-{self.posted}"
+        version = known.version + changed if known else 1
+        self._results[kind, key or number] = _Result(number, version, resource)
         self._books.record(
-            "claim_response",
+            RESULTS[kind],
             id=number,
             identifier=resource.get("identifier", []),
             repeat=known is not None,
+            changed=changed,
             resource=resource,
         )
-        request.setHeader("Location", f"{request.path.decode()}/{number}/_history/1")
+        location = f"{request.path.decode()}/{number}/_history/{version}"
+        request.setHeader("Location", location)
         return _answer(request, 200 if known else 201, resource | {"id": number})
 
     def _refusal(self, request: Request) -> bytes:
@@ -413,6 +429,19 @@ class FhirServer(Resource):
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A result as it stands now."""
+
+    number: str
+    version: int
+    resource: Json
+
+
+def _kind_of(request: Request) -> str:
+    return str(request.path.decode().strip("/").rpartition("/")[2])
+
+
 def _answer(request: Request, status: int, resource: Json) -> bytes:
     request.setResponseCode(status)
     request.setHeader("Content-Type", JSON_TYPE)
@@ -429,7 +458,8 @@ def _capabilities() -> Json:
     kinds: list[Json] = [
         {"type": kind, "interaction": interactions} for kind in ("Patient", "Coverage", "Encounter", "ChargeItem")
     ]
-    kinds.append({"type": "ClaimResponse", "interaction": [{"code": "create"}]})
+    written = {"interaction": [{"code": "create"}, {"code": "update"}], "conditionalCreate": True}
+    kinds += [{"type": kind, **written, "conditionalUpdate": True} for kind in RESULTS]
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",

@@ -78,6 +78,12 @@ def trouble(kind: str, where: str = "", **more: Any) -> bytes:
             b"",
         ),
         (
+            {"interaction": "update", "search": "identifier=urn:x|{name}", "resource": None},
+            RESULT | {"resourceType": "ExplanationOfBenefit"},
+            "PUT /fhir/ExplanationOfBenefit?identifier=urn:x|P7",
+            b"",
+        ),
+        (
             {"interaction": "bundle", "resource": None},
             {"resourceType": "Bundle", "type": "transaction"},
             "POST /fhir",

@@ -259,6 +259,32 @@ def test_a_claim_response_is_booked_once_for_an_identifier(ehr, tools):
     assert [entry["repeat"] for entry in booked] == [False, True]
 
 
+def test_a_result_that_is_put_again_under_its_identifier_replaces_what_stood(ehr, tools):
+    simulator, _ = ehr(visits=1, visits_per_day=1)
+    answers = []
+    for status, wanted in (("active", "P1"), ("active", "P1"), ("cancelled", "P1"), ("active", "P2")):
+        resource = {
+            "resourceType": "ExplanationOfBenefit",
+            "identifier": [{"system": "urn:hub", "value": "P1"}],
+            "status": status,
+        }
+        request = urllib.request.Request(
+            f"{simulator.ready['fhir_base']}/ExplanationOfBenefit?identifier=urn:hub%7C{wanted}",
+            data=json.dumps(resource).encode(),
+            headers={"Authorization": "Bearer hub-token", "Content-Type": "application/fhir+json"},
+            method="PUT",
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                answers.append((answer.status, answer.headers["Location"].rpartition("/")[2]))
+        except urllib.error.HTTPError as refused:
+            answers.append((refused.code, ""))
+    assert answers == [(201, "1"), (200, "1"), (200, "2"), (412, "")]
+    booked = tools.wait_for(lambda: len(found := simulator.entries("explanation")) == 3 and found)
+    assert [(entry["repeat"], entry["changed"]) for entry in booked] == [(False, False), (True, False), (True, True)]
+    assert booked[-1]["resource"]["status"] == "cancelled"
+
+
 def test_faults_happen_each_at_least_once_in_sixty_visits_and_everything_still_gets_through(ehr, hook, tools):
     busy = iter(range(10**6))
 

@@ -112,11 +112,20 @@ def test_what_goes_back_to_the_ehr_is_what_the_standards_say() -> None:
         assert delivery["destination"] == "ehr"
         found = conformance(reply.parts[delivery["part"]])
         assert [each for each in found if each.severity == "error"] == []
-    for case, kind in (("payment_by_fhir", "payment"), ("claim_status_by_fhir", "claim status")):
+    for case, kind, resources in (
+        ("payment_by_fhir", "payment", 2),
+        ("reversal_by_fhir", "payment", 2),
+        ("mistaken_by_fhir", "payment", 2),
+        ("remittance", "remittance", 1),
+        ("claim_status_by_fhir", "claim status", 1),
+        ("denial_by_fhir", "denial", 1),
+    ):
         reply = call(ROOT, "results_to_ehr", (kind, sample(f"results_to_ehr/{case}")))
-        (delivery,) = reply.header["results"][0]["deliveries"]
-        assert delivery["destination"] == "ehr_fhir"
-        assert validate(json.loads(reply.parts[delivery["part"]])) == ()
+        deliveries = reply.header["results"][0]["deliveries"]
+        assert len(deliveries) == resources
+        for delivery in deliveries:
+            assert delivery["destination"] == "ehr_fhir"
+            assert validate(json.loads(reply.parts[delivery["part"]])) == ()
 
 
 def test_json_keeps_the_places_of_decimals() -> None:

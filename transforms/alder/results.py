@@ -2,26 +2,27 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 
 from hub.scripting import Builder, Event, Outgoing, Skip, mapping
+
+from .fhir_payments import claim_response, of_claim, reconciliation
 
 BY_FHIR = "ehr_fhir"
 PROCESSING_ID = "T"  # MSH-11, as config/hub.toml says: this is a test site
 OUTCOMES = {"paid": "complete", "partly paid": "complete", "denied": "complete", "rejected": "error"}
-ADJUDICATION = "http://terminology.hl7.org/CodeSystem/adjudication"
 
 
 @mapping(accepts="payment", returns=Outgoing)
-def payment(event: Event) -> Outgoing | Skip:
+def payment(event: Event) -> Iterator[Outgoing | Skip]:
     """One DFT^P03 per posted claim: what the payer paid on each line, and what it adjusted and why."""
     if event["origin"] == BY_FHIR:
-        takes_back = {"disposition": f"Takes back {event['reverses']}."} if event["reverses"] else {}
-        return claim_response(event, "complete", {**takes_back, **payment_details(event)})
+        yield from of_claim(event)
+        return
 
     moved = list(transactions(event))
     if not moved:
-        return Skip(event, "nothing was paid or adjusted; what is refused is told as denials")
+        yield Skip(event, "nothing was paid or adjusted; what is refused is told as denials")
+        return
     message = begin(event, "DFT^P03^DFT_P03")
     for number, (line, kind, code, amount) in enumerate(moved, 1):
         message.add(
@@ -39,7 +40,13 @@ def payment(event: Event) -> Outgoing | Skip:
                 "31": line["transaction"],
             },
         )
-    return Outgoing(kind="DFT^P03", body=message, name=event["result"])
+    yield Outgoing(kind="DFT^P03", body=message, name=event["result"])
+
+
+@mapping(accepts="remittance", returns=Outgoing)
+def remittance(event: Event) -> Outgoing:
+    """One PaymentReconciliation for each part of a check or transfer, whichever way the visits in it came."""
+    return reconciliation(event)
 
 
 @mapping(accepts="claim status", returns=Outgoing)
@@ -47,7 +54,7 @@ def status(event: Event) -> Outgoing:
     """One BAR^P05 per change of state, with the state as the account's status."""
     if event["origin"] == BY_FHIR:
         outcome = OUTCOMES.get(event["state"], "queued")
-        return claim_response(event, outcome, {"disposition": event["sentence"]})
+        return claim_response(event, event, outcome, {"disposition": event["sentence"]})
 
     message = begin(event, "BAR^P05^BAR_P05")
     message.add("PV1", {"2": "O", "19": event["visit_number"], "41": event["state"]})
@@ -58,7 +65,8 @@ def status(event: Event) -> Outgoing:
 def denial(event: Event) -> Outgoing:
     """One DFT^P03 per denial, with what is refused, why, and who sees to it by when; its end takes the amount back."""
     if event["origin"] == BY_FHIR:
-        return claim_response(event, "complete" if event.flag("ended") else "partial", {"disposition": in_words(event)})
+        outcome = "complete" if event.flag("ended") else "partial"
+        return claim_response(event, event, outcome, {"disposition": in_words(event)})
 
     message = begin(event, "DFT^P03^DFT_P03")
     said = event.fields({"amount": "amount | money", "on": "on | date"})
@@ -130,74 +138,3 @@ def transactions(event: Event) -> Iterator[tuple[Event, str, str, Decimal]]:
                 continue
             amount = adjustment.fields({"amount": "amount | money"})["amount"]
             yield line, "AJ", f"{adjustment['group']}-{adjustment['reason']}", amount
-
-
-def claim_response(event: Event, outcome: str, details: dict[str, Any]) -> Outgoing:
-    """A ClaimResponse (R4) named by the event's own id, which makes a repeat recognisable."""
-    body = {
-        "resourceType": "ClaimResponse",
-        "identifier": [{"system": "urn:claimhub:result", "value": event["result"]}],
-        "status": "active",
-        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/claim-type", "code": "professional"}]},
-        "use": "claim",
-        "patient": {"identifier": {"system": "urn:alder:mrn", "value": event["mrn"]}},
-        "created": event.received.date().isoformat(),
-        "insurer": {
-            "identifier": {"system": "urn:alder:payer", "value": event["payer_id"] or "unknown"},
-        },
-        "request": {"identifier": {"system": "urn:claimhub:claim", "value": event["control_number"]}},
-        "outcome": outcome,
-        **details,
-    }
-    return Outgoing(kind="ClaimResponse", body=body, name=event["result"])
-
-
-def payment_details(event: Event) -> dict[str, Any]:
-    """The lines with what was charged, paid and adjusted, and the payment that they were part of."""
-    return {
-        "item": [item(number, line) for number, line in enumerate(event.each("lines"), 1)],
-        "payment": {
-            "type": {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/ex-paymenttype", "code": "complete"}]
-            },
-            "date": event["posted_on"],
-            "amount": usd(sum((dollars(line, "paid") for line in event.each("lines")), Decimal("0.00"))),
-            "identifier": {"system": "urn:claimhub:trace", "value": event["trace"]},
-        },
-    }
-
-
-def item(number: int, line: Event) -> dict[str, Any]:
-    """One line of the claim with its adjudication."""
-    adjustments = [
-        {
-            "category": {"text": "adjustment"},
-            "reason": {"text": f"{adjustment['group']}-{adjustment['reason']}"},
-            "amount": usd(dollars(adjustment, "amount")),
-        }
-        for adjustment in line.each("adjustments")
-    ]
-    return {
-        "extension": [{"url": "urn:alder:transaction", "valueString": line["transaction"]}],
-        "itemSequence": number,
-        "adjudication": [
-            {"category": category("submitted"), "amount": usd(dollars(line, "charge"))},
-            {"category": category("benefit"), "amount": usd(dollars(line, "paid"))},
-            *adjustments,
-        ],
-    }
-
-
-def category(code: str) -> dict[str, Any]:
-    """An adjudication category of FHIR's own list."""
-    return {"coding": [{"system": ADJUDICATION, "code": code}]}
-
-
-def dollars(line: Event, place: str) -> Decimal:
-    """The amount at *place*, nothing when it is absent."""
-    return line.fields({"amount": f"{place} | money"})["amount"] or Decimal("0.00")
-
-
-def usd(amount: Decimal) -> dict[str, Any]:
-    """An amount as FHIR writes money."""
-    return {"value": amount, "currency": "USD"}

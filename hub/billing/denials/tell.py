@@ -31,6 +31,7 @@ def _emit(decision: Decision, row: Row, suffix: str, *, ended: bool) -> None:
         "event": "denial",
         **facts,
         "control_number": claim["control_number"],
+        "form": claim["form"],
         "payer_claim_number": claim["payer_claim_number"] or "",
         "payer_id": row["payer_id"],
         "transaction": _transaction(decision, row),
