@@ -58,7 +58,7 @@ SPOILED = [
     ("channels/claims_out.toml", '"837P", "837I"]\nformat', '"837P"]\nformat', {"H239"}, "837I"),
     (
         "channels/results_to_ehr.toml",
-        'takes = ["payment", "claim status", "denial"]',
+        'takes = ["payment", "remittance", "claim status", "denial"]',
         'takes = ["payment", "denial"]',
         {"H207"},
         "",
