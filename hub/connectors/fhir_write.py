@@ -48,7 +48,7 @@ class FhirDestinationSettings(WriterSettings):
     resource: str | None = Field(
         None,
         pattern=r"^[A-Z][A-Za-z]+$",
-        description="The type of resource to create or update. Left out, that of each output.",
+        description="The type of resource to create or update. An update may leave it out: each output is put to its own type.",
         examples=["ClaimResponse"],
     )
     if_none_exist: str | None = Field(
@@ -67,6 +67,8 @@ class FhirDestinationSettings(WriterSettings):
 
     @model_validator(mode="after")
     def _they_go_together(self) -> Self:
+        if self.resource is None and self.interaction == "create":
+            raise ValueError("create needs the type of resource")
         if self.resource is not None and self.interaction == "bundle":
             raise ValueError("a bundle has entries of any type; resource is for create and update")
         if self.if_none_exist and self.interaction != "create":
