@@ -48,7 +48,7 @@ class FhirDestinationSettings(WriterSettings):
     resource: str | None = Field(
         None,
         pattern=r"^[A-Z][A-Za-z]+$",
-        description="The type of resource to create or update. An update may leave it out: each output is put to its own type.",
+        description="The type of resource to create or update. Update may leave it out: each output is put to its own.",
         examples=["ClaimResponse"],
     )
     if_none_exist: str | None = Field(
