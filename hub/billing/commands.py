@@ -182,6 +182,11 @@ def release_charge(decision: Decision, args: Args) -> Answer:
         raise CommandError(f"Only a held charge can be released; this one is {charge.row['state']}.")
     if charge.held_for == "duplicate":
         charge.body["cleared"] = ["duplicate"]
+    if charge.held_for == replacements.HELD_FOR:
+        raise CommandError(
+            "This charge goes with the replacement of its visit's claim, which waits for approval.",
+            fix="Approve the replacement; or discard it, and the charge is billed on a claim of its own.",
+        )
     obstacle = settle(decision, charge)
     if obstacle:
         raise CommandError(SENTENCES[obstacle], fix="Correct it in the EHR; the charge then goes on by itself.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select, tuple_
 
 from hub.billing.closing import bounds
 from hub.core.money import from_cents
@@ -40,6 +41,18 @@ class Traced:
     reverses_id: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some of the postings that were asked for, in order; *balance* is that of all of them.
+
+    *further* is where the next page begins, None after the last.
+    """
+
+    postings: tuple[Traced, ...]
+    balance: Decimal
+    further: tuple[int, int] | None
+
+
 def traced(
     connection: Connection,
     *,
@@ -49,8 +62,13 @@ def traced(
     month: str = "",
     trace: str = "",
     entry_id: int | None = None,
-) -> list[Traced]:
-    """Every posting that fits, in order; the last one's *balance* is that of all of them."""
+    after: tuple[int, int] = (0, 0),
+    limit: int = 1000,
+) -> Page:
+    """At most *limit* of the postings that fit, those *after* an entry and its posting.
+
+    What comes before and behind them is added up by the store, and never read.
+    """
     conditions: list[ColumnElement[bool]] = []
     if control_number:
         conditions.append(claim.c.control_number == control_number)
@@ -64,37 +82,54 @@ def traced(
         conditions.append(remittance.c.trace == trace)
     if entry_id is not None:
         conditions.append(ledger_entry.c.id == entry_id)
+    place = tuple_(ledger_posting.c.entry_id, ledger_posting.c.ordinal)
+    total = _joined(select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0))).where(*conditions)
+    whole = int(connection.execute(total).scalar_one())
+    cents = int(connection.execute(total.where(place <= after)).scalar_one()) if after > (0, 0) else 0
+    statement = _joined(select(ledger_entry, ledger_posting, remittance.c.trace, claim.c.control_number))
     rows = connection.execute(
-        select(ledger_entry, ledger_posting, remittance.c.trace, claim.c.control_number)
+        statement.where(*conditions, place > after)
+        .order_by(ledger_posting.c.entry_id, ledger_posting.c.ordinal)
+        .limit(limit + 1)
+    ).mappings()
+    found: list[Traced] = []
+    last = after
+    for row in rows:
+        if len(found) == limit:
+            return Page(postings=tuple(found), balance=from_cents(whole), further=last)
+        cents += int(row[ledger_posting.c.amount_cents])
+        last = (row[ledger_posting.c.entry_id], row[ledger_posting.c.ordinal])
+        found.append(_traced(row, cents))
+    return Page(postings=tuple(found), balance=from_cents(whole), further=None)
+
+
+def _joined(statement: Select[Any]) -> Select[Any]:
+    return (
+        statement.select_from(ledger_entry)
         .join(ledger_posting, ledger_posting.c.entry_id == ledger_entry.c.id)
         .outerjoin(remittance, remittance.c.id == ledger_entry.c.remittance_id)
         .outerjoin(claim, claim.c.id == ledger_posting.c.claim_id)
-        .where(*conditions)
-        .order_by(ledger_entry.c.id, ledger_posting.c.ordinal)
-    ).mappings()
-    found, cents = [], 0
-    for row in rows:
-        cents += int(row[ledger_posting.c.amount_cents])
-        found.append(
-            Traced(
-                entry_id=row[ledger_entry.c.id],
-                posted_on=row[ledger_entry.c.posted_on],
-                kind=row[ledger_entry.c.kind],
-                account=row[ledger_posting.c.account],
-                amount=from_cents(int(row[ledger_posting.c.amount_cents])),
-                balance=from_cents(cents),
-                code=row[ledger_posting.c.code],
-                payer_id=row[ledger_posting.c.payer_id],
-                control_number=row[claim.c.control_number] or "",
-                actor=row[ledger_entry.c.actor],
-                rule=row[ledger_entry.c.rule],
-                trace=row[remittance.c.trace] or "",
-                place=row[ledger_posting.c.reference],
-                message_id=row[ledger_entry.c.message_id],
-                reverses_id=row[ledger_entry.c.reverses_id],
-            )
-        )
-    return found
+    )
+
+
+def _traced(row: RowMapping, balance_cents: int) -> Traced:
+    return Traced(
+        entry_id=row[ledger_entry.c.id],
+        posted_on=row[ledger_entry.c.posted_on],
+        kind=row[ledger_entry.c.kind],
+        account=row[ledger_posting.c.account],
+        amount=from_cents(int(row[ledger_posting.c.amount_cents])),
+        balance=from_cents(balance_cents),
+        code=row[ledger_posting.c.code],
+        payer_id=row[ledger_posting.c.payer_id],
+        control_number=row[claim.c.control_number] or "",
+        actor=row[ledger_entry.c.actor],
+        rule=row[ledger_entry.c.rule],
+        trace=row[remittance.c.trace] or "",
+        place=row[ledger_posting.c.reference],
+        message_id=row[ledger_entry.c.message_id],
+        reverses_id=row[ledger_entry.c.reverses_id],
+    )
 
 
 def segment_of(connection: Connection, vault: Vault, posting: Traced) -> Segment | None:

@@ -28,6 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--payment", default="", metavar="NUMBER", help="of the payment with this number (TRN02)")
     parser.add_argument("--month", default="", metavar="2026-03", help="posted in this month")
     parser.add_argument("--entry", type=int, metavar="ID", help="of this entry, with the segments of its amounts")
+    parser.add_argument("--limit", type=int, default=1000, metavar="N", help="at most so many (1000)")
+    parser.add_argument("--after", default="", metavar="ID.N", help="go on behind this posting, as the last page said")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,10 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "All entries are too many.", expected="--claim, --account, --payer, --payment, --month or --entry"
         )
+    if arguments.limit < 1:
+        raise UsageError("A page has at least one posting.", where="--limit")
     opened = open_site(site_folder(arguments))
     segments: dict[str, str] = {}
     with reading(opened.store) as connection:
-        found = traced(
+        page = traced(
             connection,
             control_number=arguments.claim,
             account=arguments.account,
@@ -52,22 +56,40 @@ def run(arguments: argparse.Namespace) -> int:
             month=arguments.month,
             trace=arguments.payment,
             entry_id=arguments.entry,
+            after=_place(arguments.after),
+            limit=arguments.limit,
         )
+        found = page.postings
         if arguments.entry is not None:
             vault = opened.vault()
             for each in found:
                 segment = segment_of(connection, vault, each)
                 if segment is not None:
                     segments[each.place] = _text(segment)
+    further = ".".join(map(str, page.further)) if page.further else ""
     if arguments.json:
-        print_json({"postings": [_plain(each) for each in found], "segments": segments})
+        plain = [_plain(each) for each in found]
+        balance = f"{page.balance:.2f}"
+        print_json({"postings": plain, "segments": segments, "balance": balance, "further": further})
     elif not found:
         print("Nothing.")
     else:
         print(columns(_HEADINGS, [_row(each) for each in found], frozenset({4, 5})))
         for place, text in segments.items():
             print(f"\n{place}\n  {text}")
+        if further:
+            print(f"\nThere is more, up to a balance of {shown(page.balance)}: go on with --after {further}")
     return 0
+
+
+def _place(text: str) -> tuple[int, int]:
+    """The posting that ``--after`` names."""
+    entry, _, ordinal = text.partition(".")
+    if not text:
+        return (0, 0)
+    if not (entry.isdecimal() and ordinal.isdecimal()):
+        raise UsageError("A page begins behind a posting.", where="--after", expected="as the last page said it")
+    return int(entry), int(ordinal)
 
 
 _HEADINGS = ("ENTRY", "ON", "KIND", "ACCOUNT", "AMOUNT", "BALANCE", "CODE", "CLAIM", "BY", "FROM")

@@ -85,12 +85,31 @@ def test_a_posted_cent_leads_to_its_segment_and_a_balance_to_its_entries(desk: D
     claim = desk.claim("A1")
     desk.send(Remit((paid(claim),)))
     with reading(world.store) as connection:
-        found = tracing.traced(connection, control_number=claim["control_number"], account="clearing")
+        found = tracing.traced(connection, control_number=claim["control_number"], account="clearing").postings
         assert [f"{each.balance:.2f}" for each in found] == ["100.00"]
         segment = tracing.segment_of(connection, world.vault, found[0])
         assert segment is not None
         assert segment.text == "SVC*HC:99213*150*100"
-        whole = tracing.traced(connection, account="receivable payer")
+        whole = tracing.traced(connection, account="receivable payer").postings
         assert f"{whole[-1].balance:.2f}" == "0.00"
         (charged,) = [each for each in whole if each.kind == "claim"]
         assert tracing.segment_of(connection, world.vault, charged) is None
+
+
+def test_postings_are_read_page_by_page_with_the_balance_running_on(desk: Desk) -> None:
+    world = desk.world
+    for account in ("A1", "A2", "A3"):
+        desk.send(Remit((paid(desk.claim(account)),), trace=f"E{account}"))
+    with reading(world.store) as connection:
+        whole = tracing.traced(connection, account="receivable payer")
+        assert whole.further is None
+        after, pages = (0, 0), []
+        while True:
+            page = tracing.traced(connection, account="receivable payer", after=after, limit=2)
+            pages.append(page)
+            if page.further is None:
+                break
+            after = page.further
+    assert len(pages) > 2
+    assert [each for page in pages for each in page.postings] == list(whole.postings)
+    assert {page.balance for page in pages} == {whole.balance} == {whole.postings[-1].balance}

@@ -237,6 +237,45 @@ def test_a_correction_that_is_refused_again_is_lost_and_the_new_denial_goes_on(d
     even(desk)
 
 
+def test_a_lost_denial_is_given_up_on_the_claim_that_the_charge_stands_on_by_now(desk: Desk) -> None:
+    old = denied(desk, "A1", ("CO", "4", "150"))
+    made = corrected(desk, old)
+    again = Paid(made["control_number"], "150", "0", (Line("99213", "150", "0", (("CO", "50", "150"),)),), icn="ICN2")
+    desk.send(Remit((again,), trace="EFT2"))
+    ordered(desk, "accept_denial", the_denial(desk, old), reason="not worth it")
+    assert desk.world.balances(claim_id=made["id"])["write-off"] == 15000
+    for claim in (old, made):
+        assert desk.world.balances(claim_id=claim["id"]).get("receivable payer", 0) == 0
+    even(desk)
+
+
+@pytest.mark.parametrize(("command", "codes"), [("accept_denial", ("CO", "97")), ("bill_patient", ("PR", "204"))])
+def test_a_payment_taken_back_ends_what_was_settled_of_it_too(desk: Desk, command: str, codes: tuple[str, str]) -> None:
+    claim = denied(desk, "A1", (*codes, "150"))
+    before = the_denial(desk, claim)
+    ordered(desk, command, before, reason="so be it")
+    line = Line("99213", "150", "0", ((*codes, "150"),))
+    desk.send(Remit((Paid(claim["control_number"], "150", "0", (line,)).reversed(),), trace="BACK"))
+    assert the_denial(desk, claim)["state"] == "withdrawn"
+    (ended,) = [
+        json.loads(each.body) for each in desk.emitted if each.kind == "denial" and b'"ended":true' in each.body
+    ]
+    assert ended["ends"] == f"D{before['id']}N"
+    assert desk.world.balances(claim_id=claim["id"])["receivable payer"] == 15000
+    even(desk)
+
+
+def test_a_payment_taken_back_does_not_end_a_denial_that_a_newer_one_has_ended(desk: Desk) -> None:
+    old = denied(desk, "A1", ("CO", "4", "150"))
+    made = corrected(desk, old)
+    again = Paid(made["control_number"], "150", "0", (Line("99213", "150", "0", (("CO", "50", "150"),)),), icn="ICN2")
+    desk.send(Remit((again,), trace="EFT2"))
+    first = Paid(old["control_number"], "150", "0", (Line("99213", "150", "0", (("CO", "4", "150"),)),))
+    desk.send(Remit((first.reversed(),), trace="BACK"))
+    ended = [each.name for each in desk.emitted if each.kind == "denial" and b'"ended":true' in each.body]
+    assert len(ended) == len(set(ended)) == 1
+
+
 def test_nothing_is_corrected_beside_a_replacement_that_waits(desk: Desk) -> None:
     old = denied(desk, "A1", ("CO", "4", "150"))
     (charge,) = desk.world.rows(tables.charge)

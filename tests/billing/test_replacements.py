@@ -78,6 +78,15 @@ def test_a_late_charge_waits_on_a_replacement_with_all_lines(sent):
     sent.check_ledger()
 
 
+def test_a_late_charge_is_released_with_its_replacement_and_a_person_is_told_so(sent):
+    taken_up(sent)
+    sent.decide_values([charge(sent, "T3", code="36415", amount=Decimal("20.00"))])
+    sent.bill_and_batch()
+    late = sent.one(tables.charge, code="36415")
+    refused = sent.command("release_charge", charge_id=late["id"], version=late["version"])
+    assert refused["error"]["fix"].startswith("Approve the replacement")
+
+
 def test_the_release_moves_charges_and_money_and_the_replacement_goes(sent):
     taken_up(sent)
     sent.decide_values([charge(sent, "T3", code="36415", amount=Decimal("20.00"))])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hub.billing import claims, ledger
-from hub.billing.asked import Answer, Args, CommandError, the_row, the_text
+from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
 from hub.billing.decision import Decision
 from hub.billing.denials import appeals, automatic, breaker, corrections, letters, outcomes
 from hub.billing.edits.registry import Proposal
@@ -172,14 +172,15 @@ COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
 
 def _move(decision: Decision, row: Row, account: str, kind: str, reason: str) -> int:
     """Move what is still open of the denial's charge, at most what was denied, from the payer to *account*; cents."""
-    charges = [row["charge_id"]] if row["charge_id"] else [c.id for c in claims.charges_of(decision, row["claim_id"])]
+    lines = decision.rows("claim_line", claim_id=row["claim_id"], order_by="ordinal")
+    charges = [row["charge_id"]] if row["charge_id"] else [line["charge_id"] for line in lines]
     left, postings = row["cents"], []
     for charge_id, cents in ledger.balances(decision, PAYER, charges).items():
         taken = min(cents, left)
         left -= taken
         about: dict[str, Any] = {
             "charge_id": charge_id,
-            "claim_id": row["claim_id"],
+            "claim_id": _owing(decision, row, charge_id),
             "patient_id": row["patient_id"],
             "payer_id": row["payer_id"],
             "code": f"{row['group']}-{row['reason']}",
@@ -201,6 +202,13 @@ def _move(decision: Decision, row: Row, account: str, kind: str, reason: str) ->
         memo=reason,
     )
     return int(row["cents"] - left)
+
+
+def _owing(decision: Decision, row: Row, charge_id: int) -> int:
+    """The claim that the payer owes the charge on by now: the newest correction, or that of a further payer itself."""
+    of_next_payer = one(decision, "claim", row["claim_id"])["previous_id"] is not None
+    now = None if of_next_payer else one(decision, "charge", charge_id)["claim_id"]
+    return int(now if now is not None else row["claim_id"])
 
 
 def _over(decision: Decision, row: Row, state: str, resolution: str) -> None:

@@ -32,6 +32,16 @@ def settle(decision: Decision, remitted: Remitted, ours: BilledClaim, refused: S
             tell.withdrawn(decision, row)  # the new denial is told, too: the EHR would count both
 
 
+def was_decided_anew(decision: Decision, row: Row) -> bool:
+    """Whether a later decision of the payer refused the same again, so that a newer denial stands for *row*."""
+    return any(
+        each["id"] > row["id"]
+        and each["remittance_claim_id"] != row["remittance_claim_id"]
+        and each["charge_id"] in {row["charge_id"], None}
+        for each in decision.rows("denial", chain_id=row["chain_id"], payer_id=row["payer_id"])
+    )
+
+
 def end(decision: Decision, row: Row, *, won_cents: int) -> None:
     """A denial is over: *won_cents* of it were won, nothing when it was lost. Its actions get the same outcome."""
     state = "won" if won_cents else "lost"

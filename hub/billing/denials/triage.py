@@ -24,6 +24,7 @@ from hub.formats.x12.vocabulary import adjustment_reason
 from hub.store.changes import Row
 
 QUEUE = "denials"
+_STANDING = ("open", "waiting", "accepted", "patient", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,12 @@ def triage(
 def withdraw(decision: Decision, claim_id: int, remittance_claim_id: int) -> None:
     """The payment *remittance_claim_id* is taken back, and with it what it refused. Its items close by themselves.
 
-    What was corrected or appealed stays: the payer's next decision settles it.
+    That goes for what was accepted, or became the patient's, too: the money is open again. What was corrected or
+    appealed stays, because the payer's next decision settles it; what that has settled, the EHR was told of.
     """
-    for row in decision.rows(
-        "denial", claim_id=claim_id, remittance_claim_id=remittance_claim_id, state=("open", "waiting")
-    ):
+    for row in decision.rows("denial", claim_id=claim_id, remittance_claim_id=remittance_claim_id, state=_STANDING):
+        if row["state"] == "lost" and outcomes.was_decided_anew(decision, row):
+            continue
         decision.update("denial", row, state="withdrawn")
         tell.withdrawn(decision, row)
 
