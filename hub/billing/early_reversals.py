@@ -17,10 +17,11 @@ from hub.billing.standing import REVERSAL, standing, stored_payment
 from hub.store.changes import Row
 from hub.store.tables import claim, remittance_claim
 
-_WAITING = select(remittance_claim.c.id).where(
-    remittance_claim.c.claim_id.in_(select(claim.c.id).where(claim.c.chain_id == bindparam("chain"))),
-    remittance_claim.c.state == "held",
-    remittance_claim.c.status == REVERSAL,
+# Of the chain's payments alone, not of all that are held: the store would look through those.
+_OF_CHAIN = (
+    select(remittance_claim.c.id, remittance_claim.c.state, remittance_claim.c.status)
+    .join(claim, claim.c.id == remittance_claim.c.claim_id)
+    .where(claim.c.chain_id == bindparam("chain"))
 )
 
 
@@ -29,12 +30,14 @@ def plan(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
 
     Those of any claim of its chain, because payers reverse under any of their numbers.
     """
-    for waiting in decision.connection.execute(_WAITING, {"chain": ours.chain_id}).scalars():
+    for row in decision.connection.execute(_OF_CHAIN, {"chain": ours.chain_id}):
+        if row.state != "held" or row.status != REVERSAL:
+            continue
         decision.later(
             kind="early reversal",
-            key=f"early reversal/{waiting}/{remitted.key}",
+            key=f"early reversal/{row.id}/{remitted.key}",
             business_at=decision.now_ms,
-            subject_id=waiting,
+            subject_id=row.id,
         )
 
 

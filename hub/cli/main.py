@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "denials": ("hub.cli.denials", "what payers refused, what to work first, which reasons no rule covers"),
     "entries": ("hub.cli.entries", "what a balance is made of, each cent with the segment that says it"),
     "close": ("hub.cli.close", "freeze a month's figures; what was corrected of it later"),
+    "payments": ("hub.cli.payments", "payments by hand: match, undo, mend, type in from paper"),
     "bank": ("hub.cli.bank", "hold what the bank took in against the remittances"),
     "find": ("hub.cli.find", "find messages by patient, account, claim, control id, kind or outcome"),
     "show": ("hub.cli.show", "what happened to a message, and what it says (masked)"),

@@ -197,6 +197,15 @@ ACTS: dict[str, Act] = {
             "remittance", "money.post", ("held",), (_why(),), queues=("unbalanced remittances",), cautious=True,
         ),
         Act(
+            "use-rule", "release_normalisation", "Use it from now on",
+            "Payments of this payer are matched without what it puts there.",
+            "number_rule", "money.post", ("proposed", "withdrawn"), queues=("unmatched payments",),
+        ),
+        Act(
+            "drop-rule", "withdraw_normalisation", "It is no rule", "Nothing is matched by it.",
+            "number_rule", "money.post", ("proposed", "released"), queues=("unmatched payments",),
+        ),
+        Act(
             "write-off", "write_off", "Write off", "What is owed is given up. The ledger keeps who did it and why.",
             "claim", "money.post", (), (_why(),), queues=("denials", "secondary"), cautious=True,
         ),

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
 
-from hub.billing import reconcile
+from hub.billing import early_reversals, posting, reconcile, standing
 from hub.billing.shares import allocate
 from hub.store import tables
 from hub.store.database import reading
@@ -299,3 +300,17 @@ def test_a_reversal_that_comes_before_its_payment_takes_effect_when_the_payment_
     assert not desk.world.items("credits")
     assert desk.world.balances().get("receivable payer", 0) == 0
     check(desk)
+
+
+def test_what_a_posting_asks_of_the_store_rests_on_its_claim_however_much_is_posted(desk: Desk) -> None:
+    statements = {
+        "standing": standing._PAYMENTS,
+        "reversals that wait": early_reversals._OF_CHAIN,
+        "receivable": posting._RECEIVABLE,
+    }
+    with reading(desk.world.store) as connection:
+        for name, statement in statements.items():
+            text = str(statement.compile(dialect=sqlite.dialect()))
+            values = tuple(1 for _ in range(text.count("?")))
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
+            assert not [step for step in plan if "SCAN" in step or "_state_" in step], (name, plan)

@@ -179,6 +179,15 @@ class FakeEngine(threading.Thread):
             paid = item.c.remittance_claim_id == args["remittance_claim_id"]
             connection.execute(update(item).where(paid).values(state="resolved", resolution="matched by hand"))
             return {"ok": True}
+        if name == "enter_payment":
+            found = connection.execute(select(tables.remittance.c.id).where(tables.remittance.c.trace == args["trace"]))
+            if found.scalar() is not None:
+                return _refused("This payment was entered before.", "")
+            return {"ok": True, "remittance_id": connection.execute(select(tables.remittance.c.id)).scalars().first()}
+        if "remittance_claim_id" in args:
+            return self._payment(connection, name, args)
+        if name == "bill_next_payer":
+            return {"ok": True, "claim": "N1", "state": "held"}
         subject = next(each for each in ("claim", "charge", "denial_action", "item") if f"{each}_id" in args)
         table = item if subject == "item" else tables.metadata.tables[subject]
         row = connection.execute(select(table).where(table.c.id == args[f"{subject}_id"])).one()
@@ -229,6 +238,16 @@ class FakeEngine(threading.Thread):
                 )
             )
         return {"ok": True}
+
+    def _payment(self, connection: Connection, name: str, args: dict[str, Any]) -> dict[str, Any]:
+        payment = tables.remittance_claim
+        row = connection.execute(select(payment).where(payment.c.id == args["remittance_claim_id"])).one()
+        if int(args["version"]) != row.version:
+            return _refused("Somebody changed this since you opened it.", "Load it again.")
+        state = {"unmatch_payment": "unmatched", "restate_payment": "posted"}[name]
+        changed = update(payment).where(payment.c.id == row.id).values(state=state, version=row.version + 1)
+        connection.execute(changed)
+        return {"ok": True, "state": state}
 
 
 def _refused(what: str, fix: str) -> dict[str, Any]:
@@ -795,7 +814,7 @@ def _money(s: Seeder, c: Connection, vault: Vault, now: int) -> None:
         created_business_at=now - 9_000_000,
         body={},
     )
-    s.put(
+    s.ids["payment"] = s.put(
         c,
         "remittance_claim",
         remittance_id=s.ids["remittance"],
@@ -923,7 +942,7 @@ def _undecided(s: Seeder, c: Connection, now: int) -> None:
         state="open",
         body={},
     )
-    stray = s.put(
+    s.ids["stray"] = stray = s.put(
         c,
         "remittance_claim",
         remittance_id=s.ids["remittance"],
@@ -1131,6 +1150,9 @@ def every_page(world: World) -> list[str]:
         "/payers",
         "/payers/60054",
         "/remittances",
+        "/remittances/new",
+        f"/payments/{ids['payment']}",
+        f"/payments/{ids['stray']}",
         f"/remittances/{ids['remittance']}",
         f"/remittances/{ids['held_remittance']}",
         "/figures",

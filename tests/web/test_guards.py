@@ -33,6 +33,7 @@ def address(path: str, world: World) -> str:
         "/queues/{queue}": "/queues/denials",
         "/accounts/{id}": f"/accounts/{world.ids['patient']}",
         "/remittances/{id}": f"/remittances/{world.ids['remittance']}",
+        "/payments/{id}": f"/payments/{world.ids['payment']}",
         "/users/{name}": "/users/viewer",
     }
     for pattern, real in known.items():

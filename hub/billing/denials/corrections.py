@@ -64,7 +64,8 @@ def newest(decision: Decision, claim_id: int) -> Row:
     """The claim that corrects *claim_id* last, or itself."""
     row = open_claim(decision, claim_id).row
     while True:
-        after = [each for each in decision.rows("claim", replaces_id=row["id"]) if each["state"] != "void"]
+        chain = decision.rows("claim", chain_id=row["chain_id"], replaces_id=row["id"])
+        after = [each for each in chain if each["state"] != "void"]
         if not after:
             return row
         row = after[-1]

@@ -63,6 +63,16 @@ def approve(call: Call) -> Response:
     return call.back(f"/claims/{claim_id}", "approved")
 
 
+def bill_next(call: Call) -> Response:
+    """Bill what the payer left to the patient's next insurance; send on what waits because it was passed on."""
+    claim_id, version = call.path_id(), str(call.form.get("version", ""))
+    try:
+        call.site.control.billing("bill_next_payer", {"claim_id": claim_id, "version": version}, call.actor)
+    except HubError as error:
+        return _page(call, f"{error.what} {error.fix}".strip())
+    return call.back(f"/claims/{claim_id}", "next")
+
+
 def outgoing(call: Call) -> Response:
     """The claim as it was sent: its part of the 837, by loop."""
     return _page(call, "", tab="837")

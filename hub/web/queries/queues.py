@@ -8,7 +8,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
 from hub.store.tables import charge as charges
-from hub.store.tables import claim, denial, denial_action, ledger_posting, remittance, work_event, work_item
+from hub.store.tables import (
+    claim,
+    denial,
+    denial_action,
+    ledger_posting,
+    number_rule,
+    remittance,
+    work_event,
+    work_item,
+)
 
 PAGE = 100
 _NEVER = "9999"  # sorts behind every day
@@ -195,13 +204,16 @@ def get(connection: Connection, item_id: int) -> Item | None:
 def subject(connection: Connection, item: Item, what: str) -> Subject | None:
     """The row of *item* that an act is about.
 
-    *what* is ``item``, ``charge``, ``claim``, ``remittance``, ``denial`` or ``denial action``: the appeal under way.
+    *what* is ``item``, ``charge``, ``claim``, ``remittance``, ``denial``, ``number_rule`` or ``denial action``: the
+    appeal under way.
     """
     if what == "item":
         return Subject(item.id, item.state, item.version)
     if what == "denial action":
         under_way = appeal(connection, item.id)
         return Subject(under_way.id, under_way.state, under_way.version) if under_way else None
+    if what == "number_rule":
+        return _number_rule(connection, item)
     table, row_id = {
         "charge": (charges, item.charge_id),
         "claim": (claim, item.claim_id),
@@ -231,6 +243,16 @@ def appeal(connection: Connection, item_id: int) -> Appeal | None:
     if row is None:
         return None
     return Appeal(row.id, row.state, row.version, row.level, row.due_on, row.sent_on, row.actor, row.body)
+
+
+def _number_rule(connection: Connection, item: Item) -> Subject | None:
+    """The rule about a payer's numbers that *item* proposes: its key names it."""
+    if item.kind != "number rule":
+        return None
+    key = connection.execute(select(work_item.c.item_key).where(work_item.c.id == item.id)).scalar_one()
+    columns = (number_rule.c.id, number_rule.c.state, number_rule.c.version)
+    row = connection.execute(select(*columns).where(number_rule.c.id == int(key.rpartition(":")[2]))).first()
+    return Subject(row.id, row.state, row.version) if row else None
 
 
 def owed(connection: Connection, claim_id: int) -> tuple[int, int]:
