@@ -1,7 +1,8 @@
 """The claim to the next payer, made from what the payer before it decided (coordination of benefits).
 
 Everything that earlier payers said stands on the claim as they said it, balanced to the cent for each line and for the
-whole claim; nothing is rounded or filled in. Source: 005010X222A1, loops 2320, 2330 and 2430, and section 1.4.4.
+whole claim; nothing is rounded or filled in. Sources: 005010X222A1 and 005010X223A2, loops 2320, 2330 and 2430, and
+section 1.4.4.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hub.formats.x12.claim import (
     SELF,
     Adjustment,
     Claim,
+    ClaimLine,
     LineAdjudication,
     OtherPayer,
     Patient,
@@ -29,6 +31,7 @@ from hub.formats.x12.claim import (
 from hub.formats.x12.remittance import RemittanceClaim, RemittanceLine
 
 SEQUENCES = "PSTABCDEFGH"  # SBR01 by place
+REVENUE_CODE = "NU"  # SVC01-1 of a line that has no procedure
 _MOST_REMARKS = 5
 
 
@@ -109,7 +112,8 @@ def _line_decisions(
         ordinal = places[service.where]
         by = bundling_line(whole, service)
         bundled = places[by.where] if by is not None else 0
-        made = _decision(claim.payer.id, service, decided, 0 if bundled == ordinal else bundled)
+        own = claim.lines[ordinal - 1]
+        made = _decision(claim.payer.id, own, service, decided, 0 if bundled == ordinal else bundled)
         found.setdefault(ordinal, []).append(made)
     for ordinal, own in enumerate(claim.lines, start=1) if found else ():
         parts = found.get(ordinal, [])
@@ -124,13 +128,19 @@ def _line_decisions(
     return found
 
 
-def _decision(payer_id: str, service: RemittanceLine, decided: date, bundled_into: int) -> LineAdjudication:
+def _decision(
+    payer_id: str, own: ClaimLine, service: RemittanceLine, decided: date, bundled_into: int
+) -> LineAdjudication:
+    """What was decided of *own*. A hospital's line has its revenue code too (SVD04), which is all that some have."""
     if service.paid < 0:
         raise CobError("A payer that takes money back for a line cannot be reported.", where=service.where)
+    by_revenue = service.qualifier == REVENUE_CODE
+    decided_code = service.code if by_revenue else service.revenue_code
     return LineAdjudication(
         payer_id=payer_id,
         paid=service.paid,
-        code=service.code,
+        code="" if by_revenue else service.code,
+        revenue_code=(decided_code or own.revenue_code) if own.revenue_code else "",
         units=service.units,
         decided=decided,
         modifiers=service.modifiers,
@@ -156,6 +166,7 @@ def _other_payer(claim: Claim, said: Sequence[RemittanceClaim], decided: date | 
         benefits_assignment=claim.benefits_assignment,
         release=claim.release,
         decided=decided,
+        inpatient=claim.institutional is not None and any(each.inpatient for each in said),
         remark_codes=tuple(remarks)[:_MOST_REMARKS],
     )
 

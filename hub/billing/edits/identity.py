@@ -224,12 +224,18 @@ def _filing_indicator(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("ID-26")
 def _medicare_second(claim: Claim, _context: Context) -> Iterator[Found]:
-    reason = claim.subscriber.insurance_type
+    reason = claim.subscriber.insurance_type or _told_by_value(claim)
     second = claim.payer.filing_indicator in _MEDICARE and claim.subscriber.sequence != "P"
     if second and not reason:
         yield Found(proposal=Proposal("insurance_type", _why_medicare_is_second(claim)))
     elif second != bool(reason) or (reason and reason not in _MEDICARE_SECOND):
         yield Found()
+
+
+def _told_by_value(claim: Claim) -> str:
+    """The reason where a hospital's claim has it as a value code of its own."""
+    values = claim.institutional.values if claim.institutional and claim.subscriber.sequence != "P" else ()
+    return next((each.code for each in values if each.code in _MEDICARE_SECOND), "")
 
 
 def _why_medicare_is_second(claim: Claim) -> str:

@@ -263,7 +263,7 @@ class ClaimWriter(ABC):
             relationship,
             self.clean(subscriber.group_number),
             self.clean(subscriber.group_name),
-            subscriber.insurance_type,
+            subscriber.insurance_type if self.form == "837P" else "",  # an 837I says it by a value code
             "",
             "",
             "",

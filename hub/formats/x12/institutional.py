@@ -155,7 +155,8 @@ class _Writer(ClaimWriter):
             ("BI", each.code, "RD8", f"{each.on:%Y%m%d}-{each.until:%Y%m%d}") for each in said.occurrences if each.until
         )
         self.codes(("BH", each.code, "D8", f"{each.on:%Y%m%d}") for each in said.occurrences if not each.until)
-        self.codes(("BE", each.code, "", "", plain(each.amount)) for each in said.values)
+        values = (*said.values, *_before_medicare(claim, said))
+        self.codes(("BE", each.code, "", "", plain(each.amount)) for each in values)
         self.codes(("BG", code) for code in claim.condition_codes)
         self.codes(("TC", code) for code in said.treatment_codes)
 
@@ -184,6 +185,18 @@ class _Writer(ClaimWriter):
         self.provider("ZZ", line.other_operating)  # 2420B
         self.provider("82", line.rendering)  # 2420C
         self.provider("DN", line.referring)  # 2420D
+
+
+def _before_medicare(claim: Claim, said: Institutional) -> tuple[ValueCode, ...]:
+    """Why another payer pays before Medicare, and what it paid.
+
+    The value codes 12 to 16, 41 to 43 and 47 say what SBR05 says on an 837P and an 837I has no place for.
+    """
+    reason = claim.subscriber.insurance_type
+    if not reason or any(each.code == reason for each in said.values):
+        return ()
+    paid = sum((other.paid or Decimal(0) for other in claim.other_payers), Decimal(0))
+    return (ValueCode(reason, paid),)
 
 
 def _with_presence(qualifier: str, code: str, present: str) -> tuple[str, ...]:

@@ -113,7 +113,8 @@ class RemittanceClaim:
     """A claim as it was decided (loop 2100). *control_number* is our CLM01; *ordinal* counts claims from 1.
 
     *status* is CLP02: ``22`` takes an earlier payment back, 19 to 21 were passed on to another payer.
-    *problems* are values that could not be read: they count as zero, and such a claim must not be posted.
+    *problems* are values that could not be read: they count as zero, and such a claim must not be posted. *inpatient*
+    says that the payer decided it as a stay (MIA).
     """
 
     ordinal: int
@@ -139,6 +140,7 @@ class RemittanceClaim:
     lines: tuple[RemittanceLine, ...]
     problems: tuple[Problem, ...]
     where: str
+    inpatient: bool = False
 
     @property
     def is_reversal(self) -> bool:
@@ -513,6 +515,7 @@ def _claim(ordinal: int, segments: list[Segment]) -> RemittanceClaim:
         lines=tuple(_line(line, read) for line in lines),
         problems=tuple(read.problems),
         where=clp.place,
+        inpatient=any(segment.elements[0] == "MIA" for segment in own),
     )
 
 
