@@ -18,13 +18,13 @@ _END = b"\x1c\r"
 
 
 class Receiver:
-    """A listener that answers AA at once and remembers which control ids it has seen."""
+    """A listener at *port*, 0 for any, that answers AA at once; *seen* holds the control ids in their order."""
 
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
+    def __init__(self, port: int = 0) -> None:
+        self.seen: dict[bytes, None] = {}
         factory: Any = Factory.forProtocol(lambda: _Receiving(self.seen))
         factory.noisy = False
-        self._port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self._port = reactor.listenTCP(port, factory, interface="127.0.0.1")
         self.port: int = self._port.getHost().port
 
     def stop(self) -> Any:
@@ -33,7 +33,7 @@ class Receiver:
 
 
 class _Receiving(Protocol):
-    def __init__(self, seen: set[bytes]) -> None:
+    def __init__(self, seen: dict[bytes, None]) -> None:
         self._seen = seen
         self._buffer = b""
 
@@ -45,7 +45,7 @@ class _Receiving(Protocol):
         *blocks, self._buffer = (self._buffer + data).split(_END)
         for block in blocks:
             control_id = block.split(b"|", 10)[9]
-            self._seen.add(control_id)
+            self._seen.setdefault(control_id)
             transport: Any = self.transport
             transport.write(
                 b"\x0bMSH|^~\\&|RECEIVER|BENCH|CLAIMHUB|BENCH|20260302||ACK|" + control_id + b"|T|2.5.1\r"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -213,15 +214,18 @@ class Measurement:
             yield deferLater(self._reactor, 0.05)
 
     def _watch_memory(self) -> None:
-        for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                self._rss = max(self._rss, int(line.split()[1]) / 1024)
+        self._rss = max(self._rss, resident_mb(self._pid))
 
 
 @dataclass(frozen=True, slots=True)
 class _Saturation:
     per_second: float
     waits: list[float]
+
+
+def resident_mb(pid: int) -> float:
+    """The resident memory of the process *pid* in megabytes. Raises `OSError` when it is gone."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def quantile(ordered: list[float], share: float) -> float:

@@ -52,6 +52,11 @@ def messages(run: str) -> Iterator[bytes]:
         yield before + f"{run}{serial:09d}".encode() + after
 
 
+def patient_of(serial: int) -> int:
+    """The number of the patient whom the message *serial* of :func:`messages` is about."""
+    return serial // len(_TAIL) % PATIENTS
+
+
 def _message(number: int, kind: str) -> tuple[bytes, bytes]:
     """What stands before and after the control id, filled up with a note to the size of the load."""
     values = {

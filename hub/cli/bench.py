@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hub.cli.common import UsageError, print_json
 
 if TYPE_CHECKING:
+    from hub.bench.backlog import Backlog
     from hub.bench.loaded import Waits
     from hub.bench.measure import Figures
 
@@ -32,9 +33,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("path", "claims", "start", "loaded"),
+        choices=("path", "claims", "start", "loaded", "backlog"),
         default="path",
-        help="the durable path; claims; the start; or the path while there is much else to do (default: path)",
+        help="the durable path; claims; the start; the path with much else to do, or with a dead destination",
     )
     parser.add_argument(
         "--workers", type=int, nargs="+", metavar="N", help="claims: how many workers (1 and one a core)"
@@ -46,6 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--remittance", type=int, metavar="CLAIMS", help="post an 835 of so many claims instead of sending messages"
     )
+    parser.add_argument("--messages", type=int, metavar="N", help="backlog: how many messages wait (20000)")
     parser.add_argument("--kill", action="store_true", help="with --remittance: kill every process twice meanwhile")
     parser.add_argument("--folder", type=Path, help="keep site, stores and log in this new folder")
 
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("A benchmark has 1 to 128 connections.")
     if arguments.what == "claims":
         return _claims(arguments)
-    measure = {"path": _path, "start": _start, "loaded": _loaded}[arguments.what]
+    measure = {"path": _path, "start": _start, "loaded": _loaded, "backlog": _backlog}[arguments.what]
     if arguments.what == "path" and arguments.remittance is not None:
         measure = _remittance
     if arguments.folder is not None:
@@ -155,6 +157,26 @@ def _loaded(arguments: argparse.Namespace, folder: Path) -> int:
     ]
     print(f"{LOADED_RATE:.0f} messages per second offered; an 835 of {claims:,} claims posting")
     print(columns(("", "ANSWERS", "ACK P50", "ACK P99", "PAGES"), rows))
+    return 0
+
+
+def _backlog(arguments: argparse.Namespace, folder: Path) -> int:
+    """Measure a destination that is dead, and its return."""
+    from hub.bench.backlog import benchmark_backlog
+
+    found: list[Backlog] = []
+    count = arguments.messages or (500_000 if arguments.thorough else 20_000)
+    with _progress() as show:
+        _on_the_reactor(lambda reactor: benchmark_backlog(reactor, folder, count, show).addCallback(found.append))
+    [one] = found
+    if arguments.json:
+        print_json(dataclasses.asdict(one))
+        return 0
+    print(f"{one.messages:,} messages waited for a dead destination; engine {one.rss_mb:.0f} MB at most")
+    print(
+        f"acked {one.acked_per_s:,.0f}/s; p99 {one.first_p99_ms} ms in the first tenth, {one.last_p99_ms} ms at the end"
+    )
+    print(f"then delivered {one.drained_per_s:,.0f}/s, each patient's in order")
     return 0
 
 
