@@ -1,19 +1,34 @@
-"""``hub replay ID…``: take messages through their steps again, or send one delivery again. Never without a reason."""
+"""``hub replay``: take messages through their steps again, or send one delivery again. Never without a reason.
+
+The messages are named by their ids, or found by a search, as `hub find` does: then they are counted and shown first,
+and go one after the other at a rate.
+"""
 
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hub.cli.common import UsageError, print_json, site_argument, site_folder
+from hub.cli.searching import found, is_asked, search_options
+from hub.cli.text import columns, moment
+from hub.cli.values import positive, rate
 from hub.core.errors import HubError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from hub.web.queries.messages import Delivery, MessageDetail
+    from hub.cli.opened import OpenedSite
+    from hub.web.queries.messages import Delivery, MessageDetail, MessageRow
+
+SHOWN = 10
+MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,8 @@ class NotConfirmedError(HubError):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     site_argument(parser)
-    parser.add_argument("id", type=int, nargs="+", help="message ids (`hub find` shows them)")
+    parser.add_argument("id", type=int, nargs="*", help="message ids (`hub find` shows them), or a search instead")
+    search_options(parser)
     parser.add_argument(
         "--from",
         dest="stage",
@@ -43,20 +59,39 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--delivery", type=int, metavar="ID", help="which delivery of the one message")
     parser.add_argument("--to", metavar="DEST", help="which delivery of each message: the one to this destination")
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept with the message")
+    parser.add_argument("--reason", metavar="TEXT", help="why; it is kept with each message")
+    parser.add_argument("--count", action="store_true", help="say what the search finds, and do nothing")
+    parser.add_argument("--rate", type=rate, default=5.0, metavar="5/s", help="how fast a search's messages go")
+    parser.add_argument(
+        "--limit", type=positive, default=MOST, metavar="N", help=f"refuse a search that finds more (default {MOST})"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask for the replays, one by one; 1 when one of them is refused."""
     from hub.cli.opened import open_site
+
+    reason = (arguments.reason or "").strip()
+    if not (reason or arguments.count):
+        raise UsageError("A replay needs a reason.", expected="--reason TEXT")
+    if is_asked(arguments) == bool(arguments.id):
+        raise UsageError("Say which messages.", expected="ids, or a search such as --channel NAME --outcome errored")
+    if arguments.count and arguments.id:
+        raise UsageError("Ids need no counting.", expected="--count with a search")
+    opened = open_site(site_folder(arguments))
+    if is_asked(arguments):
+        if arguments.stage == "delivery" or arguments.delivery is not None or arguments.to:
+            raise UsageError("A search goes through the steps again.", expected="one id with --from delivery")
+        return _all_found(opened, arguments, reason)
+    return _by_id(opened, arguments, reason)
+
+
+def _by_id(opened: OpenedSite, arguments: argparse.Namespace, reason: str) -> int:
     from hub.store.database import reading
 
-    if not arguments.reason.strip():
-        raise UsageError("A replay needs a reason.", expected="--reason TEXT")
     if arguments.delivery is not None and len(arguments.id) > 1:
         raise UsageError("One delivery belongs to one message.", expected="one ID with --delivery")
-    opened = open_site(site_folder(arguments))
     which = _Which(arguments.delivery, arguments.to)
     from_delivery = arguments.stage == "delivery" or which != _Which(None, None)
     with reading(opened.store) as connection:
@@ -72,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "message_id": detail.id,
                 "from": "raw" if delivery is None else "delivery",
                 "delivery_id": delivery.id if delivery else None,
-                "reason": arguments.reason.strip(),
+                "reason": reason,
             },
         )
         done.append(
@@ -84,6 +119,103 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"replayed": done})
     return 0
+
+
+# ---------------------------------------------------------------- all that a search finds
+
+
+@dataclass(slots=True)
+class _Going:
+    """How a replay of many goes: what became of whom, and who was refused, by reason."""
+
+    became: list[tuple[int, int]] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+
+
+def _all_found(opened: OpenedSite, arguments: argparse.Namespace, reason: str) -> int:
+    """Show what the search finds, ask, and replay it, the oldest first."""
+    from hub.store.database import reading
+    from hub.web.queries.messages import newest_sequence
+
+    with reading(opened.store) as connection:
+        # What a replay makes would be found again: nothing that comes from now on is meant.
+        upto = newest_sequence(connection) + 1
+        rows = found(opened, connection, arguments, arguments.limit + 1, before=upto, oldest_first=True)
+    if len(rows) > arguments.limit:
+        raise UsageError(
+            f"The search finds more than {arguments.limit} messages.",
+            fix="Narrow it, or raise --limit when all of them are meant.",
+        )
+    if not arguments.json:
+        _show(rows, opened)
+    if arguments.count or not rows:
+        if arguments.json:
+            print_json({"found": [row.id for row in rows]})
+        return 0 if rows else 1
+    if not arguments.yes:
+        _confirm(_dangers_of(rows, arguments.rate))
+    going = _Going()
+    try:
+        _go(opened, rows, reason, arguments.rate, going)
+    except KeyboardInterrupt:
+        print(f"\nEnded: {len(going.became)} of {len(rows)} went; the others are as they were.", file=sys.stderr)
+        return 130
+    _tell(going, as_json=arguments.json)
+    return 1 if going.refused else 0
+
+
+def _go(opened: OpenedSite, rows: Sequence[MessageRow], reason: str, per_second: float, going: _Going) -> None:
+    from hub.engine.control import EngineAwayError
+
+    token = secrets.token_urlsafe(12)
+    begun = time.monotonic()
+    for number, row in enumerate(rows):
+        time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
+        ask = {"message_id": row.id, "from": "raw", "reason": reason, "token": f"{token}/{row.id}"}
+        try:
+            going.became.append((row.id, opened.ask("replay", ask)["message_id"]))
+        except EngineAwayError:  # nor will it answer for the others
+            raise
+        except HubError as error:
+            going.refused.append((row.id, error.what))
+
+
+def _show(rows: Sequence[MessageRow], opened: OpenedSite) -> None:
+    if not rows:
+        print("No message fits.")
+        return
+    kinds = Counter((row.channel, row.kind, row.onward) for row in rows)
+    print(f"{len(rows)} messages:")
+    print(columns(("NUMBER", "CHANNEL", "KIND", "OUTCOME"), [(n, *key) for key, n in kinds.most_common()]))
+    zone = opened.site.zone
+    table = [(row.id, moment(row.received_at, zone), row.control_id, row.reason) for row in rows[:SHOWN]]
+    print(f"\nThe first of them{'' if len(rows) > SHOWN else ' are all'}:")
+    print(columns(("ID", "RECEIVED", "CONTROL ID", "REASON"), table))
+
+
+def _dangers_of(rows: Sequence[MessageRow], per_second: float) -> list[str]:
+    claims = sum(row.kind.startswith("837") for row in rows)
+    done = sum(row.onward == "done" for row in rows)
+    found = [f"{len(rows)} messages go through their steps again, {per_second:g} a second."]
+    if done:
+        found.append(f"{done} of them are done: what they made goes out a second time.")
+    if claims:
+        found.append(f"{claims} of them carry claims: the payer can be billed twice.")
+    return found
+
+
+def _tell(going: _Going, *, as_json: bool) -> None:
+    if as_json:
+        replayed = [{"message_id": old, "became": new} for old, new in going.became]
+        refused = [{"message_id": old, "what": what} for old, what in going.refused]
+        print_json({"replayed": replayed, "refused": refused})
+        return
+    print(f"{len(going.became)} replayed, {len(going.refused)} refused.")
+    for what, number in Counter(what for _, what in going.refused).most_common():
+        print(f"  {number}: {what}")
+
+
+# ---------------------------------------------------------------- single messages
 
 
 def _job(connection: Connection, message_id: int, which: _Which | None) -> tuple[MessageDetail, Delivery | None]:

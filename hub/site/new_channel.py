@@ -165,10 +165,15 @@ _VISIT = {"account": "AC2001", "mrn": "M1001", "date": "2026-11-09", "code": "99
 _SAMPLES: dict[str, tuple[str, str, str]] = {
     "hl7v2": ("DFT^P03", "in.hl7", _HL7),
     "x12": ("999", "in.x12", _X12),
+    "schedule": (
+        "schedule",
+        "in.json",
+        '{"day": "2026-11-30", "event": "schedule", "id": "2026-11-30T06:00:00-06:00"}\n',
+    ),
     "json": ("visit", "in.json", json.dumps({"event": "visit", "id": "V1", **_VISIT}, indent=1) + "\n"),
     "fhir": ("Encounter", "in.json", json.dumps({"resourceType": "Encounter", "id": "V1", **_VISIT}, indent=1) + "\n"),
 }
-"""The kind, the file and the text of the sample that a new channel of each format begins with."""
+"""The kind, the file and the text of the sample that a new channel of each format, or source, begins with."""
 
 
 class NewChannelError(HubError):
@@ -194,7 +199,7 @@ def new_channel(site: Site, name: str, source: str, destination: str) -> list[st
     wanted = _Wanted(name, name.replace("_", " ").capitalize(), source, destination, DEFAULT_FORMAT.get(source, "json"))
     script = f"{_package(site)}/{name}.py"
     case = f"{samples.FOLDER}/{name}/first"
-    kind, sample_name, sample = _SAMPLES[wanted.format]
+    kind, sample_name, sample = _SAMPLES.get(wanted.source, _SAMPLES[wanted.format])
     usage = "P" if site.settings is not None and site.settings.environment == "production" else "T"
     files = {
         f"channels/{name}.toml": _channel(site, wanted, kind, script),
@@ -226,7 +231,7 @@ def _channel(site: Site, wanted: _Wanted, kind: str, script: str) -> str:
         )
     owner = next((channel.owner for channel in site.channels.values()), "you@clinic.example")
     lines = [_HEADER.format(name=wanted.name, title=wanted.title, owner=owner), "[source]", f'type = "{wanted.source}"']
-    lines += _settings(source, site, wanted.name)
+    lines += _settings(source, site, wanted.name, kind)
     accepted = ["TA1", "999", "277CA", "277", "835"] if _is_for_billing(wanted) and wanted.format == "x12" else [kind]
     lines += [f"accepts = {toml_value(accepted)}"]
     module = script.removesuffix(".py").replace("/", ".")
@@ -235,7 +240,7 @@ def _channel(site: Site, wanted: _Wanted, kind: str, script: str) -> str:
     end = "billing" if _is_for_billing(wanted) else "receiver"
     lines += [f"[destination.{end}]", f'type = "{wanted.destination}"']
     if not _is_for_billing(wanted):
-        lines += _settings(destination, site, wanted.name)
+        lines += _settings(destination, site, wanted.name, kind)
         lines += ['order = "lane"                   # strict, lane, or any: what waits for what']
         lines += [
             'ambiguous = "ask"                # it may have arrived: retry sends again, ask leaves it to a person'
@@ -255,7 +260,7 @@ def _model(name: str, side: str) -> type[BaseModel]:
     return able[name]
 
 
-def _settings(model: type[BaseModel], site: Site, channel: str) -> Iterator[str]:
+def _settings(model: type[BaseModel], site: Site, channel: str, kind: str) -> Iterator[str]:
     """The required settings of *model* with their examples, and those that one can hardly do without."""
     begin_with = getattr(model, "begin_with", ())
     for name, field in model.model_fields.items():
@@ -266,6 +271,10 @@ def _settings(model: type[BaseModel], site: Site, channel: str) -> Iterator[str]
             value = f"tcp:127.0.0.1:{_free_port(site, int(str(value).rpartition(':')[2]))}"
         if name == "folder":
             value = f"var/{channel}"
+        if name == "kind":
+            value = kind
+        if name == "into":
+            value = next(iter(site.channels), value)
         yield f"{field.alias or name} = {toml_value(value)}"
 
 

@@ -10,7 +10,7 @@ from hub.site.new import new_site
 
 PAIRS = [
     ("mllp", "sftp"), ("mllp", "billing"), ("mllp", "mllp"), ("sftp", "billing"), ("files", "http"),
-    ("http", "billing"), ("fhir", "files"),
+    ("http", "billing"), ("fhir", "files"), ("database", "email"), ("schedule", "database"), ("channel", "channel"),
 ]  # fmt: skip
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from hub.cli.main import main
-from tests.cli.at_work import Kept, engine_that_answers
+from tests.cli.at_work import DFT, Kept, engine_that_answers
 
 WHY = ("--reason", "the mapping was mended")
 
@@ -79,3 +80,64 @@ def test_the_engines_refusal_is_told_in_its_words(kept: Kept, capsys: pytest.Cap
 def test_without_an_engine_nothing_is_replayed(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "--site", str(kept.folder), str(kept.charges), *WHY]) == 1
     assert "H160" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- all that a search finds
+
+
+@pytest.fixture
+def errored(kept: Kept) -> list[int]:
+    """Five messages of one kind, the oldest first."""
+    return [kept.keep("ehr_visits", "ADT^A08", f"A{number}", DFT, mrn="100009") for number in range(5)]
+
+
+def search(kept: Kept, *words: str) -> list[str]:
+    return ["replay", "--site", str(kept.folder), "--kind", "ADT^A08", *words]
+
+
+def test_what_a_search_finds_goes_oldest_first_at_the_rate_each_with_a_token(
+    kept: Kept, errored: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    with engine_that_answers(kept.folder, {"ok": True, "message_id": 99}) as requests:
+        assert main(search(kept, "--rate", "20/s", "--yes", *WHY)) == 0
+    assert time.monotonic() - began >= 4 / 20
+    assert [each["args"]["message_id"] for each in requests] == errored
+    assert {each["args"]["reason"] for each in requests} == {"the mapping was mended"}
+    assert len({each["args"]["token"] for each in requests}) == 5
+    out = capsys.readouterr().out
+    assert "5 messages" in out
+    assert "5 replayed, 0 refused." in out
+
+
+def test_counting_asks_the_engine_for_nothing_and_needs_no_reason(
+    kept: Kept, errored: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with engine_that_answers(kept.folder, {"ok": True}) as requests:
+        assert main(search(kept, "--count", "--json")) == 0
+        assert json.loads(capsys.readouterr().out) == {"found": errored}
+        assert main(["replay", "--site", str(kept.folder), "--kind", "ADT^A99", "--count"]) == 1
+    assert requests == []
+
+
+def test_many_messages_do_not_go_unconfirmed_nor_more_than_the_limit(
+    kept: Kept, errored: list[int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with engine_that_answers(kept.folder, {"ok": True, "message_id": 99}) as requests:
+        assert main(search(kept, *WHY)) == 1
+        assert "a second time" in capsys.readouterr().err
+        assert main(search(kept, "--limit", "4", "--yes", *WHY)) == 2
+        assert main([*search(kept, *WHY), str(errored[0])]) == 2
+        assert main(["replay", "--site", str(kept.folder), "--yes", *WHY]) == 2
+    assert requests == []
+
+
+def test_one_that_is_refused_holds_up_no_other(
+    kept: Kept, errored: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = {"code": "H000", "what": "What this message said was pruned", "where": "", "fix": ""}
+    with engine_that_answers(kept.folder, {"ok": False, "error": refusal}) as requests:
+        assert main(search(kept, "--rate", "1000/s", "--yes", *WHY)) == 1
+    assert len(requests) == 5
+    assert "0 replayed, 5 refused." in capsys.readouterr().out

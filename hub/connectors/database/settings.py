@@ -62,7 +62,7 @@ class DatabaseLogin(Settings):
 class DatabaseSourceSettings(DatabaseLogin, Polls):
     """A query whose rows become messages, each the JSON of its columns and, as `event`, its kind."""
 
-    begin_with: ClassVar[tuple[str, ...]] = ("done",)
+    begin_with: ClassVar[tuple[str, ...]] = ("done", "kind")
 
     query: str = Field(
         min_length=1,
