@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hub.connectors.join import JoinSettings
 from hub.core.errors import HubError
 from hub.core.secret import SecretMissingError, SecretName, Secrets, site_secrets
 from hub.formats.hl7v2.check import check_path
@@ -49,7 +50,7 @@ def check_site(site: Site) -> list[Finding]:
 def _wiring(site: Site, channel: Channel) -> Iterator[Finding]:
     file = channel.file
     fed = channel.accepts or channel.billing_kinds
-    if not channel.steps:
+    if not channel.steps and channel.name not in _joined(site):
         yield file.finding(("source",), "H207", "This channel has no step: every message would be filtered.")
     for kind in sorted(fed):
         if channel.steps and not any(step.takes(kind) for step in channel.steps):
@@ -119,9 +120,27 @@ def _forwards(channel: Channel, step: Step, number: int) -> Iterator[Finding]:
             yield channel.file.finding(("step", number, "forward"), "H209", sentence, fix)
 
 
+def _joined(site: Site) -> dict[str, Channel]:
+    """The channels whose messages another one joins, each with that one: they need no step of their own."""
+    return {
+        settings.channel: channel
+        for channel in site.channels.values()
+        for _, settings in channel.sources
+        if isinstance(settings, JoinSettings)
+    }
+
+
 def _handed_on(site: Site) -> Iterator[Finding]:
     """Whether the channels that others hand messages to are there, and no message would go round for ever."""
     onward: dict[str, set[str]] = {}
+    for name, joining in _joined(site).items():
+        onward.setdefault(name, set()).add(joining.name)
+        if name not in site.channels:
+            fix = did_you_mean(name, site.channels) or f"known: {', '.join(site.channels)}"
+            yield joining.file.finding(("source", "channel"), "H231", f'There is no channel "{name}".', fix)
+        elif name == joining.name:
+            sentence = "A channel that joins its own messages would never end."
+            yield joining.file.finding(("source", "channel"), "H231", sentence, "Join those of another one.")
     for channel in site.channels.values():
         for plan in channel.destinations.values():
             if not plan.into:
