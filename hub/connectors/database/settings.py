@@ -124,7 +124,7 @@ class DatabaseDestinationSettings(DatabaseLogin):
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$",
         description="A table of that database in which each output's name is noted in the same transaction, so that "
         "none is written twice: CREATE TABLE hub_receipts (name VARCHAR(255) PRIMARY KEY, digest CHAR(64) NOT NULL). "
-        "Without it an output whose commit was not answered is ambiguous; leave it out where the statements may run "
-        "twice without harm.",
+        'With it ambiguous = "retry" is right. Without it an output whose commit was not answered is ambiguous; leave '
+        "it out where the statements may run twice without harm.",
         examples=["hub_receipts"],
     )
