@@ -1,4 +1,4 @@
-"""Mail: each output announces itself to people, or goes to them, through a mail server of the site's.
+"""Mail: outputs announce themselves to people, or go to them, by SMTP; what comes into a mailbox is read by IMAP.
 
 A mail crosses servers that nobody here knows. It says that something is there; what that says of a patient goes along
 only where the channel states that this is allowed.
@@ -18,6 +18,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from hub.connectors import inbox
+from hub.connectors.inbox import EmailSourceSettings
 from hub.connectors.reach import UnreachedError
 from hub.connectors.settings import LOOPBACK, ConnectTo, Secret, Settings
 from hub.connectors.smtp import Account, RefusedError, UnknownError, hand_over, session
@@ -189,8 +191,11 @@ def compose(
     return mail
 
 
-def probe(settings: EmailDestinationSettings, folder: Path, secrets: Secrets) -> Iterator[str]:
-    """Log in and go away again; no mail is begun. Raises `HubError` with what keeps one from it."""
+def probe(settings: EmailDestinationSettings | EmailSourceSettings, folder: Path, secrets: Secrets) -> Iterator[str]:
+    """Log in and go away again; no mail is begun or marked. Raises `HubError` with what keeps one from it."""
+    if isinstance(settings, EmailSourceSettings):
+        yield from inbox.probe(settings, folder, secrets)
+        return
     where = settings.server.shown
     try:
         with session(_account(settings, secrets, folder)) as server:
@@ -241,9 +246,11 @@ def _in_words(error: Exception) -> tuple[EndpointState, str]:
 
 CONNECTOR = Connector(
     name="email",
-    summary="A mail for each output, by SMTP; the output goes along only where that is allowed.",
+    summary="Mail: what comes into a mailbox, by IMAP; a mail for each output, by SMTP, with it only where allowed.",
+    source_settings=EmailSourceSettings,
+    open_source=inbox.open_source,
     destination_settings=EmailDestinationSettings,
     open_destination=open_destination,
-    tasks={"email.send": send},
+    tasks={"email.send": send, "email.fetch": inbox.fetch, "email.after": inbox.after},
     probe=probe,
 )

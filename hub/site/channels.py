@@ -29,6 +29,7 @@ DEFAULT_FORMAT: dict[str, Format] = {
     "http": "json",
     "sftp": "x12",
     "files": "x12",
+    "email": "x12",
     BILLING: "json",
 }
 LANES = ("patient", "account", "strict", "any")
