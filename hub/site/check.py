@@ -149,7 +149,7 @@ def _handed_on(site: Site) -> Iterator[Finding]:
             if plan.into not in site.channels:
                 fix = did_you_mean(plan.into, site.channels) or f"known: {', '.join(site.channels)}"
                 yield channel.file.finding(key, "H231", f'There is no channel "{plan.into}".', fix)
-            elif plan.connector == CHANNEL:
+            else:
                 onward.setdefault(channel.name, set()).add(plan.into)
                 if _leads_to(onward, plan.into, channel.name):
                     sentence = (

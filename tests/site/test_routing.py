@@ -136,6 +136,7 @@ WRONG: list[tuple[str, str, str, str, str]] = [
         "circle",
     ),
     ("lab", 'folder = "var/archive"', 'folder = "var/archive"\nanswers_to = "somewhere"', "H231", "known:"),
+    ("lab", 'folder = "var/archive"', 'folder = "var/archive"\nanswers_to = "lab"', "H231", "circle"),
 ]
 
 
