@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     channel.add_argument("--to", required=True, metavar="CONNECTOR", help="where they go: billing, sftp, files, ...")
     pack = what.add_parser("pack", help="the channels, mappings, samples and page for an EHR")
-    pack.add_argument("name", help="the EHR: epic, ...")
+    pack.add_argument("name", help="which one; docs/packs.md lists them")
     for parsed in (channel, pack):  # on either side of the word
         parsed.add_argument("--site", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
         parsed.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)

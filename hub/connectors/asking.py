@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+from pydantic import Field
 from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
 from hub.connectors.web_client import Answer, NoAnswerError, WebClient, WebClientSettings
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.engine.contracts import DestinationContext, EndpointState, Failure, Health, Outcome, Parcel
+
+ACCEPT = {"Accept": "application/json"}
 
 
 class FailedError(Exception):
@@ -36,6 +43,25 @@ def good(answer: Answer) -> bytes:
     if not answer.whole:
         raise FailedError(Outcome(Failure.TRANSIENT, "The answer broke off."), EndpointState.RETRYING)
     return answer.body
+
+
+def read_json(body: bytes) -> Any:
+    """What *body* says, numbers with a point exactly. Raises :class:`FailedError` when it is not JSON."""
+    try:
+        return json.loads(body, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        raise refused("The answer is not JSON.") from None
+
+
+class PagedSettings(WebClientSettings):
+    """How a server gives out lists."""
+
+    next_page: str = Field(
+        "next",
+        description="The key under which a page says where the next one is; a last page has none, or null.",
+        examples=["next"],
+    )
+    pages: int = Field(50, ge=1, description="How many pages of one list to follow at most.", examples=[50])
 
 
 class AskingDestination:
@@ -78,6 +104,21 @@ class AskingDestination:
         """How the last conversation went, and how fast requests leave."""
         return (Health(self._state, self._address, self._since, self._detail or self.client.pace),)
 
+    async def pages(self, url: str, settings: PagedSettings) -> AsyncIterator[bytes]:
+        """The bodies of a list's pages from *url* on. Raises what :meth:`converse` does."""
+        first = url
+        for _ in range(settings.pages):
+            body = good(await self.client.request("GET", url, ACCEPT))
+            yield body
+            page = read_json(body)
+            further = page.get(settings.next_page) if isinstance(page, dict) else None
+            if not further:
+                return
+            url = urljoin(url, str(further))
+            if origin(url) != origin(first):
+                raise refused("The server points to another server for more.")  # the token is for this one alone
+        raise refused("A list has more pages than the settings allow.")
+
     async def _deliver(self, parcel: Parcel) -> Outcome:
         try:
             outcome = await self.converse(parcel)
@@ -98,3 +139,9 @@ class AskingDestination:
         if state != self._state:
             self._since = real_ms()
         self._state, self._detail = state, detail
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port of *url*."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

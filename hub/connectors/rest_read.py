@@ -14,39 +14,40 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from pydantic import Field
 
-from hub.connectors.asking import AskingDestination, FailedError, good, refused
+from hub.connectors.asking import (
+    ACCEPT,
+    AskingDestination,
+    FailedError,
+    PagedSettings,
+    good,
+    read_json,
+    refused,
+)
 from hub.connectors.settings import WebAddress
-from hub.connectors.web_client import NoAnswerError, WebClientSettings
+from hub.connectors.web_client import NoAnswerError
 from hub.connectors.web_probe import probe
+from hub.core.exact_json import json_bytes
 from hub.engine.contracts import Connector, DestinationContext, Outcome, Parcel
-from hub.formats.fhir.text import write
 
 _PART = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 _PATH = re.compile(r"[A-Za-z0-9{][A-Za-z0-9._~!$'()*+,;=:@%/?&{}-]{0,2000}\Z")
 _HOLE = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_]+)*)\}")
 _OWN_NAMES = frozenset({"event", "read_at"})
-_ACCEPT = {"Accept": "application/json"}
 BEGUN = 100
 """How many documents may be half read while they wait for their quota; beyond that the oldest begins anew."""
 
 
-class RestReadSettings(WebClientSettings):
+class RestReadSettings(PagedSettings):
     """A REST server to read from."""
 
     base: WebAddress = Field(
         description="The address that the paths of a fetch go beneath.",
         examples=["https://api.ehr.example/v1/195900"],
     )
-    next_page: str = Field(
-        "next",
-        description="The key under which a page says where the next one is; a last page has none, or null.",
-        examples=["next"],
-    )
-    pages: int = Field(50, ge=1, description="How many pages of one list to follow at most.", examples=[50])
     requests: int = Field(4, ge=1, le=64, description="How many documents may be read at a time.", examples=[4])
 
 
@@ -99,7 +100,9 @@ class RestReadDestination(AskingDestination):
             raise NoAnswerError(error.reason, error.state, sent=False, retry_after=error.retry_after) from None
         keys = {name: _filled(text, begun.parts, quoted=False) or "" for name, text in wanted.keys.items()}
         try:
-            return Outcome(None, answer=write({"event": wanted.kind, "read_at": begun.read_at, **keys, **begun.parts}))
+            return Outcome(
+                None, answer=json_bytes({"event": wanted.kind, "read_at": begun.read_at, **keys, **begun.parts})
+            )
         except (ValueError, RecursionError):
             raise refused("The answer holds half a character, or is nested too deeply.") from None
 
@@ -130,26 +133,16 @@ class RestReadDestination(AskingDestination):
 
     async def _list(self, url: str, each: str) -> list[Any]:
         found: list[Any] = []
-        for _ in range(self._settings.pages):
-            page = await self._get(url)
+        async for body in self.pages(url, self._settings):
+            page = read_json(body)
             items = page.get(each) if isinstance(page, dict) else page
             if not isinstance(items, list):
                 raise refused(f'The answer has no list "{each}".')
             found += items
-            further = page.get(self._settings.next_page) if isinstance(page, dict) else None
-            if not further:
-                return found
-            url = urljoin(url, str(further))
-            if _origin(url) != _origin(self._base):
-                raise refused("The server points to another server for more.")  # the token is for this one alone
-        raise refused("A list has more pages than the settings allow.")
+        return found
 
     async def _get(self, url: str) -> Any:
-        body = good(await self.client.request("GET", url, _ACCEPT))
-        try:
-            return json.loads(body, parse_float=Decimal)
-        except (ValueError, RecursionError):
-            raise refused("The answer is not JSON.") from None
+        return read_json(good(await self.client.request("GET", url, ACCEPT)))
 
 
 def _wanted(body: bytes) -> _Wanted:
@@ -188,11 +181,6 @@ def _scalar(value: Any, path: list[str]) -> str | None:
     return (
         str(value) if isinstance(value, str | int | Decimal) and not isinstance(value, bool) and value != "" else None
     )
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 CONNECTOR = Connector(

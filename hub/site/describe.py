@@ -7,16 +7,15 @@ is looked at.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable
 
+from hub.core.errors import HubError
 from hub.engine.contracts import Description
 from hub.formats.hl7v2.header import content_without_timestamp
 from hub.formats.hl7v2.message import Message
 from hub.site.views import Event
 
 _HEAD = 1 << 14
-_EVENT = re.compile(rb'\s*\{\s*"event"\s*:')
 
 
 def describer(message_format: str, lane: str, encoding: str | None = None) -> Callable[[bytes], Description]:
@@ -110,10 +109,14 @@ def _x12(raw: bytes, lane: str) -> Description:
 
 def _fhir(raw: bytes, lane: str) -> Description:
     from hub.formats.fhir.notification import summary
+    from hub.formats.fhir.text import FhirError
 
-    if _EVENT.match(raw):  # what was fetched from a REST server beside FHIR
-        return _json(raw, lane)
-    told = summary(raw)
+    try:
+        told = summary(raw)
+    except FhirError:
+        if _is_event(raw):  # what was fetched from a REST server beside FHIR, or a time of day
+            return _json(raw, lane)
+        raise
     return Description(
         kind=told.kind,
         control_id=told.control_id,
@@ -143,6 +146,14 @@ def _json(raw: bytes, lane: str) -> Description:
             ]
         ),
     )
+
+
+def _is_event(raw: bytes) -> bool:
+    try:
+        event = Event.parse(raw)
+    except HubError:
+        return False
+    return bool(event["event"]) and not event["resourceType"]
 
 
 def _unique(raw: bytes) -> str:

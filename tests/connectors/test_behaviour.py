@@ -19,7 +19,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from hub.connectors import connectors, database, fhir, fhir_read, files, http, mllp, rest_read, sftp
+from hub.connectors import connectors, database, fhir, fhir_read, files, http, mllp, rest_read, rest_write, sftp
 from hub.connectors import email as hub_email
 from hub.connectors.sftp import SftpDestinationSettings
 from hub.engine.contracts import Destination, Parcel
@@ -140,6 +140,15 @@ WIRES = {
         http_answer,
         lambda seen: seen.split(b" ")[1].rpartition(b"/")[2].decode(),
     ),
+    "rest_write": Wire(
+        web(
+            rest_write, rest_write.RestWriteSettings, lambda port: {"url": f"http://127.0.0.1:{port}/x", "body": "json"}
+        ),
+        json_body,
+        http_is_whole,
+        http_answer,
+        name_in_json,
+    ),
 }
 
 
@@ -205,6 +214,7 @@ EXPECTED = {
     "http, repeats known": MAY_REPEAT,
     "fhir_read": MAY_REPEAT,
     "rest_read": MAY_REPEAT,
+    "rest_write": MAY_HAVE,
 }
 
 

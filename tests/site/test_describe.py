@@ -99,7 +99,7 @@ def test_bytes_that_cannot_be_read_raise_our_own_error_alone(raw: bytes, message
 
 
 def test_what_was_fetched_beside_fhir_is_found_by_its_keys_and_kept_in_order_by_its_patient() -> None:
-    raw = b'{"event":"claim","read_at":"2026-11-30T12:00:00Z","account":"7","mrn":"31","claim":{"resourceType":"x"}}'
+    raw = b'{"account":"7","claim":{"resourceType":"x"},"event":"claim","mrn":"31","read_at":"2026-11-30T12:00:00Z"}'
     found = describer("fhir", "patient")(raw)
     assert (found.kind, found.lane) == ("claim", "patient||31")
     assert found.identifiers == (("mrn", "31"), ("account", "7"))
