@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Engine
 from twisted.internet.defer import Deferred
@@ -24,8 +24,7 @@ from hub.core.secret import Secrets
 from hub.core.vault import Vault
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """What intake must know of a message, read from its bytes by the channel's format.
 
     *kind* is what steps select by (``ADT^A04``, ``835``); *lane* is what its order is kept by, and *other_lane* a
@@ -50,8 +49,7 @@ class Mark:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """One framed message on its way into the store.
 
     *answer* is what the peer will be told once the message is durable; it is stored with it and repeated to a
@@ -84,8 +82,7 @@ class Processed:
     error: HubError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A message is durable. *repeated* means that it had been before; *answer* is then the one given at that time."""
 
     message_id: int
@@ -120,8 +117,7 @@ class Failure(StrEnum):
     PERMANENT = "permanent"  # refused: a person must look
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """One rendered output for one destination. *name* is how the peer knows it: a control id, a file name."""
 
     delivery_id: int
@@ -132,8 +128,7 @@ class Parcel:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a parcel. *failure* is None when it was delivered. *reason* is a sentence without patient data.
 
     *answer* is what the peer said, kept as it came. *retry_after* are seconds that the peer asked for.

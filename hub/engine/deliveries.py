@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -174,7 +173,7 @@ class Deliveries:
                 self._behind = True
             elif new.sequence > self._loaded_up_to:  # else a page has brought it already
                 self._loaded_up_to = new.sequence
-                self._queue(new if len(new.body or b"") <= LARGE else replace(new, body=None))
+                self._queue(new if len(new.body or b"") <= LARGE else new._replace(body=None))
         self._reserved -= len(begun)
         self._open += len(begun)
         self._intended(begun)
@@ -325,7 +324,7 @@ class Deliveries:
         if isinstance(error, NotQueuedError):
             self._forget(entry)
         elif not isinstance(error, StoreFailedError):
-            self._later(PAGE_AGAIN, replace(entry, new=replace(entry.new, attempts=entry.new.attempts - 1)))
+            self._later(PAGE_AGAIN, Entry(entry.new._replace(attempts=entry.new.attempts - 1), entry.lanes))
         self._one_less()
 
     def _hand_back(self) -> None:
@@ -371,8 +370,8 @@ class Deliveries:
         if most is not None and attempts >= most:
             failure = Failure.AMBIGUOUS if outcome.failure is Failure.AMBIGUOUS else Failure.PERMANENT
             reason = f"{outcome.reason} It was given up after {attempts} attempts.".strip()
-            return Sent(entry, replace(outcome, failure=failure, reason=reason), None)
-        waiting = replace(entry, new=replace(entry.new, body=None))
+            return Sent(entry, outcome._replace(failure=failure, reason=reason), None)
+        waiting = Entry(entry.new._replace(body=None), entry.lanes)
         return Sent(waiting, outcome, self._wait_after(outcome, attempts))
 
     def _ended(self, sent: Sent) -> None:

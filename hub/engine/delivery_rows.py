@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -57,8 +57,7 @@ class Entry:
     lanes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """What became of an attempt; with *wait* there will be another after so many seconds."""
 
     entry: Entry
@@ -68,7 +67,7 @@ class Sent:
 
 def again(entry: Entry) -> Entry:
     """*entry* with its next attempt."""
-    return replace(entry, new=replace(entry.new, attempts=entry.new.attempts + 1, intent=True))
+    return Entry(entry.new._replace(attempts=entry.new.attempts + 1, intent=True), entry.lanes)
 
 
 class DeliveryRows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -493,7 +492,7 @@ class HubEngine:
 def _described_again(plan: ChannelPlan, raw: bytes, kind: str) -> Description:
     """What *raw* is, on its way through the steps again; this repeat is meant."""
     description = plan.describe(raw)
-    return replace(description, kind=description.kind or kind, duplicate_basis=None)
+    return description._replace(kind=description.kind or kind, duplicate_basis=None)
 
 
 def _subject_of(connection: Connection, args: Mapping[str, Any]) -> tuple[str, str, str, int | None]:

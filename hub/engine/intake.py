@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select, update
@@ -34,8 +33,7 @@ DUPLICATE_WINDOW_MS = 30 * DAY_MS
 NO_LANE = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A stored message that its channel's steps are to run on."""
 
     sequence: int
@@ -51,8 +49,7 @@ class Arrival:
     raw_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     received: Received
     message_id: int
     raw_id: int

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, insert, select
@@ -48,8 +48,7 @@ PAGE_AGAIN = 1.0
 """Seconds until a page that could not be read is tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
+class NewDelivery(NamedTuple):
     """A delivery that was just written. With *intent* its first attempt is recorded and it must be sent now."""
 
     sequence: int
@@ -88,8 +87,7 @@ class Surroundings:
         return open_item(self.ids, self.vault, self.clock, self.organisation, **columns)
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(NamedTuple):
     """What is written for one message."""
 
     arrival: Arrival
@@ -376,7 +374,7 @@ class Steps:
         INSERT_CONTENTS(connection, contents)
         if made:
             numbers = take_numbers(connection, "delivery", len(made))
-            made = [replace(new, sequence=number) for new, number in zip(made, numbers, strict=True)]
+            made = [new._replace(sequence=number) for new, number in zip(made, numbers, strict=True)]
             self._insert_deliveries(connection, made)
         # A message with new deliveries stays in progress until they end; what is in shadow has ended.
         ended = [one.arrival.sequence for one in written if all(self._is_shadow(new) for new in one.deliveries)]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 
 from hub.core.errors import HubError
 from hub.engine.contracts import Description
-from hub.formats.hl7v2.header import content_without_timestamp
+from hub.formats.hl7v2.glance import Glance, glance
+from hub.formats.hl7v2.header import content_without_timestamp, read_header
 from hub.formats.hl7v2.message import Message
 from hub.site.views import Event
 
@@ -36,10 +37,10 @@ def is_json(raw: bytes) -> bool:
 
 
 def _hl7v2(raw: bytes, lane: str, encoding: str | None) -> Description:
-    message = Message(raw, encoding=encoding)
-    header = message.header
+    header = read_header(raw)
+    message = (glance(raw, header) if encoding is None else None) or Message(raw, encoding=encoding)
     mrn, family = _identifier(message, "PID-3"), message["PID-5.1"]
-    merged = _identifier(message, "MRG-1") if message.each("MRG") else ""
+    merged = _identifier(message, "MRG-1")
     identifiers = (
         ("mrn", mrn),
         ("mrn", merged),
@@ -53,14 +54,14 @@ def _hl7v2(raw: bytes, lane: str, encoding: str | None) -> Description:
         kind=header.type,
         control_id=header.control_id,
         sender=f"{header.sending_application}|{header.sending_facility}",
-        lane=_hl7v2_lane(message, lane, mrn),
+        lane=_hl7v2_lane(message, raw, lane, mrn, encoding),
         other_lane=_patient_lane(message, "MRG-1", merged) or None if lane == "patient" else None,
         duplicate_basis=content_without_timestamp(raw),
         identifiers=_distinct(identifiers),
     )
 
 
-def _hl7v2_lane(message: Message, lane: str, mrn: str) -> str:
+def _hl7v2_lane(message: Glance | Message, raw: bytes, lane: str, mrn: str, encoding: str | None) -> str:
     match lane:
         case "patient":
             return _patient_lane(message, "PID-3", mrn) or _account_lane(message)
@@ -69,24 +70,24 @@ def _hl7v2_lane(message: Message, lane: str, mrn: str) -> str:
         case "strict":
             return "strict"
         case "any":
-            return _unique(message.raw)
+            return _unique(raw)
         case path:
-            return message[path]
+            return Message(raw, encoding=encoding)[path]
 
 
-def _account_lane(message: Message) -> str:
+def _account_lane(message: Glance | Message) -> str:
     account = message["PID-18.1"]
     return f"account|{message['PID-18.4.1']}|{account}" if account else ""
 
 
-def _patient_lane(message: Message, field: str, mrn: str) -> str:
+def _patient_lane(message: Glance | Message, field: str, mrn: str) -> str:
     if not mrn:
         return ""
     authority = message[f"{field}[MR].4.1"] or message[f"{field}.4.1"]
     return f"patient|{authority}|{mrn}"
 
 
-def _identifier(message: Message, field: str) -> str:
+def _identifier(message: Glance | Message, field: str) -> str:
     """The medical record number in *field*; the first identifier where none is marked so."""
     return message.identifier(field, type="MR") or message[f"{field}.1"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime, time
 from fnmatch import fnmatchcase
@@ -136,7 +137,7 @@ def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping
                 continue
             function, declaration = scripts.function(step.module, step.function)
             file = scripts.file(step.module)
-            for thing, line, reads in _outcomes(function, view):
+            for thing, line, reads in _outcomes(function, view, _traces(declaration.returns)):
                 path = line_path(thing.line) if isinstance(thing, Skip | Hold) else view.cursor.place
                 script = f"{file}:{line}"
                 value = _with_path(thing, path)
@@ -230,9 +231,14 @@ def line_path(line: Line) -> str:
             return ""
 
 
-def _outcomes(function: Callable[..., Any], view: View) -> Iterator[tuple[Any, int, Reads]]:
+def _traces(returns: tuple[type, ...]) -> bool:
+    """Whether a mapping may return something whose origins are kept: else what it reads need not be noted."""
+    return any(issubclass(kind, _TRACED) for kind in returns)
+
+
+def _outcomes(function: Callable[..., Any], view: View, traced: bool) -> Iterator[tuple[Any, int, Reads]]:
     """What *function* makes of *view*, each with the line of the script that made it and with what was read for it."""
-    with recording() as reads:
+    with recording() if traced else nullcontext(Reads()) as reads:
         returned = function(view)
         if inspect.isgenerator(returned):
             for thing in returned:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from OpenSSL import SSL
 from service_identity import VerificationError
@@ -49,8 +49,7 @@ class _Exchange:
     last_stray: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A message on its way to a connection."""
 
     block: bytes

@@ -6,8 +6,7 @@ import datetime as dt
 import itertools
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hub.connectors.mllp.continuation import Continuations
 from hub.connectors.mllp.settings import MllpSourceSettings
@@ -23,8 +22,7 @@ CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
 _PART = "A part of a longer message; the whole is stored when its last part comes."
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     """How a message is received: *code* without its mode's first letter, and the complaint, if any."""
 
     code: Literal["A", "E", "R"] = "A"

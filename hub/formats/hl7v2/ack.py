@@ -9,7 +9,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from hub.formats.hl7v2.escape import DEFAULT, Delimiters, escape
 from hub.formats.hl7v2.header import BLOCK_MARK, Header, HL7ParseError, codec_for
@@ -58,8 +58,7 @@ class AckError:
         return cls(condition=error.condition, text=error.what, where=error.where)
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(NamedTuple):
     """An acknowledgement that came back. *control_id* is MSA-2: the message that it answers."""
 
     code: str

@@ -147,7 +147,8 @@ class Header:
 
     def text(self, position: int, component: int = 1) -> str:
         """Component *component* of MSH-*position* (3 and up); ``""`` when it is absent, empty or null."""
-        return _text(self.wire(position), component, self.delimiters, self.codec)
+        wire = self.wire(position)
+        return _text(wire, component, self.delimiters, self.codec) if wire else ""
 
     def wire(self, position: int) -> bytes:
         """MSH-*position* (3 and up) as it stands in the message, ``b""`` when it does not."""

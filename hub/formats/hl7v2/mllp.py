@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hub.core.errors import HubError
 
@@ -25,8 +26,7 @@ class FrameError(HubError):
     code = "H227"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One whole message. *clean* is False when its final ``0x0D`` did not come."""
 
     raw: bytes
