@@ -11,7 +11,6 @@ import datetime as dt
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -94,7 +93,7 @@ class Rows(Polling):
                 channel=context.channel,
                 raw=raw,
                 # Rows above the mark are new ones by their key, whatever they say.
-                description=replace(description, duplicate_basis=None) if by_key else description,
+                description=description._replace(duplicate_basis=None) if by_key else description,
                 source=f"database {self._settings.name}",
                 refusal=refusal,
                 refusal_code=code,
