@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, select, union
 
 from hub.cli.values import duration
 from hub.core.clock import real_ms
-from hub.store.tables import batch, claim, claim_event, identifier, message
+from hub.store.identifiers import identified
+from hub.store.tables import batch, claim, claim_event, message
 
 if TYPE_CHECKING:
     from hub.cli.opened import OpenedSite
@@ -89,10 +90,7 @@ def _identified(connection: Connection, vault: Vault, asked: dict[str, str]) -> 
 
     found: list[ColumnElement[bool]] = []
     for kind, text in asked.items():
-        digests = [digest for name, digest in digests_of(vault, text) if name == kind]
-        ways: list[Select[Any]] = [
-            select(identifier.c.message_sequence).where(identifier.c.kind == kind, identifier.c.digest.in_(digests))
-        ]
+        ways: list[Select[Any]] = [*identified(each for each in digests_of(vault, text) if each[0] == kind)]
         if kind == "claim":
             ways += _concerning(connection, text)
         found.append(message.c.sequence.in_(union(*ways).scalar_subquery()))

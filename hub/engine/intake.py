@@ -26,8 +26,9 @@ from hub.engine.plan import ChannelPlan, SitePlan
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
 from hub.store.counters import Counts, add_counts, add_rate
 from hub.store.hot import InsertMany, Row, marks, run
+from hub.store.identifiers import INSERT_IDENTIFIERS, stretch_of
 from hub.store.numbers import take_numbers
-from hub.store.tables import duplicate, identifier, message, work_item
+from hub.store.tables import duplicate, message, work_item
 
 DUPLICATE_WINDOW_MS = 30 * DAY_MS
 NO_LANE = b""
@@ -74,7 +75,6 @@ _INSERT_MESSAGES = InsertMany(
 _INSERT_DUPLICATES = InsertMany(
     duplicate, "channel", "sender", "control_id", "content_digest", "message_id", "expires_at"
 )
-_INSERT_IDENTIFIERS = InsertMany(identifier, "kind", "digest", "message_sequence")
 
 
 def _control(received: Received) -> _Control:
@@ -205,7 +205,7 @@ class StoreIntake:
         messages: list[Row] = []
         contents: list[Row] = []
         duplicates: list[Row] = []
-        identifiers: set[tuple[str, bytes, int]] = set()
+        identifiers: set[tuple[int, str, bytes, int]] = set()
         counts = Counts()
         received_per_channel: Counter[str] = Counter()
         arrivals: dict[int, Arrival] = {}
@@ -225,9 +225,10 @@ class StoreIntake:
                 contents += content_tuples(self._vault, request.answer_id, received.answer)
             if key is not None:
                 duplicates.append((*key, request.message_id, now + DUPLICATE_WINDOW_MS))
+            stretch = stretch_of(sequence)
             for kind, text in description.identifiers:
                 if text:
-                    identifiers.add((kind, self._vault.digest(kind, text), sequence))
+                    identifiers.add((stretch, kind, self._vault.digest(kind, text), sequence))
             counts[received.channel, request.day, "received"] += 1
             counts[received.channel, request.day, onward] += 1
             received_per_channel[received.channel] += 1
@@ -249,7 +250,7 @@ class StoreIntake:
             _INSERT_MESSAGES(connection, messages)
             INSERT_CONTENTS(connection, contents)
             _INSERT_DUPLICATES(connection, duplicates)
-            _INSERT_IDENTIFIERS(connection, list(identifiers))
+            INSERT_IDENTIFIERS(connection, sorted(identifiers))
             add_counts(connection, counts)
             for channel, number in received_per_channel.items():
                 add_rate(connection, channel, received=number)

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete
 
 from hub.core.clock import DAY_MS
 from hub.core.ids import id_floor
+from hub.store.identifiers import stretch_of
 from hub.store.tables import (
     attempt,
     content,
@@ -219,7 +220,10 @@ def _remove(connection: Connection, sequences: Sequence[int]) -> None:
     mine = select(delivery.c.id).where(delivery.c.message_sequence.in_(sequences))
     connection.execute(delete(attempt).where(attempt.c.delivery_id.in_(mine)))
     connection.execute(delete(delivery).where(delivery.c.message_sequence.in_(sequences)))
-    connection.execute(delete(identifier).where(identifier.c.message_sequence.in_(sequences)))
+    stretches = {stretch_of(sequence) for sequence in sequences}
+    connection.execute(
+        delete(identifier).where(identifier.c.stretch.in_(stretches), identifier.c.message_sequence.in_(sequences))
+    )
     connection.execute(delete(message).where(message.c.sequence.in_(sequences)))
 
 

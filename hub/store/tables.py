@@ -177,11 +177,12 @@ duplicate = Table(
 identifier = Table(
     "identifier",
     metadata,
+    Column("stretch", BigInteger, nullable=False),  # see hub.store.identifiers
     Column("kind", String(16), nullable=False),  # mrn | account | name | claim | payer | trace ...
     Column("digest", LargeBinary, nullable=False),
     Column("message_sequence", BigInteger, nullable=False),
-    PrimaryKeyConstraint("kind", "digest", "message_sequence"),
-    Index(None, "message_sequence"),
+    PrimaryKeyConstraint("stretch", "kind", "digest", "message_sequence"),
+    sqlite_with_rowid=False,
 )
 
 delivery = Table(

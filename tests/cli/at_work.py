@@ -108,7 +108,12 @@ class Kept:
             for name, text in identifiers.items():
                 connection.execute(
                     insert(identifier),
-                    {"kind": name, "digest": self._vault.digest(name, text), "message_sequence": self._sequence},
+                    {
+                        "stretch": 0,
+                        "kind": name,
+                        "digest": self._vault.digest(name, text),
+                        "message_sequence": self._sequence,
+                    },
                 )
             add_counts(connection, Counts({(channel, "2026-11-09", name): 1 for name in ("received", "done")}))
         return message_id

@@ -77,7 +77,7 @@ class Archive:
                 connection.execute(insert(tables.content), content_rows(self.vault, content_id, body))
             connection.execute(
                 insert(tables.identifier),
-                {"kind": "mrn", "digest": self.vault.digest("mrn", "1"), "message_sequence": sequence},
+                {"stretch": 0, "kind": "mrn", "digest": self.vault.digest("mrn", "1"), "message_sequence": sequence},
             )
             add_counts(connection, Counts({("ehr_visits", "2026-01-01", onward): 1}))
         return sequence
@@ -299,7 +299,7 @@ def test_what_only_mattered_for_a_time_expires(archive: Archive) -> None:
             ("bundle", "abc"),
         ):
             connection.execute(insert(tables.setting), {"name": name, "value": value})
-        for minute in (NOW // 60_000, (NOW - 8 * DAY_MS) // 60_000):
+        for minute in (NOW // 60_000, (NOW - 16 * DAY_MS) // 60_000):
             connection.execute(insert(tables.rate), {"channel": "c", "minute": minute})
         for number, done, kind in (
             (old_id, True, "delivered"),

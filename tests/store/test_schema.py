@@ -16,6 +16,7 @@ from hub.core.vault import Vault
 from hub.store import schema, tables
 from hub.store.contents import content_rows, read_content
 from hub.store.database import open_store, reading
+from hub.store.identifiers import identified
 
 VAULT = Vault({1: b"k" * 32}, b"i" * 32)
 
@@ -46,6 +47,10 @@ def make_first(store: Engine) -> None:
             {"nothing": b"", "yes": True},
         )
         connection.execute(
+            text("INSERT INTO identifier (kind, digest, message_sequence) VALUES ('mrn', :digest, 1)"),
+            {"digest": VAULT.digest("mrn", "A1")},
+        )
+        connection.execute(
             text(
                 "INSERT INTO ledger_entry (id, entry_key, kind, business_at, posted_on, recorded_at, actor, rule, memo)"
                 " VALUES (5, 'k', 'charge', 1, '2026-11-09', 1, 'hub', '', '')"
@@ -67,6 +72,8 @@ def test_a_store_of_the_first_version_survives_to_the_newest_with_its_rows(store
         assert connection.execute(select(tables.message.c.control_id)).scalars().all() == ["C1"]
         assert connection.execute(select(tables.ledger_entry.c.entry_key)).scalars().all() == ["k"]
         assert read_content(connection, VAULT, 7) == b"MSH|^~\\&|EHR"
+        (by_number,) = identified([("mrn", VAULT.digest("mrn", "A1"))])
+        assert connection.execute(by_number).scalars().all() == [1]
         assert set(inspect(connection).get_table_names()) == {*tables.metadata.tables, "alembic_version"}
     with store.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -32,6 +32,7 @@ from hub.security.writes import WRITES
 from hub.store import tables
 from hub.store.contents import content_rows
 from hub.store.database import open_store
+from hub.store.identifiers import stretch_of
 from hub.web.app import create_app
 from hub.web.settings import ChannelInfo, DestinationInfo, PayerInfo, RuleInfo, WebSettings
 
@@ -354,7 +355,14 @@ class Seeder:
         )
         for name, text in identifiers:
             digest = self.vault.digest(name, text)
-            self.put(connection, "identifier", kind=name, digest=digest, message_sequence=self._sequence)
+            self.put(
+                connection,
+                "identifier",
+                stretch=stretch_of(self._sequence),
+                kind=name,
+                digest=digest,
+                message_sequence=self._sequence,
+            )
         self._counts[channel, "received"] = self._counts.get((channel, "received"), 0) + 1
         self._counts[channel, onward] = self._counts.get((channel, onward), 0) + 1
         return message_id

@@ -33,6 +33,7 @@ from hub.site.load import load_site
 from hub.site.places import key_file, store_url
 from hub.store.contents import content_tuples
 from hub.store.database import open_store
+from hub.store.identifiers import STRETCH
 from hub.store.schema import upgrade
 
 PASSWORD = "correct horse battery"
@@ -85,8 +86,8 @@ _FILLS = {
         (delivery_id, number, started_at, ended_at, outcome, actor, answer_id)
         SELECT {_ID} + 4096, 1, {_AT} + 20, {_AT} + 40, 'delivered', 'hub', 2 FROM n WHERE NOT {_WAITS}""",
     **{
-        f"identifiers: {kind}": f"""{_NUMBERS} INSERT INTO identifier (kind, digest, message_sequence)
-        SELECT '{kind}', digest('{kind}', {text}), i FROM n ORDER BY 2, 3"""
+        f"identifiers: {kind}": f"""{_NUMBERS} INSERT INTO identifier (stretch, kind, digest, message_sequence)
+        SELECT i / {STRETCH}, '{kind}', digest('{kind}', {text}), i FROM n ORDER BY 1, 3, 4"""
         for kind, text in (
             ("mrn", "printf('%08d', i % :people)"),
             ("account", "printf('A-%d', i / 3)"),

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, func, literal, literal_column, select, union, union_all
 
 from hub.core.vault import Vault
-from hub.store.tables import attempt, delivery, identifier, message
+from hub.store.identifiers import identified
+from hub.store.tables import attempt, delivery, message
 
 PAGE = 50
 _RECENT = 500
@@ -169,11 +170,7 @@ def search_statement(search: Search, digests: list[tuple[str, bytes]], first_seq
         by_control = select(message.c.sequence).where(
             message.c.control_id >= search.text, message.c.control_id < search.text + "\U0010ffff"
         )
-        by_digest = [
-            select(identifier.c.message_sequence).where(identifier.c.kind == kind, identifier.c.digest == digest)
-            for kind, digest in digests
-        ]
-        conditions.append(message.c.sequence.in_(union(by_control, *by_digest).scalar_subquery()))
+        conditions.append(message.c.sequence.in_(union(by_control, *identified(digests)).scalar_subquery()))
     if search.after is not None:
         conditions.append(message.c.sequence > search.after)
         order = message.c.sequence.asc()
