@@ -15,7 +15,7 @@ from hub.store.hot import InsertMany
 from hub.store.tables import identifier, message
 
 STRETCH = 4096
-"""Messages of one stretch. Migration 0010 counts alike."""
+"""Messages of one stretch. Migration 0011 counts alike."""
 
 INSERT_IDENTIFIERS = InsertMany(identifier, "stretch", "kind", "digest", "message_sequence")
 
