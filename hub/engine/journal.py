@@ -2,8 +2,10 @@
 
 Writes that wait together share a transaction and its one sync. Each runs in a savepoint of its own, so that one that
 fails does not fail its neighbours; writes of the same kind may run as one statement for all
-(:meth:`Journal.submit_grouped`) and fall back to one by one when that fails. A COMMIT that fails, or whose outcome is
-unknown, stops the node: nobody is answered, and the restart reads from the store what really happened.
+(:meth:`Journal.submit_grouped`) and fall back to one by one when that fails. Where the store can be synced apart from
+the commit, another thread does so while the next transaction is written, which is committed when the sync is over. A
+COMMIT or a sync that fails, or whose outcome is unknown, stops the node: nobody is answered, and the restart reads from
+the store what really happened.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -24,6 +27,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from hub.core.errors import HubError
 from hub.store.hot import run
 from hub.store.lease import SEND_SECONDS, Lease, guard
+from hub.store.syncing import log_sync
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,11 +86,19 @@ class Journal:
         self._failed: BaseException | None = None
         self._lease: Lease | None = None
         self._sends_until = 0.0
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._sync = log_sync(store)
+        self._committed: SimpleQueue[tuple[list[_Job], list[Any]] | None] = SimpleQueue()
+        self._synced = threading.Event()
+        """What was committed is on disk."""
+        self._synced.set()
+        self._threads = [threading.Thread(target=self._run, name="journal", daemon=True)]
+        if self._sync is not None:
+            self._threads.append(threading.Thread(target=self._run_syncs, args=(self._sync,), name="sync", daemon=True))
 
     def start(self) -> None:
-        """Start the writer thread."""
-        self._thread.start()
+        """Start writing."""
+        for thread in self._threads:
+            thread.start()
 
     def hold(self, lease: Lease, asked_at: float) -> None:
         """From now on write only while *lease* counts, which was given or prolonged at *asked_at*, monotonic time."""
@@ -99,11 +111,12 @@ class Journal:
         return self._lease is None or time.monotonic() < self._sends_until
 
     def stop(self) -> None:
-        """Write what waits, then end the thread. Blocks; call it off the reactor's thread or after the reactor."""
+        """Write what waits, then end the threads. Blocks; call it off the reactor's thread or after the reactor."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def submit(self, write: Callable[[Connection], T], *, urgent: bool = False) -> Deferred[T]:
         """Run *write* in a transaction; fires with its result after the commit.
@@ -139,13 +152,32 @@ class Journal:
                     self._wake.wait()
                 groups = _alike(self._next_jobs())
             if not groups:
+                self._committed.put(None)
                 return
             jobs = [job for group in groups for job in group]
             try:
                 results = self._commit(groups)
             except BaseException as error:
                 self._fail(jobs, error)
+                self._committed.put(None)
                 return
+            if self._sync is None:
+                self._reactor.callFromThread(_fire, jobs, results)
+            else:
+                self._synced.clear()
+                self._committed.put((jobs, results))
+
+    def _run_syncs(self, sync: Callable[[], None]) -> None:
+        """Bring each commit to the disk, then have its results told."""
+        while (committed := self._committed.get()) is not None:
+            jobs, results = committed
+            try:
+                sync()
+            except BaseException as error:
+                self._fail(jobs, error)
+                self._synced.set()
+                return
+            self._synced.set()
             self._reactor.callFromThread(_fire, jobs, results)
 
     def _next_jobs(self) -> list[_Job]:
@@ -156,16 +188,20 @@ class Journal:
 
     def _commit(self, groups: list[list[_Job]]) -> list[Any]:
         results: list[Any] = []
-        with self._store.connect().execution_options(writes=True) as connection, connection.begin():
+        options = {"writes": True, "synced_later": self._sync is not None}
+        with self._store.connect().execution_options(**options) as connection, connection.begin():
             if self._lease is not None:
                 guard(connection, self._lease)
             for group in groups:
                 results.extend(_apply(connection, group))
+            self._synced.wait()
+            if self._failed is not None:
+                raise self._failed
         return results
 
     def _fail(self, jobs: list[_Job], error: BaseException) -> None:
         with self._wake:
-            self._failed = error
+            is_first, self._failed = self._failed is None, self._failed or error
             waiting = [*jobs, *self._urgent, *self._patient]
             self._urgent.clear()
             self._patient.clear()
@@ -175,7 +211,8 @@ class Journal:
             fix="See whether its disk is full or the server is gone. Nobody was answered.",
         )
         stopped = TwistedFailure(failure)  # type: ignore[no-untyped-call]
-        self._reactor.callFromThread(self._on_failure, error)
+        if is_first:
+            self._reactor.callFromThread(self._on_failure, error)
         self._reactor.callFromThread(_fire, waiting, [stopped] * len(waiting))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest_twisted
 from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
 
+import hub.engine.journal
 from hub.engine.journal import Journal, StoreFailedError
 from hub.store.database import open_store
 from hub.store.tables import metadata, setting
@@ -97,3 +100,83 @@ def test_a_store_that_cannot_commit_answers_nobody_and_stops_the_node(
 
     assert len(failures) == 1
     assert names_in(store) == []
+
+
+class Disk:
+    """A disk whose syncs a test lets end, well or not."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Semaphore(0), threading.Semaphore(0)
+        self.error: OSError | None = None
+
+    def sync(self) -> None:
+        self.begun.release()
+        assert self.may_end.acquire(timeout=60)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    made = Disk()
+    monkeypatch.setattr(hub.engine.journal, "log_sync", lambda _store: made.sync)
+    return made
+
+
+@pytest.fixture
+def slow_journal(disk: Disk, store: Engine, failures: list[BaseException]) -> Iterator[Journal]:
+    made = Journal(store, reactor, failures.append)  # type: ignore[arg-type]
+    made.start()
+    yield made
+    disk.may_end.release(100)
+    made.stop()
+
+
+@pytest_twisted.inlineCallbacks
+def until(condition: Callable[[], bool]) -> Any:
+    """Let the reactor run until *condition* holds."""
+    while not condition():
+        yield deferLater(reactor, 0.001)  # type: ignore[arg-type]
+
+
+@pytest_twisted.inlineCallbacks
+def test_nobody_hears_of_a_commit_before_it_is_synced_and_the_next_is_written_meanwhile(
+    slow_journal: Journal, disk: Disk, store: Engine
+) -> Any:
+    written = threading.Event()
+
+    def second(connection: Connection) -> str:
+        written.set()
+        return put(connection, "two")
+
+    one: Deferred[str] = slow_journal.submit(lambda connection: put(connection, "one"))
+    yield until(lambda: disk.begun.acquire(blocking=False))
+    two = slow_journal.submit(second)
+    yield until(written.is_set)
+
+    assert not one.called
+    assert names_in(store) == ["one"]  # the second waits for the sync of the first
+
+    disk.may_end.release(2)
+    assert (yield one) == "one"
+    assert (yield two) == "two"
+    assert names_in(store) == ["one", "two"]
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_sync_that_fails_answers_nobody_and_stops_the_node_once(
+    slow_journal: Journal, disk: Disk, store: Engine, failures: list[BaseException]
+) -> Any:
+    written = threading.Event()
+    disk.error = OSError(5, "Input/output error")
+    writes = [slow_journal.submit(lambda connection: put(connection, "one"))]
+    yield until(lambda: disk.begun.acquire(blocking=False))
+    writes.append(slow_journal.submit(lambda _connection: written.set()))
+    yield until(written.is_set)
+
+    disk.may_end.release()
+    results = yield DeferredList(writes, consumeErrors=True)
+
+    assert [good for good, _ in results] == [False, False]
+    assert all(failure.check(StoreFailedError) for _, failure in results)
+    assert failures == [disk.error]
