@@ -299,7 +299,7 @@ def _answer_of(into: ChannelPlan, channel: str, new: NewDelivery, answer: bytes)
     fetched = into.name == channel
     if not fetched:
         # Each answer counts, whatever earlier ones said: its delivery is recorded once.
-        description = replace(description, duplicate_basis=None)
+        description = description._replace(duplicate_basis=None)
         if refusal is None and into.accepts and description.kind not in into.accepts:
             filtered = f"The channel does not take {description.kind}."
     return Received(
