@@ -101,10 +101,10 @@ def _kill_starting_engine(playing: Demo) -> str:
 def _kill_worker(playing: Demo, pool: str, done: str, query: str) -> str:
     """Kill a pool's worker in the middle of its work: it is stopped, is given work, and never wakes up."""
     eventually(lambda: playing.ask("status"), "an engine that answers")
-    # One of an engine that was killed while it started may still be on its way to find that out.
-    worker = eventually(lambda: _only_worker(playing, pool), f"one worker of {pool}")
     before = len(playing.rows(done))
     eventually(lambda: done == ALWAYS or len(playing.rows(done)) > before, f"{pool} at work", 120)
+    # One of an engine that was killed while it started may still be on its way to find that out.
+    worker = eventually(lambda: _only_worker(playing, pool), f"one worker of {pool}")
     os.kill(worker, signal.SIGSTOP)
     _see(playing, f"work for {pool}", query)
     time.sleep(HANDED_OVER)

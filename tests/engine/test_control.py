@@ -181,6 +181,7 @@ def test_a_drained_channel_takes_nothing_in_and_works_off_what_is_there_also_aft
     yield first.start()
     assert taps[-1].open
     yield first.ask("drain", channel="door", reason="the partner moves house")
+    yield first.settled()
     status = yield first.ask("status")
     assert (taps[-1].open, status["channels"]["door"]["draining"], status["channels"]["door"]["idle"]) == (
         False, True, True
