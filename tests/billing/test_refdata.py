@@ -42,6 +42,15 @@ NPPES = """\
 "1999000338","1","","01/31/2025",""
 "1999000221","1","","01/31/2025","03/01/2025"
 """
+RELATIVE_VALUES = """\
+,,2026 Relative Value File,,,,,,,,
+,,"A notice of the publisher, about CODES",,,,,,,,
+,,,STATUS,WORK,PCTC,GLOB,BILAT,ASST,CO-,TEAM
+HCPCS,MOD,DESCRIPTION,CODE,RVU,IND,DAYS,SURG,SURG,SURG,SURG
+17110,,"WORDS, WORDS",A,0.70,0,010,0,1,0,0
+77067,,WORDS,A,0.76,1,XXX,2,0,0,0
+77067,26,WORDS,A,0.76,1,XXX,2,0,0,0
+"""
 HCPCS_LINE = "G0008" + "00100" + "3" + " " * 257 + "19930101" + "20200101" + "20261231" + "N" + " " * 27
 
 
@@ -67,6 +76,25 @@ def test_pairs_of_procedures_are_read_below_any_notice() -> None:
         "17110", "36415", "2020-01-01", "", {"indicator": "0"},
     )  # fmt: skip
     assert second.ends == "2025-12-31"
+
+
+def test_indicators_are_read_from_the_relative_value_file_whose_headings_stand_in_two_lines() -> None:
+    first, second = read("mpfs", RELATIVE_VALUES)
+    assert (first.code, first.facts) == (
+        "17110",
+        {"pctc": "0", "global_days": "010", "bilateral": "0", "assistant": "1", "co_surgeon": "0"},
+    )
+    assert (second.code, second.facts["pctc"], second.facts["bilateral"]) == ("77067", "1", "2")
+
+
+def test_indicators_are_read_from_a_table_of_our_own_names() -> None:
+    (entry,) = read("mpfs", "code,bilateral,global_days\n20610,1,000\n")
+    assert (entry.code, entry.facts) == ("20610", {"bilateral": "1", "global_days": "000"})
+
+
+def test_a_relative_value_file_without_its_indicators_is_refused() -> None:
+    with pytest.raises(BadFileError):
+        read("mpfs", "HCPCS,MOD,DESCRIPTION\n17110,,WORDS\n")
 
 
 def test_likely_units_are_read_with_their_indicator() -> None:

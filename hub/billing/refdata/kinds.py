@@ -7,9 +7,10 @@ text of adjustment and remark codes, which a practice that has a licence may loa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, zip_longest
 
 from hub.billing.refdata.errors import BadFileError
 from hub.billing.refdata.tables import Table, read_table
@@ -158,6 +159,50 @@ def _mue(lines: Iterable[str]) -> Iterator[Entry]:
             yield Entry(cells[0], facts={"units": cells[1], "indicator": cells[2][:1]})
 
 
+def _mpfs(lines: Iterable[str]) -> Iterator[Entry]:
+    """CMS's relative value file (PPRRVU) as CSV, or a table with names of our own.
+
+    The headings of CMS's file stand in two lines, one above the other (``GLOB`` and ``DAYS``), below any number of
+    notices. Rows of a part of a service (modifier 26, TC, 53) say nothing that the row of the whole does not.
+    """
+    iterator, before = iter(lines), list[str]()
+    for line in iterator:
+        before.append(line)
+        names = next(Table.cells([line]), [])
+        if [name.upper() for name in names[:2]] == ["HCPCS", "MOD"]:
+            above = next(Table.cells(before[-2:-1]), [])
+            yield from _relative_values(_joined(above, names), Table.cells(iterator))
+            return
+        if len(before) > _MOST_NOTICES:
+            break
+    yield from _codes(chain(before, iterator))
+
+
+_INDICATORS = {
+    "PCTC IND": "pctc",
+    "GLOB DAYS": "global_days",
+    "BILAT SURG": "bilateral",
+    "ASST SURG": "assistant",
+    "CO- SURG": "co_surgeon",
+}
+_MOST_NOTICES = 40  # lines before the headings
+
+
+def _joined(above: Sequence[str], below: Sequence[str]) -> dict[str, int]:
+    """The place of each indicator's column, whose heading stands in one line or in two. Raises `BadFileError`."""
+    whole = [" ".join(f"{first} {second}".upper().split()) for first, second in zip_longest(above, below, fillvalue="")]
+    places = {fact: whole.index(name) for name, fact in _INDICATORS.items() if name in whole}
+    if "global_days" not in places:
+        raise BadFileError("The file has no column of global days.", expected=", ".join(_INDICATORS))
+    return places
+
+
+def _relative_values(places: dict[str, int], rows: Iterable[list[str]]) -> Iterator[Entry]:
+    for cells in rows:
+        if len(cells) > max(places.values()) and _SERVICE.fullmatch(cells[0]) and not cells[1]:
+            yield Entry(cells[0], facts={fact: cells[place] for fact, place in places.items() if cells[place]})
+
+
 def _npi(lines: Iterable[str]) -> Iterator[Entry]:
     """The NPPES dissemination file of CMS: NPI, entity type, and when it was deactivated and reactivated."""
     table = read_table(lines, need=("npi", "entity_type_code"))
@@ -190,7 +235,7 @@ KINDS: dict[str, Kind] = {
         Kind("pos", "Places of service", f"{_CMS}: a table", _codes),
         Kind("ncci", "Procedure-to-procedure pairs", f"{_CMS}, quarterly", _ncci, pairs=True),
         Kind("mue", "Medically unlikely units", f"{_CMS}, quarterly", _mue),
-        Kind("mpfs", "Physician fee schedule indicators", f"{_CMS}: bilateral, pctc, global_days, assistant", _codes),
+        Kind("mpfs", "Physician fee schedule indicators", f"{_CMS}: relative value file (PPRRVU), or a table", _mpfs),
         Kind("npi", "Providers", f"{_CMS}: NPPES dissemination file", _npi),
         Kind("zip", "ZIP codes with their state", "a table: code, state", _codes),
         Kind("taxonomy", "Provider taxonomy codes", "NUCC: a table with the column code", _codes),
