@@ -9,11 +9,13 @@ from sqlalchemy import select
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.decision import Decision
-from hub.billing.edits.context import Context, History, PastService
+from hub.billing.edits.context import Context, Eligibility, History, PastService
 from hub.billing.edits.facts import providers, service_day
 from hub.billing.edits.lines import NOTICES
 from hub.billing.open_charge import opened
 from hub.billing.refdata.lookup import look_up
+from hub.billing.values import Coverage
+from hub.core.codec import from_plain
 from hub.core.money import from_cents
 from hub.formats.x12.claim import Claim, Institutional
 from hub.store.changes import Row
@@ -35,6 +37,7 @@ def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Conte
         reference=look_up(decision.connection, _codes(said)),
         charged=from_cents(row["total_cents"]),
         history=history,
+        eligibility=_eligibility(decision, row),
         coverages=_coverages(decision, row),
         notices=_notices(decision, row) if _speaks_of_notice(said) else None,
         fees=decision.config.fees,
@@ -135,6 +138,17 @@ def _crossed_over(decision: Decision, row: Row, said: Claim) -> frozenset[str]:
         .where(claim_table.c.chain_id == row["chain_id"], remittance_claim.c.status.in_(_FORWARDED))
     )
     return frozenset(str(payer) for (payer,) in payers)
+
+
+def _eligibility(decision: Decision, row: Row) -> Eligibility | None:
+    """What the claim's payer told the source about the coverage, unless that was too long before the service."""
+    day = date.fromisoformat(row["service_on"])
+    since = day - timedelta(days=decision.config.policy.verified_within)
+    for each in decision.rows("coverage", patient_id=row["patient_id"], payer_id=row["payer_id"][:32], active=True):
+        said = from_plain(Coverage, decision.unseal("coverage", each["body"]))
+        if said.active is not None and said.verified is not None and said.verified >= since:
+            return Eligibility(active=said.active)
+    return None
 
 
 def _coverages(decision: Decision, row: Row) -> int:

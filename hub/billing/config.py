@@ -251,6 +251,11 @@ class BillingPolicy(_File):
     crossover_remarks: tuple[str, ...] = Field(
         default=("MA07", "MA18", "N89"), description="Remark codes by which a payer says that it passed the claim on."
     )
+    verified_within: int = Field(
+        default=30,
+        ge=1,
+        description="How many days before a service a payer's word about the coverage may be and still count.",
+    )
     variance_tolerance: Decimal = Field(
         default=Decimal("1.00"), ge=0, description="How much less than its contract a payer may allow unremarked."
     )

@@ -132,6 +132,7 @@ class Coverage:
     why Medicare pays second (SBR05: ``12`` working aged, ``43`` disabled…), where the source knows it. *claim_number*
     is the casualty insurer's number of the event. *assigned* says whether the patient assigned the benefits (``Y``,
     ``N``, ``W`` refused), *released* whether medical facts may be told (``Y``, ``I`` by law); empty: not said.
+    *verified* is the day on which the source asked the payer, *active* whether that said the coverage was in force.
     """
 
     priority: int
@@ -149,6 +150,8 @@ class Coverage:
     claim_number: str = ""
     assigned: str = ""
     released: str = ""
+    verified: date | None = None
+    active: bool | None = None
     effective: date | None = None
     expires: date | None = None
 

@@ -123,7 +123,14 @@ PAYER = Payer(
     requires_documentation=("17999",),
     telehealth_modifiers=("95",),
 )
-ELIGIBLE = Eligibility(active=True, member_id="W123456789", last="EXAMPLAR", first="WREN", birth_date=date(1980, 2, 14))
+ELIGIBLE = Eligibility(
+    active=True,
+    member_id="W123456789",
+    last="EXAMPLAR",
+    first="WREN",
+    birth_date=date(1980, 2, 14),
+    not_to_be_billed=False,
+)
 CONTEXT = Context(
     payer=PAYER,
     today=TODAY,

@@ -3,6 +3,7 @@
 from hub.scripting import Accident, Address, Clinician, Coverage, Message, Name, Patient, Segment
 
 RELATIONSHIPS = {"SEL": "self", "01": "self", "SPO": "spouse", "CHD": "child"}
+ANSWERS = {"A": True, "I": False}  # of this EHR's own table: what the payer said of the coverage
 SEXES = {"F": "F", "M": "M"}
 ACCIDENTS = {"A": "auto", "W": "work", "O": "other"}
 
@@ -42,11 +43,13 @@ def coverage(line: Segment) -> Coverage:
         insured_address=address(line, "IN1-19"),
         assigned=line["IN1-20"],
         released=line["IN1-27"],
+        active=ANSWERS.get(line["IN1-45"]),
         **line.fields(
             {
                 "insured_birth_date": "IN1-18.1 | date",
                 "effective": "IN1-12 | date",
                 "expires": "IN1-13 | date",
+                "verified": "IN1-29.1 | date",
             }
         ),
     )

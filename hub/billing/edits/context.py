@@ -41,14 +41,14 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What the payer last said about the coverage on the day of service."""
+    """What the payer last said about the coverage on the day of service; None: it was not told."""
 
     active: bool
-    member_id: str
-    last: str
-    first: str
-    birth_date: date | None
-    not_to_be_billed: bool = False
+    member_id: str | None = None
+    last: str = ""
+    first: str = ""
+    birth_date: date | None = None
+    not_to_be_billed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,12 +193,13 @@ def _relationship(claim: Claim, _context: Context) -> Iterator[Found]:
 @edit("ID-22")
 def _as_the_payer_knows_them(claim: Claim, context: Context) -> Iterator[Found]:
     said = known(context.eligibility, "eligibility")
+    member_id = known(said.member_id, "eligibility")
     person = claim.patient.person if claim.patient else claim.subscriber.person
     born = patient_facts(claim)[0]
     same_name = isinstance(person, Person) and (
         person.last[:5].upper() == said.last[:5].upper() and person.first[:1].upper() == said.first[:1].upper()
     )
-    if not same_name or claim.subscriber.member_id != said.member_id or (said.birth_date and born != said.birth_date):
+    if not same_name or claim.subscriber.member_id != member_id or (said.birth_date and born != said.birth_date):
         yield Found()
 
 

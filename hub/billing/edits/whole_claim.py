@@ -249,7 +249,7 @@ def _telehealth(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("CL-26")
 def _not_to_be_billed(_claim: Claim, context: Context) -> Iterator[Found]:
-    if known(context.eligibility, "eligibility").not_to_be_billed:
+    if known(known(context.eligibility, "eligibility").not_to_be_billed, "eligibility"):
         yield Found()
 
 
