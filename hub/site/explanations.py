@@ -399,6 +399,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "There is no such thing, or not any more.",
         "Go back and reload.",
     ),
+    "H745": _E(
+        "The account is for some channels, and this is of the whole practice.",
+        "Have an administrator widen the account.",
+    ),
     "H750": _E(
         "A request to the API was not answered.",
         "The sentence beside it says why: nobody is signed in, it is not allowed, or it was not as described.",

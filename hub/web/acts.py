@@ -89,6 +89,10 @@ ACTS: dict[str, Act] = {
             "charge", "claims.correct", ("held", "open"), (_why(),), cautious=True,
         ),
         Act(
+            "approve", "approve_claim", "Approve the claim", "It goes out with the next batch.",
+            "claim", "claims.approve", ("held",),
+        ),
+        Act(
             "correct", "correct_claim", "Correct and check again",
             "The change is yours and stands on the claim's history; every rule looks at the claim again.",
             "claim", "claims.correct", UNSENT,
@@ -99,10 +103,6 @@ ACTS: dict[str, Act] = {
                 _why(),
             ),
             queues=("claim edits", "approval"),
-        ),
-        Act(
-            "approve", "approve_claim", "Approve the claim", "It goes out with the next batch.",
-            "claim", "claims.approve", ("held",),
         ),
         Act(
             "discard", "discard_replacement", "Discard the replacement",

@@ -24,6 +24,7 @@ from hub.core.errors import HubError
 from hub.core.vault import Vault
 from hub.security.sessions import Session, find_session
 from hub.store.database import reading
+from hub.web import scope
 from hub.web.api.guard import api_routes, our_mistake
 from hub.web.api.table import BASE
 from hub.web.call import Call, NotFound, Site
@@ -146,7 +147,10 @@ def _answer(site: Site, entry: Entry, request: Request, form: FormData) -> Respo
         return RedirectResponse("/me", status_code=303)
     _touch(call, session, entry)
     try:
+        scope.hold(call, entry.path)
         return entry.handler(call)
+    except scope.NarrowedError as error:
+        return _error(call, 403, error.what, error.fix)
     except NotFound as error:
         return _error(call, 404, error.what, "It may have been pruned, or the address is not complete.")
     except EngineAwayError as error:

@@ -156,7 +156,9 @@ class Call:
         settings, now = self.site.settings, real_ms()
         with self.reading() as connection:
             badges = {
-                "queues": queues.open_total(connection, self.today) if self.may("queues.view") else 0,
+                "queues": queues.open_total(connection, self.today, self.session.channels)
+                if self.may("queues.view")
+                else 0,
                 "waiting": status.undecided(connection, self.session.channels),
             }
         html = self.site.templates.get_template(template).render(

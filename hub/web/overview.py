@@ -56,6 +56,7 @@ class Overview:
     engine_problem: str
     bundle: str
     disk: Forecast
+    narrowed: bool = False
     at: int = field(default_factory=real_ms)
 
     @property
@@ -70,6 +71,8 @@ class Overview:
         return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
+#: Causes that are of the whole practice, by the start of their key.
+_WHOLE = ("queue/", "remittance/")
 _RANK = [
     "failed", "ambiguous", "retrying", "quiet", "unknown", "stopped", "paused", "draining", "drained", "running",
 ]  # fmt: skip
@@ -85,9 +88,11 @@ def overview(call: Call, period: str) -> Overview:
             connection, site.settings, waits, engine, problem, since_day=_since_day(site, period), sees=call.sees
         )
         channels.sort(key=lambda view: _RANK.index(view.state) if view.state in _RANK else 0)
-        stages = claims_by_state(site, connection)
+        stages = claims_by_state(call, connection)
         disk = forecast(connection, site.settings.control_socket.parent, real_ms())
         needs = needs_of(look_around(connection, site.settings, channels, waits, problem), call.may)
+        if call.session.channels:
+            needs = [need for need in needs if not need.key.startswith(_WHOLE)]
     total = _sum_counts([view.counts for view in channels])
     return Overview(
         period=period,
@@ -101,11 +106,20 @@ def overview(call: Call, period: str) -> Overview:
         engine_problem=problem,
         bundle=site.settings.bundle,
         disk=disk,
+        narrowed=bool(call.session.channels),
     )
 
 
-def claims_by_state(site: Site, connection: Connection) -> list[queries.Stage]:
-    """How many claims stand in each state; where there are very many, as of a few seconds ago."""
+def claims_by_state(call: Call, connection: Connection) -> list[queries.Stage]:
+    """How many claims stand in each state; where there are very many, as of a few seconds ago.
+
+    None for an account that is narrowed to channels: the sums are of the whole practice.
+    """
+    return [] if call.session.channels else all_claims_by_state(call.site, connection)
+
+
+def all_claims_by_state(site: Site, connection: Connection) -> list[queries.Stage]:
+    """How many claims of the whole practice stand in each state."""
     return site.kept.get("claims by state", lambda: queries.claims_by_state(connection))
 
 

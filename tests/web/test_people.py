@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from starlette.testclient import TestClient
 
 from hub.security import audit
@@ -41,6 +41,48 @@ def test_who_is_for_some_channels_sees_no_message_or_channel_besides(world: Worl
     assert client.post("/channels/ehr_visits/pause", data=pause).status_code == 404
     close = {"csrf": pause["csrf"], "reason": "they told us on the phone"}
     assert client.post(f"/deliveries/{world.ids['ambiguous']}/close", data=close).status_code == 404
+
+
+def test_who_is_for_some_channels_works_on_their_claims_and_items_alone(world: World) -> None:
+    ours, theirs = world.client("biller"), limit(world, "manager", channels="ehr_fhir")
+    claim, item = world.ids["H7K2M9Q4A1"], world.ids["held_item"]
+    with world.store.begin() as connection:
+        connection.execute(insert(tables.visit).values(**visit_of("ehr_fhir")))
+        connection.execute(update(tables.claim).where(tables.claim.c.id == world.ids["P8W3N6D5R2"]).values(visit_id=77))
+
+    assert f"/claims/{claim}" in ours.get("/claims").text
+    listed = theirs.get("/claims").text
+    assert f"/claims/{claim}" not in listed
+    assert f"/claims/{world.ids['P8W3N6D5R2']}" in listed
+    assert theirs.get(f"/claims/{claim}").status_code == theirs.get(f"/claims/{claim}/837").status_code == 404
+    assert theirs.get(f"/claims/{world.ids['P8W3N6D5R2']}").status_code == 200
+
+    assert ours.get(f"/queues/items/{item}").status_code == 200
+    assert theirs.get(f"/queues/items/{item}").status_code == 404
+    fields = {"csrf": csrf_of(theirs.get("/me")), "text": "not mine", "what": "assign", "item": f"{item}:1"}
+    assert theirs.post(f"/queues/items/{item}/comment", data=fields).status_code == 404
+    theirs.post("/queues/charge-review/bulk", data=fields)
+    assert not [command for command, args, _ in world.engine.asked if command == "billing"]
+    assert "Nothing waits here" in theirs.get("/queues/charge-review").text
+    assert "1 item" in theirs.get("/queues/approval").text
+
+
+@pytest.mark.parametrize("path", ["/accounts", "/remittances", "/figures", "/figures.csv", "/reconcile", "/payers"])
+def test_who_is_for_some_channels_sees_nothing_of_the_whole_practice(world: World, path: str) -> None:
+    assert world.client("biller").get(path).status_code == 200
+    narrowed = limit(world, "manager", channels="ehr_visits")
+    assert "of the whole practice" in narrowed.get(path).text
+    assert narrowed.get(path).status_code == 403
+    status = narrowed.get("/").text
+    assert f'href="{path}"' not in status
+    assert "Worth" not in status
+
+
+def visit_of(channel: str) -> dict[str, object]:
+    return {
+        "id": 77, "organisation": "alder", "patient_id": 1, "account_digest": b"77", "state": "open",
+        "source_channel": channel, "updated_at": 0, "body": b"",
+    }  # fmt: skip
 
 
 def test_who_is_for_another_organisation_sees_nothing(world: World) -> None:
@@ -121,7 +163,8 @@ def test_a_person_gets_other_roles_and_their_sessions_end(world: World) -> None:
     post(admin, "/users/viewer/roles", role="biller", channels="ehr_visits, claims_out")
     assert viewer.get("/").status_code == 303
     again = world.client("viewer")
-    assert again.get("/figures").status_code == 200
+    assert again.get("/queues/denials").text.count("Resolve")
+    assert again.get("/figures").status_code == 403  # of the whole practice
     assert "responses_in" not in again.get("/").text
 
 

@@ -19,6 +19,7 @@ from hub.core.errors import HubError
 from hub.security.sessions import REASON_LENGTH, Session, find_session
 from hub.security.tokens import find_token
 from hub.store.database import reading
+from hub.web import scope
 from hub.web.api.openapi import document
 from hub.web.api.table import BASE, OPERATIONS, Operation
 from hub.web.call import Call, NotFound, Site
@@ -105,6 +106,7 @@ def _answer(site: Site, pace: Pace, operation: Operation, request: Request, sent
             raise ApiRefused(400, "The header X-Reason must say why.", expected=f"at least {REASON_LENGTH} letters")
         asked = _checked(operation.query, dict(request.query_params), b"", "query")
         body = _checked(operation.body, None, sent, "body") if operation.body is not None else None
+        scope.hold(call, operation.path)
         made = operation.handler(call, asked, body)
     except HubError as error:
         return _refusal(error)
@@ -170,6 +172,8 @@ def _refusal(error: HubError) -> Response:
             status = error.status
         case NotFound():
             status = 404
+        case scope.NarrowedError():
+            status = 403
         case EngineAwayError():
             status = 503
         case _:

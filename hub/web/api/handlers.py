@@ -163,7 +163,7 @@ def replay(call: Call, _asked: m.Nothing, sent: m.ReplayBody) -> m.Done:
 
 def find_claims(call: Call, asked: m.ClaimQuery, _sent: None) -> m.ClaimPage:
     """Find claims."""
-    search = claims.Search(text=asked.q.strip(), state=asked.state, payer=asked.payer, before=asked.before)
+    search = claims.Search(asked.q.strip(), asked.state, asked.payer, asked.before, within=call.session.channels)
     with call.reading() as connection:
         rows, older = claims.find(connection, search)
     return m.ClaimPage([_claim(row) for row in rows], str(rows[-1].id) if older else None)
@@ -209,7 +209,7 @@ def approve(call: Call, _asked: m.Nothing, sent: m.VersionBody) -> m.Done:
 def all_queues(call: Call, _asked: m.Nothing, _sent: None) -> list[m.Queue]:
     """Every work queue with what is open."""
     with call.reading() as connection:
-        counts = queues.counts(connection, call.today)
+        counts = queues.counts(connection, call.today, call.session.channels)
     return [
         m.Queue(
             name, counts[name].count if name in counts else 0, from_cents(counts[name].cents if name in counts else 0)
@@ -225,7 +225,9 @@ def queue(call: Call, asked: m.QueueQuery, _sent: None) -> list[m.WorkItem]:
         raise NotFound("There is no queue of that name.")
     with call.reading() as connection:
         after = queues.get(connection, asked.after) if asked.after is not None else None
-        page = queues.items(connection, queues.Listing(name, asked.state, call.today, after=after))
+        page = queues.items(
+            connection, queues.Listing(name, asked.state, call.today, after=after, within=call.session.channels)
+        )
     return [_item(each) for each in page.rows]
 
 

@@ -31,12 +31,13 @@ def listing(call: Call) -> Response:
         state=call.query.get("state", ""),
         payer=call.query.get("payer", ""),
         before=call.number("before"),
+        within=call.session.channels,
     )
     if search.text:
         call.look("claims", "", action="search")
     with call.reading() as connection:
         rows, older = claims.find(connection, search)
-        stages = {stage.state: stage for stage in claims_by_state(call.site, connection)}
+        stages = {stage.state: stage for stage in claims_by_state(call, connection)}
     return call.page(
         "claims.html",
         title="Claims",

@@ -16,7 +16,7 @@ from hub.core.errors import HubError
 from hub.store.database import reading
 from hub.store.forecast import forecast
 from hub.web.call import Site
-from hub.web.overview import claims_by_state, waiting
+from hub.web.overview import all_claims_by_state, waiting
 from hub.web.queries import channels as paces
 from hub.web.queries import status
 
@@ -53,7 +53,7 @@ def metrics(site: Site) -> Response:
     with reading(site.store) as connection:
         counts = status.counts_by_channel(connection, "")
         waits = waiting(site, connection)
-        stages = claims_by_state(site, connection)
+        stages = all_claims_by_state(site, connection)
         items = status.open_items(connection)
         disk = forecast(connection, site.settings.control_socket.parent, now)
         last_in = {f'channel="{name}"': status.last_received(connection, name) for name in counts}

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from hub.core.errors import HubError
 from hub.web.call import Call, whole_number
+from hub.web.queries.scope import has_item
 
 MOST = 100
 COMMANDS = {"assign": "assign_item", "snooze": "snooze_item", "resolve": "resolve_item"}
@@ -35,7 +36,7 @@ def run(call: Call, resolutions: tuple[str, ...]) -> tuple[int, dict[str, int], 
     done, refused = 0, dict[str, int]()
     for each in chosen:
         item_id, version = (whole_number(part) for part in each.partition(":")[::2])
-        if item_id is None or version is None:
+        if item_id is None or version is None or not _is_theirs(call, item_id):
             continue
         try:
             given = {"item_id": item_id, "version": version, **args}
@@ -44,6 +45,14 @@ def run(call: Call, resolutions: tuple[str, ...]) -> tuple[int, dict[str, int], 
         except HubError as error:
             refused[error.what] = refused.get(error.what, 0) + 1
     return done, refused, ""
+
+
+def _is_theirs(call: Call, item_id: int) -> bool:
+    """Whether the item is of the channels that the person's account is for."""
+    if not call.session.channels:
+        return True
+    with call.reading() as connection:
+        return has_item(connection, item_id, call.session.channels)
 
 
 def answer(call: Call, path: str, done: int) -> Response:

@@ -95,7 +95,7 @@ class Opened:
 def listing(call: Call) -> Response:
     """The queues; straight to the first that has something in it."""
     with call.reading() as connection:
-        counts = queues.counts(connection, call.today)
+        counts = queues.counts(connection, call.today, call.session.channels)
     first = next((name for name in QUEUES if name in counts), next(iter(QUEUES)))
     return RedirectResponse(f"/queues/{slug(first)}", status_code=303)
 
@@ -277,6 +277,7 @@ def _shown(call: Call, connection: Connection, name: str) -> Shown:
         today=call.today,
         assignee=call.actor if call.query.get("mine") == "1" else "",
         after=queues.get(connection, after) if after is not None else None,
+        within=call.session.channels,
     )
     whole = replace(asked, after=None)
     count, cents = queues.total(connection, whole)
@@ -287,7 +288,7 @@ def _shown(call: Call, connection: Connection, name: str) -> Shown:
         cents=cents,
         mine=queues.total(connection, replace(whole, assignee=call.actor))[0],
         resting=queues.total(connection, replace(whole, state="resting", assignee=""))[0],
-        counts=queues.counts(connection, call.today),
+        counts=queues.counts(connection, call.today, call.session.channels),
     )
 
 

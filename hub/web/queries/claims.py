@@ -20,6 +20,7 @@ from hub.store.tables import (
     visit,
     work_item,
 )
+from hub.web.queries.scope import claims_of
 
 PAGE = 50
 
@@ -147,12 +148,13 @@ class ItemLink:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a claim list shows. *before* is an id (keyset page)."""
+    """What a claim list shows. *before* is an id (keyset page), *within* the channels that are meant, empty for all."""
 
     text: str = ""
     state: str = ""
     payer: str = ""
     before: int | None = None
+    within: tuple[str, ...] = ()
 
 
 def search_statement(search: Search) -> Select[Any]:
@@ -166,6 +168,8 @@ def search_statement(search: Search) -> Select[Any]:
         conditions.append(or_(claim.c.control_number == search.text.upper(), claim.c.payer_claim_number == search.text))
     if search.before is not None:
         conditions.append(claim.c.id < search.before)
+    if search.within:
+        conditions.append(claims_of(search.within))
     return select(claim).where(and_(*conditions)).order_by(claim.c.id.desc()).limit(PAGE + 1)
 
 

@@ -18,6 +18,7 @@ from hub.store.tables import (
     work_event,
     work_item,
 )
+from hub.web.queries.scope import items_of
 
 PAGE = 100
 _NEVER = "9999"  # sorts behind every day
@@ -98,8 +99,8 @@ class Appeal:
     sealed: bytes
 
 
-def counts(connection: Connection, today: str) -> dict[str, QueueCount]:
-    """Every queue that has open items; those that rest beyond *today* are left out."""
+def counts(connection: Connection, today: str, within: tuple[str, ...] = ()) -> dict[str, QueueCount]:
+    """Every queue that has open items, *within* some channels; those that rest beyond *today* are left out."""
     return {
         row[0]: QueueCount(row[0], row[1], int(row[2]), row[3])
         for row in connection.execute(
@@ -109,15 +110,19 @@ def counts(connection: Connection, today: str) -> dict[str, QueueCount]:
                 func.sum(work_item.c.money_cents),
                 func.min(work_item.c.opened_business_at),
             )
-            .where(work_item.c.state == "open", work_item.c.snoozed_until <= today)
+            .where(work_item.c.state == "open", work_item.c.snoozed_until <= today, *_of(within))
             .group_by(work_item.c.queue)
         )
     }
 
 
-def open_total(connection: Connection, today: str) -> int:
-    """How many items are open in all queues; those that rest beyond *today* are left out."""
-    awake = (work_item.c.state == "open", work_item.c.snoozed_until <= today)
+def _of(within: tuple[str, ...]) -> list[ColumnElement[bool]]:
+    return [items_of(within)] if within else []
+
+
+def open_total(connection: Connection, today: str, within: tuple[str, ...] = ()) -> int:
+    """How many items are open in all queues, *within* some channels; those that rest beyond *today* are left out."""
+    awake = (work_item.c.state == "open", work_item.c.snoozed_until <= today, *_of(within))
     return int(connection.execute(select(func.count()).select_from(work_item).where(*awake)).scalar_one())
 
 
@@ -125,7 +130,8 @@ def open_total(connection: Connection, today: str) -> int:
 class Listing:
     """Which items a list shows: of one *queue*, *state* (open, resting or resolved), *assignee* (empty: anybody's).
 
-    *after* is the last item of the page before, None for the first page.
+    *after* is the last item of the page before, None for the first page; *within* are the channels whose items are
+    meant, empty for all.
     """
 
     queue: str
@@ -133,6 +139,7 @@ class Listing:
     today: str
     assignee: str = ""
     after: Item | None = None
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,7 @@ def list_statement(asked: Listing) -> Select[Any]:
 def _among(asked: Listing) -> list[ColumnElement[bool]]:
     item = work_item.c
     conditions = [item.queue == asked.queue, item.state == ("resolved" if asked.state == "resolved" else "open")]
+    conditions += _of(asked.within)
     if asked.state != "resolved":
         rests = item.snoozed_until > asked.today
         conditions.append(rests if asked.state == "resting" else ~rests)
