@@ -33,7 +33,7 @@ def web_settings(site: Site) -> WebSettings:
                 name=channel.name,
                 title=channel.title,
                 owner=channel.owner,
-                source=", ".join(kind for kind, _ in channel.sources),
+                source=", ".join(dict.fromkeys(kind for kind, _ in channel.sources)),
                 quiet_after=channel.alerts.quiet_after,
                 queue_age=channel.alerts.queue_age,
                 errors=channel.alerts.errors,

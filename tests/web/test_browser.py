@@ -38,6 +38,19 @@ def test_an_operator_finds_a_message_reveals_it_and_reaches_the_replay_form(
     assert sum(command == "replay" for command, _, _ in world.engine.asked) == 1
 
 
+def test_revealed_data_leaves_a_screen_that_nobody_reloads(browser: Browser, served: str, world: World) -> None:
+    page = browser.new_page()
+    page.clock.install()
+    signed_in(page, served, "biller")
+    page.goto(f"{served}/reveal?next=/accounts/{world.ids['patient']}")
+    page.get_by_label("Reason").fill("patient on the phone")
+    page.get_by_role("button", name="Reveal").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Quintero, Marisol")
+    page.clock.fast_forward("15:01")
+    expect(page.locator("body")).not_to_contain_text("Quintero")
+    page.close()
+
+
 def test_a_biller_resolves_an_item_with_the_keyboard_alone(browser: Browser, served: str, world: World) -> None:
     page = signed_in(browser.new_page(), served, "biller")
     page.keyboard.press("g")

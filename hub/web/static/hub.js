@@ -81,6 +81,7 @@ function onKey(event) {
   }
   if (key === "/") { event.preventDefault(); document.getElementById("q")?.focus(); }
   else if (key === "?") { event.preventDefault(); document.getElementById("keys")?.showModal(); }
+  else if (key === "f") { const field = document.querySelector(".find input, .find select"); if (field) { event.preventDefault(); field.focus(); } }
   else if (key === "g") { going = true; setTimeout(() => { going = false; }, 1500); }
   else if (key === "j") { event.preventDefault(); move(1); }
   else if (key === "k") { event.preventDefault(); move(-1); }
@@ -101,6 +102,14 @@ document.addEventListener("click", (event) => {
   }
   if (event.target.closest("[data-show-keys]")) { event.preventDefault(); document.getElementById("keys")?.showModal(); }
 });
+
+// What was revealed for a time does not stay on a screen that nobody reloads.
+const left = Number(document.body.dataset.revealedFor);
+if (left) {
+  setTimeout(() => {
+    for (const spot of document.querySelectorAll(".seen")) { spot.textContent = "\u2022".repeat(6); spot.className = "mask"; }
+  }, left);
+}
 
 // A second press of a button that sends does nothing; the token in the form says the same to the engine.
 document.addEventListener("submit", (event) => {
