@@ -40,11 +40,15 @@ PAGES = {
     "users": "/users",
     "me": "/me",
     "reveal": "/reveal",
+    "bulk": "/messages/bulk?since=any&onward=errored",
+    "figure": "/figures/acceptance/accepted",
+    "nothing-there": "/nothing-there",
 }
 MESSAGE_TABS = ("raw", "parsed", "mapped", "outgoing", "answer", "diff", "log", "replay")
 QUEUES = (
-    "charge-review", "claim-edits", "approval", "rejections", "lost-claims", "denials", "unmatched-payments",
-    "unbalanced-remittances", "credits", "secondary", "messages", "deliveries", "anomalies",
+    "charge-review", "missing-charges", "claim-edits", "approval", "rejections", "coding", "enrolment", "lost-claims",
+    "denials", "unmatched-payments", "unbalanced-remittances", "credits", "secondary", "messages", "deliveries",
+    "anomalies",
 )  # fmt: skip
 
 
