@@ -6,7 +6,7 @@ from hub.core.errors import HubError
 from hub.web.call import Call, NotFound
 from hub.web.queries import scope
 
-_WHOLE = ("/accounts", "/figures", "/payers", "/reconcile", "/reconciliation", "/remittances")
+_WHOLE = ("/accounts", "/figures", "/payers", "/payments", "/reconcile", "/reconciliation", "/remittances")
 """Of the whole practice: money and patients belong to no channel."""
 
 
