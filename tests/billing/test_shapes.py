@@ -5,6 +5,7 @@ Another parser reads each file too: what is posted has its totals, and what is h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -131,7 +132,85 @@ def nothing_at_all(_a: Claim, _b: Claim) -> bytes:
     return written(Remit((), plb=(("L6:X", "-3"),)))
 
 
+def paid_with_another_line(a: Claim, _b: Claim) -> bytes:
+    """Two services bundled: the second is decided as the first's code, with CARC 97 and nothing."""
+    lines = (
+        Line("99214", "150", "180", (("CO", "45", "-30"),), original="99213"),
+        Line("99214", "65", "0", (("CO", "97", "65"),), original="83036"),
+    )
+    return one(paid(a, charge="215", paid="180", lines=lines))
+
+
+def panel_taken_apart(a: Claim, _b: Claim) -> bytes:
+    control = f"{a['control_number']}L01"
+    lines = tuple(
+        Line(code, charge, pays, (("CO", "45", "20"),), control=control, original="99213")
+        for code, charge, pays in (("82947", "50", "30"), ("82565", "60", "40"), ("84132", "40", "20"))
+    )
+    return one(paid(a, paid="90", lines=lines))
+
+
+def several_groups(a: Claim, b: Claim) -> bytes:
+    first, second = written(Remit((paid(a),))), written(Remit((paid(b),), trace="EFT2"), control=2)
+    group = second[second.index(b"GS*") : second.index(b"IEA*")]
+    return first.replace(b"IEA*1*", group + b"IEA*2*")
+
+
+def six_reasons_in_one_segment(a: Claim, _b: Claim) -> bytes:
+    raw = one(paid(a))
+    return raw.replace(b"CAS*CO*45*50~", b"CAS*CO*45*20**253*2**59*3*1*B4*5**237*8**A2*12~")
+
+
+def of_a_stay(a: Claim, _b: Claim) -> bytes:
+    """An institutional claim: summaries by provider, DRG, a stay's remarks, everything adjusted on the claim."""
+    raw = one(paid(a, lines=(), cas=(("CO", "45", "50"),)))
+    raw = raw.replace(b"LX*1~", b"LX*1~TS3*1999000015*11*20261231*1*150~TS2*90~")
+    raw = raw.replace(b"*11*1~", b"*11*1**291*1.2~").replace(b"~NM1*QC", b"~MIA*2****MA01~NM1*QC", 1)
+    return re.sub(rb"SE\*(\d+)", lambda count: b"SE*%d" % (int(count[1]) + 3), raw)
+
+
+def second_payer(a: Claim, _b: Claim) -> bytes:
+    first = paid(a, paid="80", lines=(Line("99213", "150", "80", (("CO", "45", "40"), ("PR", "2", "30"))),))
+    again = Line("99213", "150", "30", (("OA", "23", "120"),))
+    other = Remit(
+        (paid(a, status="2", paid="30", lines=(again,), icn="N1"),), payer="77777", trace="EFT2", name="OTHER"
+    )
+    return written(Remit((first,)), other)
+
+
+def nobody_of_theirs(a: Claim, _b: Claim) -> bytes:
+    """CLP02 4: the patient is not known to the payer; all of it is open, and nothing is written off."""
+    unknown = paid(a, status="4", paid="0", lines=(), cas=(("CO", "31", "150"),))
+    return one(unknown, handling="I", method="NON")
+
+
+def pairs_of_adjustments(a: Claim, _b: Claim) -> bytes:
+    raw = one(paid(a), plb=(("IR", "28"),), amount="63.50")
+    whole = b"PLB*1999000015*20261231*IR*28*AP:EARLY*1.50*L6:X*-2*WO:OLD*10*FB:Y*-3*CS:Z*2~"
+    return raw.replace(b"PLB*1999000015*20261231*IR*28~", whole)
+
+
+def a_line_left_out(a: Claim, _b: Claim) -> bytes:
+    """The second of two lines was decided with nothing of it said; the claim is what was decided."""
+    return one(
+        paid(a, lines=(Line("99213", "150", "100", (("CO", "45", "50"),), control=f"{a['control_number']}L01"),))
+    )
+
+
+def with_line_ends(a: Claim, _b: Claim) -> bytes:
+    return one(paid(a)).replace(b"~", b"~\r\n")
+
+
 GOOD: tuple[Shape, ...] = (
+    panel_taken_apart,
+    several_groups,
+    six_reasons_in_one_segment,
+    of_a_stay,
+    second_payer,
+    nobody_of_theirs,
+    pairs_of_adjustments,
+    a_line_left_out,
+    with_line_ends,
     split_line,
     bundled,
     dropped_modifier,
@@ -237,6 +316,27 @@ def test_what_cannot_be_posted_is_held_for_the_right_reason(desk: Desk, shape: S
     (item,) = desk.world.items("unbalanced remittances")
     assert (item["kind"], item["sentence"]) == (kind, row["reason"])
     assert desk.world.balances() == before
+    check(desk)
+
+
+def test_a_line_paid_with_another_leaves_nothing_open_but_what_is_not_paid(desk: Desk) -> None:
+    claim = desk.claim("A1", ("150.00", "65.00"))
+    raw = paid_with_another_line(claim, claim)
+    (row,) = desk.take(raw)
+    assert (row["state"], row["claims_held"]) == ("posted", 0)
+    assert from_cents(row["amount_cents"]) == oxedi.parse(raw).sum_payments()
+    (item,) = desk.world.items("denials")
+    assert (item["kind"], item["money_cents"]) == ("bundled line", 6500)
+    check(desk)
+
+
+def test_a_claim_that_the_payer_passed_to_another_one_is_neither_paid_nor_denied_here(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    said = paid(claim, status="23", paid="0", lines=(), cas=(("OA", "B11", "150"),))
+    desk.take(one(said, handling="I", method="NON"))
+    assert desk.world.balances(claim_id=claim["id"])["receivable payer"] == 15000
+    desk.world.run_due("correct denial")
+    assert desk.world.one(tables.denial)["state"] == "waiting"
     check(desk)
 
 
