@@ -178,8 +178,13 @@ def _write(store: Engine, made: Rows) -> None:
             connection.execute(insert(table), rows)
 
 
-def remittance(config: BillingConfig, payer_id: str, sender: str, receiver: str, count: int) -> Iterator[bytes]:
-    """The 835 that pays each of *count* claims 80.00, in pieces. The contract takes 50.00, the patient owes 20.00."""
+def remittance(
+    config: BillingConfig, payer_id: str, sender: str, receiver: str, count: int, first: int = 0
+) -> Iterator[bytes]:
+    """The 835 that pays each of *count* claims 80.00, in pieces, beginning with the *first*, as a payment of its own.
+
+    The contract takes 50.00, the patient owes 20.00.
+    """
     now = datetime(2026, 11, 20, 9)  # noqa: DTZ001 - an ISA's date and time have no zone
     practice = config.practice
     head = (
@@ -190,13 +195,13 @@ def remittance(config: BillingConfig, payer_id: str, sender: str, receiver: str,
         f"GS*HP*{sender}*{receiver}*{now:%Y%m%d}*{now:%H%M}*1*X*005010X221A1",
         "ST*835*0001",
         f"BPR*I*{PAID * count}*C*ACH************{now:%Y%m%d}",
-        f"TRN*1*{TRACE}*1999999999",
+        f"TRN*1*{TRACE}{first or ''}*1999999999",
         f"N1*PR*{config.payers[payer_id].name.upper()}*XV*{payer_id}",
         f"N1*PE*{practice.name.upper()}*XX*{practice.npi}",
         "LX*1",
     )
     yield _segments(head)
-    for place in range(count):
+    for place in range(first, first + count):
         name = number(place)
         yield _segments(
             (

@@ -211,6 +211,7 @@ def _make_site(folder: Path, files: Path) -> None:
 def add_remittances(site_folder: Path, files: Path) -> None:
     """Have the site at *site_folder* post the 835s that are laid into the new folder *files*."""
     files.mkdir()
+    (site_folder / "transforms" / "bench").mkdir(parents=True, exist_ok=True)
     (site_folder / "channels" / "responses_in.toml").write_text(_CHANNEL.format(folder=files))
     (site_folder / "transforms" / "bench" / "responses.py").write_text(_SCRIPT)
 

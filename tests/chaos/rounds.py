@@ -26,6 +26,7 @@ ENGINE_POINTS = (
     "delivery.answered",
     "delivery.recorded",
 )
+POSTING_POINTS = ("billing.decided", "billing.applying", "billing.chunk")
 WORKER_POINTS = ("worker.began", "worker.replied")
 MOST_MEMORY = 80 << 20
 STOPPED_SECONDS = 4.0  # longer than a receiver's answer is waited for
@@ -63,6 +64,16 @@ def kill_engine(point: str) -> Round:
         assert called == in_flight, f"called ambiguous {called}, in flight {in_flight}"
 
     return Round(f"engine killed at {point}", befall)
+
+
+def kill_posting(point: str) -> Round:
+    """The engine is killed at *point* while an 835 is being posted: every claim of it is paid once all the same."""
+
+    def befall(world: World, dice: random.Random) -> None:
+        world.pay()
+        world.kill_at(point, nth=dice.randint(1, 5))
+
+    return Round(f"engine killed at {point}, inside an 835", befall)
 
 
 def kill_worker(point: str) -> Round:
@@ -186,6 +197,7 @@ def every_round(dice: random.Random, count: int, server: Server | None = None, b
     """*count* rounds in an order that *dice* chose, each kind before any comes twice; a *server* is hit, too."""
     kinds = [
         *(kill_engine(point) for point in ENGINE_POINTS),
+        *(kill_posting(point) for point in POSTING_POINTS),
         *(kill_worker(point) for point in WORKER_POINTS),
         *(stop_engine(point) for point in ("message.committed", "delivery.intended", "delivery.answered")),
         Round("peers that lie", lying_peers),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.rounds import Round, clock_set_back, disk_full, kill_engine, lying_peers, play
+from tests.chaos.rounds import Round, clock_set_back, disk_full, kill_engine, kill_posting, lying_peers, play
 from tests.chaos.world import world
 
 pytestmark = pytest.mark.e2e
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.e2e
 MISFORTUNES = (
     Round("peers that lie", lying_peers),
     kill_engine("delivery.answered"),
+    kill_posting("billing.chunk"),
     Round("clock set back", clock_set_back),
     Round("disk full", disk_full),
 )

@@ -19,12 +19,17 @@ from typing import Any, TypeVar
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from hub.bench import crowd
+from hub.bench.posting import PAYER, add_remittances
 from hub.cli.run import prepare
 from hub.core.errors import HubError
+from hub.core.money import to_cents
+from hub.core.vault import open_vault
 from hub.engine.control import ask_engine
 from hub.site.load import load_site
 from hub.site.new import new_site
-from hub.site.places import store_url
+from hub.site.places import key_file, store_url
+from hub.store.database import open_store
 from tests.chaos.peers import Ehr, Receiver
 from tests.chaos.watch import Act, Watch, kill
 from tests.e2e.playing import ENGINE, processes
@@ -33,6 +38,7 @@ T = TypeVar("T")
 WAIT = 240.0
 CHANNEL = "forward"
 MOST_OWED = 40
+CLAIMS, CLAIMS_PAID_AT_ONCE = 2000, 50
 
 _CHANNEL = """\
 schema = 1
@@ -126,6 +132,9 @@ class World:
         self.folder.mkdir(parents=True)
         places = {"asking": self.asking.port, "repeating": self.repeating.port, "folder": self.folder}
         self.site = make_site(folder / "site", places, url=url)
+        self._remittances = folder / "remittances"
+        self.claims_paid = 0
+        self._wait_for_payment()
         self.watch = Watch(folder / "points")
         self.log = folder / "log"
         self._clock = folder / "clock"
@@ -135,6 +144,16 @@ class World:
         self._hub: subprocess.Popen[bytes] | None = None
         self.start()
         self.ehr = Ehr(self._port, seed)
+
+    def _wait_for_payment(self) -> None:
+        """Have claims wait for the 835s of :meth:`pay`."""
+        add_remittances(self.site, self._remittances)
+        site = load_site(self.site).require_sound()
+        assert site.billing is not None
+        self._billing = site.billing
+        store = open_store(store_url(site))
+        crowd.fill(store, open_vault(key_file(site)), site.billing, PAYER, CLAIMS)
+        store.dispose()
 
     # ---- life
 
@@ -227,6 +246,14 @@ class World:
             if self.ehr.owed < MOST_OWED:
                 self.ehr.send(5)
 
+    def pay(self) -> None:
+        """Lay an 835 that pays the next claims where the hub looks for it."""
+        first, self.claims_paid = self.claims_paid, self.claims_paid + CLAIMS_PAID_AT_ONCE
+        pieces = crowd.remittance(self._billing, PAYER, "CLEARING01", "EXAMPLE01", CLAIMS_PAID_AT_ONCE, first)
+        written = self.folder.parent / f"{first}.835"
+        written.write_bytes(b"".join(pieces))
+        written.rename(self._remittances / written.name)
+
     def set_clock(self, wrong_by: int) -> None:
         """Have the hub's processes believe in another time: *wrong_by* seconds from the true one."""
         self._clock.write_text(f"{wrong_by:12}")
@@ -249,6 +276,8 @@ class World:
 
     def _is_over(self) -> bool:
         self._decide()
+        if self.rows("select count(*) from remittance where state = 'posted'") != [(self._payments(),)]:
+            return False
         open_now = "select 1 from message where onward = 'in progress' union select 1 from delivery"
         return not self.rows(f"{open_now} where state in ('queued', 'sending', 'ambiguous', 'refused') limit 1")
 
@@ -285,10 +314,30 @@ class World:
         wrong += [f"twice at asking: {name}" for name, times in Counter(self.asking.names).items() if times > 1]
         for receiver in (self.asking, self.repeating):
             wrong += self._out_of_order(receiver)
-        return wrong + self._sums()
+        return wrong + self._sums() + self._money()
+
+    def _payments(self) -> int:
+        return self.claims_paid // CLAIMS_PAID_AT_ONCE
+
+    def _money(self) -> list[str]:
+        """Every claim of the 835s is paid once, to the cent, and nothing else is."""
+        paid = to_cents(crowd.PAID) * self.claims_paid
+        account = "select coalesce(sum(amount_cents), 0) from ledger_posting where account = "
+        expected = {
+            f"{account}'cash'": paid,
+            f"{account}'clearing'": 0,
+            f"{account}'receivable patient'": to_cents(crowd.CHARGE) * 20 // 150 * self.claims_paid,
+            "select count(*) from ledger_entry where kind = 'payment'": self.claims_paid,
+            "select count(distinct claim_id) from ledger_entry where kind = 'payment'": self.claims_paid,
+            "select count(*) from remittance_claim where state = 'posted'": self.claims_paid,
+        }
+        found = {query: int(self.rows(query)[0][0]) for query in expected}
+        return [
+            f"{query}: {found[query]} and not {wanted}" for query, wanted in expected.items() if found[query] != wanted
+        ]
 
     def _stored(self) -> set[str]:
-        names = [str(name) for (name,) in self.rows("select control_id from message")]
+        names = [str(name) for (name,) in self.rows(f"select control_id from message where channel = '{CHANNEL}'")]
         assert len(names) == len(set(names)), "a message is stored twice"
         return set(names)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from hub.formats.x12.envelope import identify, read_interchanges, read_transactions
@@ -107,3 +109,17 @@ def test_a_skimmed_transaction_keeps_its_first_segment_and_all_its_problems(samp
         (whole,), (skimmed,) = read_interchanges(data), read_interchanges(data, skimmed=("835",))
         assert [t.problems for t in skimmed.transactions] == [t.problems for t in whole.transactions]
         assert [t.segments for t in skimmed.transactions] == [t.segments[:1] for t in whole.transactions]
+
+
+def test_what_is_in_a_large_remittance_is_told_without_keeping_it() -> None:
+    claims = "".join(f"CLP*H{number}*1*1*1**12*I{number}*11*1~SVC*HC:99213*1*1~" for number in range(20_000))
+    data = (
+        "ISA*00*          *00*          *ZZ*A              *ZZ*B              *261120*0900*^*00501*000000001*0*T*:~"
+        f"GS*HP*A*B*20261120*0900*1*X*005010X221A1~ST*835*0001~{claims}SE*40002*0001~GE*1*1~IEA*1*000000001~"
+    ).encode()
+    tracemalloc.start()
+    try:
+        assert identify(data) == ("835",)
+        assert tracemalloc.get_traced_memory()[1] < len(data)
+    finally:
+        tracemalloc.stop()
