@@ -170,6 +170,11 @@ class Payer(_File):
     pays_after_others: bool = Field(
         default=True, description="Whether it is worth billing as second payer; false for plans that pay nothing then."
     )
+    pays_up_to: Literal["what is left", "what it allows"] = Field(
+        default="what is left",
+        description="As second payer. what it allows: nothing, once the payers before paid as much as its contract "
+        "allows (non-duplication, carve-out); then it is not billed.",
+    )
     source: str = ""
     needs_taxonomy: bool = Field(default=False, description="Refuses claims without the practice's taxonomy code.")
     needs_group: bool | None = Field(default=None, description="Wants the group number; unset: not known.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select
@@ -133,6 +134,10 @@ def bill_next(decision: Decision, ours: BilledClaim) -> OpenClaim | None:
     if payer is None:
         _report(decision, ours, coverage, left, "Its payer is not set up here.")
         return None
+    if _has_paid_enough(decision, ours, heard, payer) and all(each.account == ledger.PATIENT for each in left):
+        sentence = f"{payer.name} pays no more than it allows, and so much is paid: it is not billed."
+        open_claim(decision, ours.id).record("note", f"not billed/{payments[0].id}", sentence=sentence)
+        return None
     try:
         made = _made(decision, ours, heard, payments[0], coverage, payer)
     except CobError as error:
@@ -145,6 +150,19 @@ def bill_next(decision: Decision, ours: BilledClaim) -> OpenClaim | None:
     else:
         claims.check(decision, made, claims.content(decision, made), payer)
     return made
+
+
+def _has_paid_enough(decision: Decision, ours: BilledClaim, heard: Sequence[RemittanceClaim], payer: Payer) -> bool:
+    """Whether the payers before paid what *payer*, which then pays nothing, allows by its contract of every line."""
+    if payer.pays_up_to != "what it allows":
+        return False
+    content = claims.content(decision, open_claim(decision, ours.id))
+    rates = [decision.config.contracts.get((payer.payer_id, line.code)) for line in content.lines]
+    if None in rates:
+        return False  # what it allows is not known: it is asked
+    allowed = sum((rate * line.units for rate, line in zip(rates, content.lines, strict=True) if rate), Decimal(0))
+    earlier = sum((other.paid or Decimal(0) for other in content.other_payers), Decimal(0))
+    return earlier + sum((each.paid for each in heard), Decimal(0)) >= allowed
 
 
 def send_on(decision: Decision, claim: OpenClaim) -> None:

@@ -365,3 +365,21 @@ def test_a_reversal_that_comes_after_its_correction_leaves_the_right_claim_to_th
     (said,) = sent(desk)
     assert said.other_payers[0].paid == Decimal(110)
     check(desk)
+
+
+@pytest.mark.parametrize(("allowed", "is_billed"), [("100.00", False), ("110.00", True), (None, True)])
+def test_a_payer_that_pays_no_more_than_it_allows_is_billed_only_while_less_is_paid(
+    desk: Desk, allowed: str | None, is_billed: bool
+) -> None:
+    world = desk.world
+    northwind = world.config.payers["90003"].model_copy(update={"pays_up_to": "what it allows"})
+    rates = {("90003", "99213"): Decimal(allowed)} if allowed else {}
+    world.config = replace(world.config, payers={**world.config.payers, "90003": northwind}, contracts=rates)
+    claim = insured_twice(desk)
+    second = pay_first(desk, claim)
+    assert (second is not None) is is_billed
+    if not is_billed:
+        assert world.balances()["receivable patient"] == 3000
+        said = [row["detail"] for row in world.rows(tables.claim_event, claim_id=claim["id"], kind="note")]
+        assert "pays no more than it allows" in said[-1]
+    check(desk)
