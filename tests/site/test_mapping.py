@@ -119,6 +119,7 @@ def test_what_goes_back_to_the_ehr_is_what_the_standards_say() -> None:
         ("remittance", "remittance", 1),
         ("claim_status_by_fhir", "claim status", 1),
         ("denial_by_fhir", "denial", 1),
+        ("denial_ended_by_fhir", "denial", 1),
     ):
         reply = call(ROOT, "results_to_ehr", (kind, sample(f"results_to_ehr/{case}")))
         deliveries = reply.header["results"][0]["deliveries"]

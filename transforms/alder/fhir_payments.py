@@ -25,11 +25,16 @@ HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
 FORMS = {"837P": "professional", "837I": "institutional"}
 
 
-def claim_response(event: Event, cause: Event, outcome: str, details: dict[str, Any]) -> Outgoing:
-    """A ClaimResponse named by the event's own id, which makes a repeat recognisable; written because of *cause*."""
+def claim_response(event: Event, cause: Event, outcome: str, details: dict[str, Any], name: str = "") -> Outgoing:
+    """A ClaimResponse written because of *cause*.
+
+    It is named by the event's own id, which makes a repeat recognisable, or by that of an earlier one in whose place it
+    stands.
+    """
+    name = name or event["result"]
     body = {
         "resourceType": "ClaimResponse",
-        "identifier": [{"system": RESULT, "value": event["result"]}],
+        "identifier": [{"system": RESULT, "value": name}],
         "status": "active",
         "type": coded("claim-type", FORMS.get(event["form"], "professional")),
         "use": "claim",
@@ -40,7 +45,7 @@ def claim_response(event: Event, cause: Event, outcome: str, details: dict[str, 
         "outcome": outcome,
         **details,
     }
-    return Outgoing(kind="ClaimResponse", body=body, name=event["result"])
+    return Outgoing(kind="ClaimResponse", body=body, name=name)
 
 
 def of_claim(event: Event) -> Iterator[Outgoing]:

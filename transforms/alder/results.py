@@ -65,8 +65,10 @@ def status(event: Event) -> Outgoing:
 def denial(event: Event) -> Outgoing:
     """One DFT^P03 per denial, with what is refused, why, and who sees to it by when; its end takes the amount back."""
     if event["origin"] == BY_FHIR:
-        outcome = "complete" if event.flag("ended") else "partial"
-        return claim_response(event, event, outcome, {"disposition": in_words(event)})
+        if event.flag("ended"):
+            over = {"status": "cancelled", "disposition": in_words(event)}
+            return claim_response(event, event, "complete", over, name=event["ends"])
+        return claim_response(event, event, "partial", {"disposition": in_words(event)})
 
     message = begin(event, "DFT^P03^DFT_P03")
     said = event.fields({"amount": "amount | money", "on": "on | date"})
