@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from hub.cli.common import print_json, site_argument, site_folder
 from hub.core.errors import HubError
@@ -34,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = site_folder(arguments).resolve()
     pid = running_pid(folder)
     if pid is None:
-        raise NotStoppedError("No hub runs this site on this machine.", where=str(folder))
+        what = "A hub answers, and how it was started is not known." if _answers(folder) else "No hub runs this site."
+        raise NotStoppedError(what, where=str(folder), fix="Where one runs elsewhere, end it there.")
     with suppress(ProcessLookupError):  # it has just ended
         os.kill(pid, signal.SIGTERM)
     until = time.monotonic() + WITHIN_SECONDS
@@ -51,3 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("Stopped. What waits stays on disk.")
     return 0
+
+
+def _answers(folder: Path) -> bool:
+    """Whether an engine answers at the site's socket."""
+    from hub.engine.control import EngineAwayError, ask_engine
+    from hub.site.load import load_site
+    from hub.site.places import control_socket
+
+    try:
+        ask_engine(control_socket(load_site(folder)), "status", {}, actor="hub stop", timeout=5.0)
+    except EngineAwayError:
+        return False
+    return True

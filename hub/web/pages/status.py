@@ -27,7 +27,10 @@ def as_json(call: Call) -> Response:
             "period": view.period,
             "bundle": view.bundle,
             "engine": view.engine_problem or "running",
-            "needs": [{"state": n.state, "what": n.sentence, "first": n.first} for n in view.needs],
+            "needs": [
+                {"key": n.key, "state": n.state, "what": n.sentence, "first": n.first, "owner": n.owner}
+                for n in view.needs
+            ],
             "channels": [
                 {
                     "name": c.info.name,
