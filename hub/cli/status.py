@@ -114,7 +114,8 @@ def _channel(name: str, counts: Counts, pause: Pause | None, running: dict[str, 
     elif unwell is not None:
         state, detail = unwell["state"], f"{unwell['address']} {unwell['detail']}".strip()
     peers = sum(end["peers"] for end in sources)
-    return ChannelLine(name, state, detail, counts, peers, tuple(end["address"] for end in sources))
+    places = tuple(f"{end['address']} ({end['detail']})" if end["detail"] else end["address"] for end in sources)
+    return ChannelLine(name, state, detail, counts, peers, places)
 
 
 def document(standing: Standing) -> dict[str, Any]:

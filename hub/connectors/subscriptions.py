@@ -97,6 +97,12 @@ class SubscriptionSettings(Settings):
         description="The search that finds what was missed, together with _lastUpdated. Left out, the criteria.",
         examples=["Encounter?status=finished"],
     )
+    recheck: Duration | None = Field(
+        86_400.0,
+        ge=3600,
+        description="How often to search for what changed though nothing seems to be missing: every server loses some.",
+        examples=["24h"],
+    )
 
     @model_validator(mode="after")
     def _one_style(self) -> Self:
@@ -159,6 +165,8 @@ class Known:
     """How many events there were, as the server says."""
     whole_until: int = 0
     """Business time in milliseconds before which nothing can have been missed; 0 when nothing is known yet."""
+    searched_until: int = 0
+    """Business time in milliseconds before which everything was searched for."""
     due: str = ""
     """Why what was missed is to be searched for; empty when it is not."""
 
@@ -296,11 +304,16 @@ class Keeper(Polling):
     async def look(self) -> float:
         """Look after each subscription; one that fails does not keep the others waiting."""
         troubled = False
+        if not self._began:
+            await self._retire()
         for name in self._wanted:
             try:
                 await self._look_after(name)
             except _TroubleError as trouble:
                 self._stand(name, trouble.state, trouble.words)
+                troubled = True
+            except HubError as error:  # a secret that is not there, or the store
+                self._stand(name, EndpointState.RETRYING, error.what)
                 troubled = True
         self._began = True
         # Something may have been told while the look went on.
@@ -314,11 +327,31 @@ class Keeper(Polling):
         if stands.status in {"requested", "active"}:
             await self._count(name, known)
         if known.due:
-            await self._search(name, known)
+            await self._search(name, known, known.whole_until, now)
+        elif self._is_to_be_rechecked(name, known, now):
+            await self._search(name, known, known.searched_until, now)
+        known.searched_until = known.searched_until or now
         if (stands.status == "active" and known.gap() is None) or not known.whole_until:
             known.whole_until = now
         await self._keep(name)
         self._say(name, known, stands)
+
+    async def _retire(self) -> None:
+        """End the subscriptions that this source does not want any more."""
+        intake, channel = self._context.intake, self._context.channel
+        kept = json.loads(await intake.place(channel, _NAMES) or "[]")
+        left = []
+        for name in (each for each in kept if each not in self._wanted):
+            number = Known.of(await intake.place(channel, _mark(name))).id
+            try:
+                if number:
+                    await self._ask("DELETE", f"Subscription/{number}")
+            except _TroubleError as trouble:
+                if trouble.status not in {404, 410}:
+                    left.append(name)
+                    continue
+            await intake.keep(channel, Mark(_mark(name), Known().place))
+        await intake.keep(channel, Mark(_NAMES, json.dumps(sorted([*self._wanted, *left]))))
 
     async def _ensure(self, name: str, known: Known) -> Standing:
         """Have the subscription stand as it is wanted: create it, renew it, or wake it up."""
@@ -440,18 +473,26 @@ class Keeper(Polling):
         if known.gap() == gap:  # nothing of it came
             known.give_up("the server does not have the missed events any more")
 
-    async def _search(self, name: str, known: Known) -> None:
-        """Store what the server changed since nothing was missed."""
+    async def _search(self, name: str, known: Known, since: int, now: int) -> None:
+        """Store what the server changed since then (business time); the next search goes on from *now*."""
         search, why = self._wanted[name].search, known.due
         known.due = ""  # what is told from now on is due anew
-        if search is None or not known.whole_until:
+        if search is None or not since:
             return
-        since = dt.datetime.fromtimestamp((known.whole_until - OVERLAP_MS) / 1000, dt.UTC)
+        begin = dt.datetime.fromtimestamp((since - OVERLAP_MS) / 1000, dt.UTC)
         try:
-            await self._store_pages(f"{self._base}/{search}&_lastUpdated=ge{since:%Y-%m-%dT%H:%M:%SZ}")
-        except _TroubleError:
+            await self._store_pages(f"{self._base}/{search}&_lastUpdated=ge{begin:%Y-%m-%dT%H:%M:%SZ}")
+        except Exception:
             known.due = known.due or why
             raise
+        if since <= known.searched_until or not known.searched_until:
+            known.searched_until = now
+
+    def _is_to_be_rechecked(self, name: str, known: Known, now: int) -> bool:
+        settings = self._wanted[name]
+        if settings.recheck is None or settings.search is None or not known.searched_until:
+            return False
+        return now - known.searched_until >= settings.recheck * 1000
 
     async def _store_pages(self, url: str) -> None:
         for _ in range(self._server.pages):
@@ -562,6 +603,10 @@ class Keeper(Polling):
 
     def _away_ms(self) -> float:
         return OUTAGE_LOOKS * self._pause * 86_400_000 / self._context.clock.day_seconds
+
+
+_NAMES = "subscriptions"
+"""The mark that keeps the names of all that were made."""
 
 
 def _mark(name: str) -> str:

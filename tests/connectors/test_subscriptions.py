@@ -20,6 +20,7 @@ from hub.connectors.fhir import CONNECTOR, FhirSourceSettings
 from hub.connectors.subscriptions import Keeper, Known, SubscriptionServer, SubscriptionSettings
 from hub.connectors.web_client import Answer, NoAnswerError
 from hub.core.clock import BusinessClock
+from hub.core.errors import HubError
 from hub.core.secret import SecretName
 from hub.engine.contracts import EndpointState, SourceContext
 from hub.formats.fhir.check import validate
@@ -70,6 +71,8 @@ class Server:
             number = rest or f"s{self._made}"
             self.subscriptions[number] = body | {"id": number, "status": "active"}
             return 201, self.subscriptions[number]
+        if method == "DELETE":
+            return (204, {}) if self.subscriptions.pop(rest, None) else (404, {})
         if path.startswith("Subscription?"):
             return 200, bundle("searchset", *self.subscriptions.values())
         if "$status" in path:
@@ -394,6 +397,54 @@ async def test_a_server_that_counts_within_each_notification_has_no_gaps(
         site.tell("event-notification", number)
     await site.look(3)
     assert not any("$events" in each for each in server.asked)
+
+
+@pytest_twisted.ensureDeferred
+async def test_once_a_day_what_changed_is_searched_for_though_nothing_seems_to_be_missing(
+    around: Surroundings, server: Server, clock: Clock
+) -> None:
+    site = Site(around, server, clock, ENCOUNTERS)
+    await site.look()
+    for days in (0.5, 0.9):
+        site.days = days
+        await site.look()
+    assert not any("_lastUpdated" in each for each in server.asked)
+    site.days = 1.1
+    await site.look(2)
+    searches = [each for each in server.asked if "_lastUpdated" in each]
+    assert searches == ["GET Encounter?status=finished&_lastUpdated=ge2026-11-08T23:50:00Z"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_is_not_wanted_any_more_is_ended(around: Surroundings, server: Server, clock: Clock) -> None:
+    site = Site(around, server, clock, ENCOUNTERS)
+    await site.look()
+    site.wanted = (ENCOUNTERS | {"name": "others", "criteria": "Encounter?status=cancelled"},)
+    server.down = True
+    site.again()
+    await site.look()  # it cannot be ended now
+    server.down = False
+    site.again()
+    await site.look()
+    assert "DELETE Subscription/s1" in server.asked
+    assert [each["criteria"] for each in server.subscriptions.values()] == ["Encounter?status=cancelled"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_stored_is_caught_up_with_later(
+    around: Surroundings, server: Server, clock: Clock
+) -> None:
+    site = Site(around, server, clock, ENCOUNTERS)
+    await site.look()
+    server.subscriptions["s1"]["status"] = "error"
+    server.changed = [{"resourceType": "Encounter", "id": "7"}]
+    around.intake.failing = HubError("The store is away.")
+    await site.look()
+    assert site.said == (EndpointState.RETRYING, "The store is away.")
+    around.intake.failing = None
+    await site.look()
+    assert site.kinds == ["Bundle/searchset"] * 2
+    assert site.known.due == ""
 
 
 @pytest_twisted.ensureDeferred
