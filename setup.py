@@ -5,5 +5,4 @@ from setuptools import find_namespace_packages, setup
 setup(
     packages=[*find_namespace_packages(include=["hub", "hub.*"]), "hub.packs"],
     package_dir={"hub.packs": "packs"},
-    package_data={"hub.packs": ["**/*"]},
 )
