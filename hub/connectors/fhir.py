@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succe
 from hub.connectors.fhir_probe import probe
 from hub.connectors.fhir_write import FhirDestinationSettings, open_destination
 from hub.connectors.hook import HookSettings, HookSource, Manner
-from hub.connectors.subscriptions import Client, Keeper, SubscriptionServer, SubscriptionSettings
+from hub.connectors.subscription_settings import SubscriptionServer, SubscriptionSettings
+from hub.connectors.subscriptions import Client, Keeper
 from hub.connectors.web_client import WebClient
 from hub.engine.contracts import Connector, Health, SourceContext
 from hub.formats.fhir.text import FhirError, read, write

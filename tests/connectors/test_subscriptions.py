@@ -17,7 +17,8 @@ from twisted.internet.task import Clock
 
 from hub.connectors import subscriptions
 from hub.connectors.fhir import CONNECTOR, FhirSourceSettings
-from hub.connectors.subscriptions import Keeper, Known, SubscriptionServer, SubscriptionSettings
+from hub.connectors.subscription_settings import SubscriptionServer, SubscriptionSettings
+from hub.connectors.subscriptions import Keeper, Known
 from hub.connectors.web_client import Answer, NoAnswerError
 from hub.core.clock import BusinessClock
 from hub.core.errors import HubError
