@@ -89,6 +89,9 @@ def test_a_visit_becomes_a_claim_and_its_payment_is_posted_in_epic(tmp_path: Pat
     tokens = epic.entries("token")
     assert tokens
     assert {entry["error"] for entry in tokens} == {""}
+    # The registration without IN1 had its insurance read, through a server that throttles.
+    assert {entry["status"] for entry in epic.entries("fhir")} >= {200, 429}
+    assert {entry["path"] for entry in epic.entries("fhir")} >= {"Encounter", "Patient", "Coverage"}
     assert "Traceback" not in (tmp_path / "hub.log").read_text()
 
 
