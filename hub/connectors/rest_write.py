@@ -69,10 +69,11 @@ class RestWriteDestination(AskingDestination):
         headers = {"Content-Type": _FORM if as_form else "application/json", "Accept": "application/json"}
         body = urlencode(rest) if as_form else json.dumps(rest)
         try:
-            return good(await self.client.request(self._settings.method, url, headers, body.encode()))
+            answer = await self.client.request(self._settings.method, url, headers, body.encode())
         except NoAnswerError as error:
             sent = error.sent and not self._repeatable
             raise NoAnswerError(error.reason, error.state, sent=sent, retry_after=error.retry_after) from None
+        return answer.body if answer.ok else good(answer)  # it was taken, even where the answer then broke off
 
 
 def _fields(body: bytes) -> Fields:

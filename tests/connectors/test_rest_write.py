@@ -107,6 +107,19 @@ async def test_the_hub_looks_at_every_page_before_it_sends_again(around: Surroun
 
 
 @pytest_twisted.ensureDeferred
+async def test_what_the_server_took_is_not_sent_again_because_the_rest_of_its_answer_broke_off(
+    around: Surroundings,
+) -> None:
+    def reply(peer: Peer, _: bytes) -> None:
+        peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+        peer.bye()
+
+    async with serving(answering(reply)) as server:
+        (outcome,) = await delivered(writer(around, server.port, looks=False), parcel(OUTPUT, "R-1"))
+    assert failure_of(outcome) == "delivered"
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_longer_name_is_another_one(around: Surroundings) -> None:
     notes = Notes()
     notes.listing = told("200 OK", b'["Paid (R-10)", "Paid (PR-1)"]')
