@@ -171,6 +171,8 @@ class Step:
     run: str
     forward: tuple[str, ...] = ()
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    place: str = ""
+    """Where forward stands, as ``file:line``."""
 
     def takes(self, kind: str) -> bool:
         """Whether the step runs for messages of *kind*."""
@@ -272,7 +274,8 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
         findings += found
         if step:
             where = tuple((path, (t,) if isinstance(t, str) else t) for path, t in step.where.items())
-            steps.append(Step(step.name, step.on, step.run, step.forward, where))
+            place = f"{file.name}:{file.place(('step', number, 'forward'))[0]}"
+            steps.append(Step(step.name, step.on, step.run, step.forward, where, place))
     destinations = {}
     for name, data in whole.destination.items():
         plan, found = _destination(name, data, file, known)

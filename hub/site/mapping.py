@@ -133,7 +133,7 @@ def run_steps(channel: Channel, scripts: Scripts, zone: ZoneInfo, about: Mapping
                 continue
             mapped.steps += 1
             if step.forward:
-                mapped.made += _forwarded(channel, step, about, raw)
+                mapped.made += _forwarded(step, about, raw)
                 continue
             function, declaration = scripts.function(step.module, step.function)
             file = scripts.file(step.module)
@@ -159,11 +159,11 @@ def _holds(view: View, step: Step) -> bool:
     )
 
 
-def _forwarded(channel: Channel, step: Step, about: Mapping[str, Any], raw: bytes) -> list[Made]:
+def _forwarded(step: Step, about: Mapping[str, Any], raw: bytes) -> list[Made]:
     """The message as it came, for each destination that the step names."""
     kind, name = str(about["kind"]), str(about.get("control_id", ""))
     outputs = [Outgoing(kind, raw, name, to) for to in step.forward]
-    return [Made(output, step.name, "", channel.file.name, _plain_fields(output)) for output in outputs]
+    return [Made(output, step.name, "", step.place, _plain_fields(output)) for output in outputs]
 
 
 def view_of(channel: Channel, raw: bytes, zone: ZoneInfo, received_on: str = "") -> View:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,10 @@ def routed(folder: Path, facility: str, code: str = "GLU") -> tuple[list[str], l
     assert result["error"] is None
     bodies = [parts[each["part"]] for each in result["deliveries"]]
     assert set(bodies) <= {raw}, "forwarded as it came"
+    lines = (folder / "channels/lab.toml").read_text().splitlines()
+    for made in json.loads(parts[result["mapped"]]) if result["mapped"] is not None else ():
+        file, _, line = made["script"].rpartition(":")
+        assert (file, lines[int(line) - 1][:7]) == ("channels/lab.toml", "forward")
     return [each["destination"] for each in result["deliveries"]], [s["reason"] for s in result["skipped"]], bodies
 
 
