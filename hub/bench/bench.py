@@ -33,13 +33,16 @@ def benchmark(
     windows: Windows,
     show: Callable[[str], None],
     measured: Callable[[Figures], None],
+    prepare: Callable[[Path], None] = lambda _: None,
 ) -> Any:
     """Measure each of *connections* with stores of their own in *folder*; *measured* is given each line of figures.
 
+    *prepare* may change the site's folder before the hub starts.
     Raises :class:`BenchError` when a process does not start or a message goes astray.
     """
     receiver = Receiver()
     make_site(folder / "site", receiver.port)
+    prepare(folder / "site")
     reference = _Reference()
     with (folder / "hub.log").open("w") as log_file:
         command = [sys.executable, "-m", "hub.bench.reference", str(folder / "bare.db")]

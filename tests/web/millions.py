@@ -25,151 +25,29 @@ from typing import TextIO
 import httpx
 
 from hub.bench.site import CHANNEL, make_site
-from hub.core.clock import real_ms
-from hub.core.vault import Vault, open_vault
+from hub.core.vault import open_vault
 from hub.security.passwords import hash_password
 from hub.security.users import ROLES
 from hub.site.load import load_site
 from hub.site.places import key_file, store_url
-from hub.store.contents import content_tuples
 from hub.store.database import open_store
-from hub.store.identifiers import STRETCH
 from hub.store.schema import upgrade
+from tests.bench.fill import CHANNELS, CLAIMS, fill
 
 PASSWORD = "correct horse battery"
-CHANNELS = ("admissions", "charges", "results", "notes", "forward")
-DAYS = 20  # less than any retention: what is pruned would change the figures
-RARE = 1000
-WAITING, OPEN_ITEMS, CLAIMS = 10, 250, 10
-"""One in so many messages waits to be sent, and there are so many messages for each open item and each claim."""
-HL7 = (
-    "MSH|^~\\&|ACME|MAIN|HUB|ALDER|20261112110955||ADT^A04|M1|P|2.5.1\rEVN|A04|20261112110954\r"
-    "PID|1||00718821^^^ALDER^MR||QUINTERO^MARISOL||19710214|F|||12 ELM ST^^MADISON^WI^53703|||||||A-1\r"
-    "PV1|1|O|FM^^^ALDER||||1234567893^OKAFOR^N\r"
-)
+WAITING = 10
+"""One message in so many waits to be sent."""
 
-_NUMBERS = "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
-_AT = ":now - (:count - i) * :apart"
-_ID = f"((({_AT} - 1577836800000) << 22) | (i & 4095))"
-_CHANNEL_OF = "CASE i % 16 WHEN 0 THEN 'notes' WHEN 1 THEN 'results' WHEN 2 THEN 'charges' ELSE 'admissions' END"
-_KIND = (
-    "CASE i % 16 WHEN 0 THEN 'MDM^T02' WHEN 1 THEN 'ORU^R01' WHEN 2 THEN 'DFT^P03'"
-    " ELSE CASE i % 5 WHEN 0 THEN 'ADT^A04' ELSE 'ADT^A08' END END"
-)
-_WAITS = "i % :waiting = 0"
-_ONWARD = (
-    f"CASE WHEN {_WAITS} THEN 'in progress' WHEN i % :rare = 1 THEN 'held' WHEN i % :rare = 3 THEN 'errored' "
-    "WHEN i % :rare = 7 THEN 'rejected' WHEN i % 7 = 0 THEN 'filtered' ELSE 'done' END"
-)
-_FILLS = {
-    "messages": f"""{_NUMBERS} INSERT INTO message (sequence, id, organisation, "partition", fence, channel, bundle,
-        kind,
-        control_id, sender, source, received_at, received_on, finished_at, size, lane_digest, onward, mapped,
-        steps_outcome,
-        answer, reason, flags, raw_id, answer_id, version)
-        SELECT i, {_ID}, 'default', i % 64, 0, {_CHANNEL_OF}, 'bench', {_KIND}, printf('MSG%09d', i), 'ACME|MAIN',
-        '10.1.4.20:51422', {_AT}, date(({_AT}) / 1000, 'unixepoch'),
-        CASE WHEN {_WAITS} THEN NULL ELSE {_AT} + 40 END, 1830,
-        randomblob(16), {_ONWARD}, 1, CASE WHEN {_WAITS} THEN 'done' ELSE {_ONWARD} END,
-        CASE WHEN i % (:rare * 10) = 7 THEN 'undelivered' ELSE 'delivered' END,
-        CASE WHEN i % :rare IN (1, 3, 7) THEN 'The department is not in the table.' END, '', 1, 2, 3 FROM n""",
-    "deliveries": f"""{_NUMBERS} INSERT INTO delivery (sequence, id, organisation, "partition", fence, message_sequence,
-        message_id, channel, destination, kind, name, lane_digest, state, attempts, due_at, reason, created_at,
-        finished_at,
-        body_id, intent, version)
-        SELECT i, {_ID} + 4096, 'default', i % 64, 0, i, {_ID}, {_CHANNEL_OF}, 'receiver', 'ADT^A08',
-        printf('F%09d', i),
-        randomblob(16), CASE WHEN {_WAITS} THEN 'queued' ELSE 'delivered' END,
-        CASE WHEN {_WAITS} THEN 0 ELSE 1 END, 0, NULL,
-        {_AT} + 5, CASE WHEN {_WAITS} THEN NULL ELSE {_AT} + 40 END, 1, 0, 1 FROM n""",
-    "attempts": f"""{_NUMBERS} INSERT INTO attempt
-        (delivery_id, number, started_at, ended_at, outcome, actor, answer_id)
-        SELECT {_ID} + 4096, 1, {_AT} + 20, {_AT} + 40, 'delivered', 'hub', 2 FROM n WHERE NOT {_WAITS}""",
-    **{
-        f"identifiers: {kind}": f"""{_NUMBERS} INSERT INTO identifier (stretch, kind, digest, message_sequence)
-        SELECT i / {STRETCH}, '{kind}', digest('{kind}', {text}), i FROM n ORDER BY 1, 3, 4"""
-        for kind, text in (
-            ("mrn", "printf('%08d', i % :people)"),
-            ("account", "printf('A-%d', i / 3)"),
-            ("name", "printf('SAMPLE%d^PAT', i % :people)"),
-            ("visit", "printf('V%d', i / 3)"),
-            ("member", "printf('MEM%d', i % :people)"),
+
+def _add_user(database: Path) -> None:
+    """Somebody who may see everything."""
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO user_account (name, title, password_hash, roles, channels, organisations, disabled,"
+            " must_change_password, failures, locked_until_at, created_at, version)"
+            " VALUES ('bench', '', ?, ?, '', '', 0, 0, 0, 0, 0, 1)",
+            (hash_password(PASSWORD), " ".join(ROLES)),
         )
-    },
-    "counters": f"""{_NUMBERS} INSERT INTO counter (channel, day, name, value)
-        SELECT {_CHANNEL_OF}, date(({_AT}) / 1000, 'unixepoch'), 'received', count(*) FROM n GROUP BY 1, 2""",
-    "counters by outcome": f"""{_NUMBERS} INSERT INTO counter (channel, day, name, value)
-        SELECT {_CHANNEL_OF}, date(({_AT}) / 1000, 'unixepoch'), {_ONWARD}, count(*) FROM n GROUP BY 1, 2, 3""",
-    "rates": f"""{_NUMBERS} INSERT INTO rate (channel, minute, received, done, latency_ms)
-        SELECT {_CHANNEL_OF}, ({_AT}) / 60000, count(*), count(*), 40 * count(*) FROM n GROUP BY 1, 2""",
-    "patients": """WITH RECURSIVE n(i) AS (VALUES(0) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :people)
-        INSERT INTO patient (id, organisation, "partition", fence, as_of, name_digest, updated_at, body, version)
-        SELECT 1000 + i, 'default', 0, 0, '', digest('name', printf('SAMPLE%d^PAT', i)), :now, :patient, 1 FROM n""",
-    "claims": f"""{_NUMBERS} INSERT INTO claim (id, organisation, "partition", fence, control_number, chain_id,
-        frequency,
-        sequence, form, payer_id, partner, environment, patient_id, visit_id, rendering_npi, place_of_service,
-        service_on,
-        total_cents, state, state_business_at, created_business_at, hold_until_business_at, body, version)
-        SELECT {_ID}, 'default', 0, 0, printf('H%09d', i), {_ID}, '1', 'P', '837P', 'PAYER' || i % 40, 'clearinghouse',
-        'production', 1000 + i % :people, 1, '1234567893', '11', date(({_AT}) / 1000, 'unixepoch'), 12500,
-        CASE i % 40 WHEN 0 THEN 'denied' WHEN 1 THEN 'rejected' WHEN 2 THEN 'sent' WHEN 3 THEN 'ready' ELSE 'paid' END,
-        {_AT}, {_AT}, 0, :claim, 1 FROM n WHERE i % :claims = 0""",
-    "work items": f"""{_NUMBERS} INSERT INTO work_item (id, organisation, "partition", fence, queue, item_key, kind,
-        sentence,
-        rule, money_cents, claim_id, patient_id, source_path, opened_business_at, due_on, state, resolution,
-        snoozed_until,
-        body, version)
-        SELECT {_ID}, 'default', 0, 0, CASE i % 3 WHEN 0 THEN 'charge review' ELSE 'denials' END,
-        'bench/' || i, 'denied',
-        'The payer did not pay line 1, because the authorization number is missing.', 'bench', i % 90000,
-        CASE WHEN i % :claims = 0 THEN {_ID} END, 1000 + i % :people, '', {_AT},
-        date(:now / 1000 + i % 7776000, 'unixepoch'),
-        'open', '', '', :item, 1 FROM n WHERE i % :items = 0""",
-}
-
-
-def fill(database: Path, vault: Vault, count: int, say: Callable[[str], None]) -> None:
-    """Put *count* messages, and what belongs to them, into the empty store *database*."""
-    connection = sqlite3.connect(database, isolation_level=None)
-    connection.create_function("digest", 2, vault.digest, deterministic=True)
-    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-500000", "temp_store=FILE"):
-        connection.execute(f"PRAGMA {pragma}")
-    patient = {"mrn": "00718821", "patient": {"name": {"family": "SAMPLE", "given": "PAT"}}}
-    given = {
-        "count": count, "now": real_ms(), "apart": DAYS * 86_400_000 // count, "people": max(100, count // 25),
-        "rare": RARE, "waiting": WAITING, "items": OPEN_ITEMS, "claims": CLAIMS,
-        "patient": vault.seal_json(patient, "patient.body"),
-        "claim": vault.seal_json({}, "claim.body"), "item": vault.seal_json({}, "work_item.body"),
-    }  # fmt: skip
-    indexes = connection.execute(
-        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-        " AND tbl_name IN ('message', 'identifier', 'delivery', 'claim')"
-    ).fetchall()
-    for name, _ in indexes:
-        connection.execute(f"DROP INDEX {name}")
-    connection.execute("BEGIN")
-    for content_id, text in enumerate((HL7, "MSA|AA|M1\r", '{"values": []}'), start=1):
-        connection.executemany(
-            "INSERT INTO content (id, ordinal, key_id, body) VALUES (?, ?, ?, ?)",
-            content_tuples(vault, content_id, text.encode()),
-        )
-    for what, statement in _FILLS.items():
-        began = time.monotonic()
-        connection.execute(statement, given)
-        say(f"{what}: {time.monotonic() - began:.0f} s")
-    for name in ("message", "delivery"):
-        connection.execute("INSERT OR REPLACE INTO sequence (name, value) VALUES (?, ?)", (name, count + 1))
-    connection.execute(
-        "INSERT INTO user_account (name, title, password_hash, roles, channels, organisations, disabled,"
-        " must_change_password, failures, locked_until_at, created_at, version)"
-        " VALUES ('bench', '', ?, ?, '', '', 0, 0, 0, 0, 0, 1)",
-        (hash_password(PASSWORD), " ".join(ROLES)),
-    )
-    connection.execute("COMMIT")
-    for _, sql in indexes:
-        connection.execute(sql)
-    say(f"{database.stat().st_size / 2**30:.2f} GB")
-    connection.close()
 
 
 @contextmanager
@@ -195,7 +73,8 @@ def served(folder: Path, count: int, say: Callable[[str], None]) -> Iterator[htt
     database = Path(str(store.url.database))
     store.dispose()
     if fresh:
-        fill(database, open_vault(key_file(site)), count, say)
+        fill(database, open_vault(key_file(site)), count, say, waiting=WAITING)
+        _add_user(database)
     with (folder / "run.log").open("w") as log:
         command = [sys.executable, "-m", "hub.cli.main", "run", "--site", str(site_folder)]
         hub = subprocess.Popen(command, stdout=log, stderr=log)
