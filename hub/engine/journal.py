@@ -3,9 +3,9 @@
 Writes that wait together share a transaction and its one sync. Each runs in a savepoint of its own, so that one that
 fails does not fail its neighbours; writes of the same kind may run as one statement for all
 (:meth:`Journal.submit_grouped`) and fall back to one by one when that fails. Where the store can be synced apart from
-the commit, another thread does so while the next transaction is written, which is committed when the sync is over. A
-COMMIT or a sync that fails, or whose outcome is unknown, stops the node: nobody is answered, and the restart reads from
-the store what really happened.
+the commit, another thread does so while the next transaction is written, if it is large; that is committed when the
+sync is over. A COMMIT or a sync that fails, or whose outcome is unknown, stops the node: nobody is answered, and the
+restart reads from the store what really happened.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from hub.core.errors import HubError
 from hub.store.hot import run
 from hub.store.lease import SEND_SECONDS, Lease, guard
 from hub.store.syncing import log_sync
+
+MANY = 24
+"""So many writes are worth a transaction of their own while the one before it is synced."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -148,7 +151,7 @@ class Journal:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._urgent or self._patient or self._closing):
+                while not self._may_write():
                     self._wake.wait()
                 groups = _alike(self._next_jobs())
             if not groups:
@@ -177,8 +180,15 @@ class Journal:
                 self._fail(jobs, error)
                 self._synced.set()
                 return
-            self._synced.set()
+            with self._wake:
+                self._synced.set()
+                self._wake.notify()
             self._reactor.callFromThread(_fire, jobs, results)
+
+    def _may_write(self) -> bool:
+        """Whether to begin a transaction; while one is being synced only for many writes, because few cost as much."""
+        waiting = len(self._urgent) + len(self._patient)
+        return self._closing or waiting >= MANY or (waiting > 0 and self._synced.is_set())
 
     def _next_jobs(self) -> list[_Job]:
         jobs = [self._urgent.popleft() for _ in range(min(len(self._urgent), self._batch))]

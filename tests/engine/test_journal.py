@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 
 import hub.engine.journal
-from hub.engine.journal import Journal, StoreFailedError
+from hub.engine.journal import MANY, Journal, StoreFailedError
 from hub.store.database import open_store
 from hub.store.tables import metadata, setting
 
@@ -140,27 +141,45 @@ def until(condition: Callable[[], bool]) -> Any:
 
 
 @pytest_twisted.inlineCallbacks
-def test_nobody_hears_of_a_commit_before_it_is_synced_and_the_next_is_written_meanwhile(
+def test_nobody_hears_of_a_commit_before_it_is_synced_and_many_writes_go_on_meanwhile(
     slow_journal: Journal, disk: Disk, store: Engine
 ) -> Any:
     written = threading.Event()
+    names = [f"two {number:02}" for number in range(MANY)]
 
-    def second(connection: Connection) -> str:
+    def second(connection: Connection, name: str) -> str:
         written.set()
-        return put(connection, "two")
+        return put(connection, name)
 
     one: Deferred[str] = slow_journal.submit(lambda connection: put(connection, "one"))
     yield until(lambda: disk.begun.acquire(blocking=False))
-    two = slow_journal.submit(second)
+    two = [slow_journal.submit(partial(second, name=name)) for name in names]
     yield until(written.is_set)
 
     assert not one.called
-    assert names_in(store) == ["one"]  # the second waits for the sync of the first
+    assert names_in(store) == ["one"]  # their commit waits for the sync of the first
 
     disk.may_end.release(2)
     assert (yield one) == "one"
-    assert (yield two) == "two"
-    assert names_in(store) == ["one", "two"]
+    yield DeferredList(two)
+    assert names_in(store) == ["one", *names]
+
+
+@pytest_twisted.inlineCallbacks
+def test_few_writes_wait_for_a_sync_and_share_the_next_transaction(slow_journal: Journal, disk: Disk) -> Any:
+    written: list[str] = []
+    one: Deferred[str] = slow_journal.submit(lambda connection: put(connection, "one"))
+    yield until(lambda: disk.begun.acquire(blocking=False))
+    few = [slow_journal.submit(lambda _connection: written.append("few")) for _ in range(MANY - 1)]
+    yield deferLater(reactor, 0.05)  # type: ignore[arg-type]
+    assert not written
+
+    disk.may_end.release(2)
+    assert (yield one) == "one"
+    yield DeferredList(few)
+    assert len(written) == MANY - 1
+    assert disk.begun.acquire(blocking=False)
+    assert not disk.begun.acquire(blocking=False)
 
 
 @pytest_twisted.inlineCallbacks
@@ -171,12 +190,12 @@ def test_a_sync_that_fails_answers_nobody_and_stops_the_node_once(
     disk.error = OSError(5, "Input/output error")
     writes = [slow_journal.submit(lambda connection: put(connection, "one"))]
     yield until(lambda: disk.begun.acquire(blocking=False))
-    writes.append(slow_journal.submit(lambda _connection: written.set()))
+    writes += [slow_journal.submit(lambda _connection: written.set()) for _ in range(MANY)]
     yield until(written.is_set)
 
     disk.may_end.release()
     results = yield DeferredList(writes, consumeErrors=True)
 
-    assert [good for good, _ in results] == [False, False]
+    assert not any(good for good, _ in results)
     assert all(failure.check(StoreFailedError) for _, failure in results)
     assert failures == [disk.error]
