@@ -5,6 +5,7 @@ A large 835 is posted, a mapping that never ends is tried again and again, and a
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -135,18 +136,19 @@ def benchmark_loaded(
             (folder / "crowd.835").rename(files / "crowd.835")
             _lay_loops(loops)
             show("waiting for the remittance to be posted")
-            yield _until_posting(reactor, store)
+            yield _until(reactor, lambda: _state(store) == "posting", "the remittance is not being posted")
             with tempfile.TemporaryFile() as seen:
                 person = _browse(f"http://127.0.0.1:{web_port}", *login, seen)
-                show("loaded")
-                loaded = yield _offer(reactor, port, "LOD", rate, seconds)
-                person.kill()
-                person.wait()
-                pages = seen.seek(0, 2)
-            if _state(store) != "posting" or not pages:
-                raise BenchError(
-                    "The load ended too early.", found=f"{_state(store)}, {pages} pages", fix="More claims."
-                )
+                try:
+                    yield _until(reactor, lambda: _pages(seen) > 0, "no page came")
+                    show("loaded")
+                    loaded = yield _offer(reactor, port, "LOD", rate, seconds)
+                    pages = _pages(seen)
+                finally:
+                    person.kill()
+                    person.wait()
+            if _state(store) != "posting":
+                raise BenchError("The load ended too early.", found=_state(store), fix="More claims.")
         finally:
             show("stopping")
             yield hub.stop()
@@ -189,12 +191,17 @@ def _offer(reactor: Any, port: int, run: str, rate: float, seconds: float) -> An
 
 
 @inlineCallbacks
-def _until_posting(reactor: Any, store: Engine) -> Any:
+def _until(reactor: Any, is_so: Callable[[], bool], otherwise: str) -> Any:
     deadline = reactor.seconds() + 10 * QUIET_SECONDS
-    while _state(store) != "posting":
+    while not is_so():
         if reactor.seconds() > deadline:
-            raise BenchError("The remittance is not being posted.", found=_state(store) or "no remittance")
+            raise BenchError("The load did not come about.", found=otherwise)
         yield deferLater(reactor, LOOK_SECONDS)
+
+
+def _pages(seen: Any) -> int:
+    """How many pages the person has seen: a byte each."""
+    return os.fstat(seen.fileno()).st_size
 
 
 def _state(store: Engine) -> str:

@@ -1,7 +1,8 @@
 """Patient control numbers (CLM01): opaque, short, and with a check character, so that damage on the way is seen.
 
 A number is ``H``, ten characters drawn from a keyed digest of the claim's id, and a check character by
-ISO/IEC 7064, MOD 37,36. It tells nothing of the patient, has no leading zero to lose, and fits the 17
+ISO/IEC 7064, MOD 37,36. That sees every wrong character and all swapped neighbours but one pair in 630; a drawing with
+such a pair is drawn again. It tells nothing of the patient, has no leading zero to lose, and fits the 17
 characters that every payer keeps. Two claims that draw the same ten characters are refused by the store's
 unique constraint, and the claim is made anew with another id.
 """
@@ -17,9 +18,25 @@ _LENGTH = 12
 
 def control_number(vault: Vault, claim_id: int) -> str:
     """The control number of the claim with this id; the same id always gives the same number."""
-    bits = int.from_bytes(vault.digest("control number", str(claim_id)), "big")
+    number = _draw(vault, basis := str(claim_id))
+    while not _shows_every_swap(number):
+        number = _draw(vault, basis := f"{basis} again")
+    return number
+
+
+def _draw(vault: Vault, basis: str) -> str:
+    bits = int.from_bytes(vault.digest("control number", basis), "big")
     drawn = "H" + "".join(_DRAWN[bits >> (5 * place) & 31] for place in range(10))
     return drawn + check_character(drawn)
+
+
+def _shows_every_swap(number: str) -> bool:
+    """Whether no two neighbours of *number* can change places and leave a number that is intact."""
+    for place in range(1, len(number) - 1):  # the H before them is seen at once
+        one, other = number[place : place + 2]
+        if one != other and is_intact(number[:place] + other + one + number[place + 2 :]):
+            return False
+    return True
 
 
 def line_control_number(claim: str, ordinal: int) -> str:
@@ -37,7 +54,7 @@ def check_character(text: str) -> str:
 
 
 def is_intact(text: str) -> bool:
-    """Whether *text* is a whole control number of ours: one wrong or two swapped characters are always seen."""
+    """Whether *text* is a whole control number: one wrong or two swapped characters of ours are always seen."""
     return (
         len(text) == _LENGTH
         and text[0] == "H"

@@ -77,9 +77,13 @@ def test_one_lane_goes_in_order_and_never_two_at_a_time(make_node: MakeNode, sto
 @pytest_twisted.inlineCallbacks
 def test_no_more_go_at_a_time_than_the_destination_allows(make_node: MakeNode, store: Engine) -> Any:
     node = make_node(store, destinations=[destination(order="any", concurrency=3)])
-    node.peer.answer = in_turn(*[BUSY] * 10)
+    node.peer.answer = held = Held()
     yield node.start()
     yield DeferredList([node.receive(raw(f"m{number}")) for number in range(40)])
+    yield node.until(lambda: len(held.waiting) == 3, "three under way")
+    node.peer.answer = in_turn(*[BUSY] * 10)
+    for control_id in list(held.waiting):
+        held.give(control_id)
     yield node.settled()
 
     assert set(node.states()) == {"delivered"}
