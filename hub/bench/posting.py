@@ -171,7 +171,7 @@ def measure(folder: Path, claims: int, show: Callable[[str], None], *, kill: boo
         file_mb=round(size / MEGABYTE, 1),
         read_seconds=round(watched.staged - watched.arrived, 1),
         post_seconds=round(seconds, 1),
-        lines_per_s=round(claims / (watched.ended - watched.arrived), 1),
+        lines_per_s=round(claims / max(watched.ended - watched.arrived, LOOK_SECONDS), 1),
         largest_process_mb=round(watched.largest / MEGABYTE, 1),
         all_processes_mb=round(watched.together / MEGABYTE, 1),
         killed=watched.killed,

@@ -14,8 +14,9 @@ from tests.cli.at_work import Kept
 @pytest.fixture
 def kept(tmp_path: Path) -> Kept:
     made = Kept(tmp_path / "site")
+    assert main(["user", "--site", str(made.folder), "add", "p.halvorsen", "--roles", "viewer"]) == 0
     for action in ("disable", "enable"):
-        assert main(["user", "--site", str(made.folder), action, "admin"]) == 0
+        assert main(["user", "--site", str(made.folder), action, "p.halvorsen"]) == 0
     return made
 
 

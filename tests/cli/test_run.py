@@ -67,7 +67,7 @@ def test_a_new_site_runs_takes_a_message_shows_it_and_stops_in_order(site: Path,
     stopped = hub("stop", "--site", site)
     assert stopped.returncode == 0, stopped.stderr
     assert running.process.wait(WAIT) == 0, running.log.read_text()
-    assert "No hub runs this site." in hub("stop", "--site", site).stderr
+    assert "No hub runs this site" in hub("stop", "--site", site).stderr
     log = running.log.read_text()
     assert "engine.stopped" in log
     assert '"level": "error"' not in log

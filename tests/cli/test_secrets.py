@@ -63,6 +63,6 @@ def test_whoever_sets_a_secret_that_a_file_hides_is_told_so(
 def test_check_says_where_a_missing_secret_was_looked_for(site: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", "--site", site])
     told = capsys.readouterr().out
-    assert 'Secret "ehr_token" is not set.' in told
+    assert 'Secret "ehr_token" is not set' in told
     assert "$HUB_SECRET_EHR_TOKEN" in told
     assert "hub secrets set ehr_token" in told

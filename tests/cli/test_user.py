@@ -51,12 +51,21 @@ def test_a_chosen_password_is_read_and_judged(kept: Kept, monkeypatch: pytest.Mo
 
 
 def test_an_account_is_disabled_enabled_and_audited(kept: Kept) -> None:
+    assert main(["user", "--site", str(kept.folder), "add", "p.halvorsen", "--roles", "viewer"]) == 0
     for action, disabled in (("disable", True), ("enable", False)):
-        assert main(["user", "--site", str(kept.folder), action, "admin"]) == 0
-        user = account(kept, "admin")
+        assert main(["user", "--site", str(kept.folder), action, "p.halvorsen"]) == 0
+        user = account(kept, "p.halvorsen")
         assert user is not None
         assert user.disabled is disabled
-    assert [record["action"] for record in kept.audited()] == ["user disable", "user enable"]
+    assert [record["action"] for record in kept.audited()] == ["user add", "user disable", "user enable"]
+
+
+def test_the_last_account_that_may_manage_people_stays(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["user", "--site", str(kept.folder), "disable", "admin"]) == 1
+    assert "Nobody else may manage people" in capsys.readouterr().err
+    user = account(kept, "admin")
+    assert user is not None
+    assert not user.disabled
 
 
 @pytest.mark.parametrize(

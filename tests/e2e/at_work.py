@@ -24,7 +24,7 @@ from hub.site.places import control_socket, key_file, store_url
 from hub.store.contents import read_content
 from hub.store.database import open_store, reading
 from hub.store.tables import message
-from tests.e2e.playing import WAIT, eventually, rows
+from tests.e2e.playing import WAIT, WORKER, eventually, processes, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ def hub_at_work(folder: Path) -> Iterator[AtWork]:
             hub = AtWork(stage, partners, log)
             eventually(lambda: hub.status() or started[-1].poll() is not None, "a hub that answers")
             assert started[-1].poll() is None, log.read_text()
+            eventually(lambda: len(processes(WORKER, stage.site)) == 3, "every worker")
             yield hub
         finally:
             for process in reversed(started):
