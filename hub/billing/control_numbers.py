@@ -33,7 +33,7 @@ def _draw(vault: Vault, basis: str) -> str:
 def _shows_every_swap(number: str) -> bool:
     """Whether no two neighbours of *number* can change places and leave a number that is intact."""
     for place in range(1, len(number) - 1):  # the H before them is seen at once
-        one, other = number[place : place + 2]
+        one, other = number[place], number[place + 1]
         if one != other and is_intact(number[:place] + other + one + number[place + 2 :]):
             return False
     return True

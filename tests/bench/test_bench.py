@@ -79,7 +79,7 @@ def test_the_start_is_measured_to_the_first_answer(tmp_path: Path) -> None:
 def test_what_senders_wait_is_measured_idle_and_loaded(tmp_path: Path) -> Any:
     (tmp_path / "bench").mkdir()
     waits: list[Waits] = yield benchmark_loaded(
-        reactor, tmp_path / "bench", 1000, rate=20.0, seconds=2.0, show=lambda _: None
+        reactor, tmp_path / "bench", 5000, rate=20.0, seconds=2.0, show=lambda _: None
     )
     assert [one.state for one in waits] == ["idle", "loaded"]
     assert all(one.answers and one.ack_p50_ms <= one.ack_p99_ms for one in waits)
