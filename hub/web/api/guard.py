@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 
 from hub import __version__
 from hub.core.clock import real_ms
@@ -20,6 +21,7 @@ from hub.security.sessions import REASON_LENGTH, Session, find_session
 from hub.security.tokens import find_token
 from hub.store.database import reading
 from hub.web import scope
+from hub.web.api.models import StatusQuery
 from hub.web.api.openapi import document
 from hub.web.api.table import BASE, OPERATIONS, Operation
 from hub.web.call import Call, NotFound, Site
@@ -82,21 +84,41 @@ def api_routes(site: Site) -> list[Route]:
     async def events(request: Request) -> Response:
         def opened() -> Response:
             try:
-                return live.status_values(_call(site, pace, request, "status.view"))
+                call = _call(site, pace, request, "status.view")
+                _checked(StatusQuery, dict(request.query_params), b"", "query")
+                return live.status_values(call)
             except HubError as error:
                 return _refusal(error)
 
         return await run_in_threadpool(opened)
 
-    async def unknown(request: Request) -> Response:
-        return _refusal(NotFound("There is no operation at this address.", where=request.url.path))
-
-    return [
+    routes = [
         Route(f"{BASE}/openapi.json", openapi, methods=["GET"]),
         Route(f"{BASE}/events", events, methods=["GET"]),
         *(Route(BASE + each.path, guarded(each), methods=[each.method]) for each in OPERATIONS),
-        Route("/api/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
     ]
+    return [*routes, Route("/api/{rest:path}", _Elsewhere(routes))]
+
+
+class _Elsewhere:
+    """What no operation answers: an address that none has, or a method that the address does not take.
+
+    Starlette gives a route whose endpoint is an application, and no function, every method there is.
+    """
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request of *scope*."""
+        here = [route for route in self._routes if route.matches(scope)[0] is not Match.NONE]
+        taken = sorted({method for route in here for method in route.methods or ()})
+        refused = (
+            ApiRefused(405, "This address does not take that method.", expected=", ".join(taken))
+            if taken
+            else NotFound("There is no operation at this address.", where=scope["path"])
+        )
+        await _refusal(refused)(scope, receive, send)
 
 
 def _answer(site: Site, pace: Pace, operation: Operation, request: Request, sent: bytes) -> Response:
@@ -179,5 +201,5 @@ def _refusal(error: HubError) -> Response:
         case _:
             status = 409
     said = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "fix")}
-    headers = {"Retry-After": "60"} if status == 429 else {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    return JSONResponse({"error": said}, status_code=status, headers=headers)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": error.expected}, 429: {"Retry-After": "60"}}
+    return JSONResponse({"error": said}, status_code=status, headers=headers.get(status))

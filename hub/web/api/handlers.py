@@ -202,7 +202,11 @@ def claim(call: Call, _asked: m.Nothing, _sent: None) -> m.ClaimDetail:
 
 def approve(call: Call, _asked: m.Nothing, sent: m.VersionBody) -> m.Done:
     """Release a claim that waits for a person."""
-    call.site.control.billing("approve_claim", {"claim_id": call.path_id(), "version": sent.version}, call.actor)
+    claim_id = call.path_id()
+    with call.reading() as connection:
+        if claims.get(connection, claim_id) is None:
+            raise NotFound("There is no claim of that number.")
+    call.site.control.billing("approve_claim", {"claim_id": claim_id, "version": sent.version}, call.actor)
     return m.Done()
 
 

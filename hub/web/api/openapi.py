@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from hub.web.api.models import Refusal
+from hub.web.api.models import Id, Refusal, StatusQuery
 from hub.web.api.table import BASE, OPERATIONS, Operation
+from hub.web.words import QUEUES
 
 _REF = "#/components/schemas/{model}"
 _REFUSED = {
@@ -23,6 +24,16 @@ _REFUSED = {
     "500": "Our mistake; the log says more.",
     "503": "The engine is not running; nothing was changed.",
 }
+_HEADERS = {
+    "401": {"WWW-Authenticate": {"required": True, "schema": {"type": "string", "const": "Bearer"}}},
+    "429": {"Retry-After": {"required": True, "description": "Seconds.", "schema": {"type": "integer"}}},
+}
+_PARTS = {
+    "id": TypeAdapter(Id).json_schema(),
+    "name": {"type": "string", "description": "A channel's name."},
+    "queue": {"type": "string", "enum": [name.replace(" ", "-") for name in QUEUES]},
+}
+"""What the parts of an address may be."""
 
 
 def document(version: str) -> dict[str, Any]:
@@ -52,7 +63,7 @@ def document(version: str) -> dict[str, Any]:
             "the raw content of a message, which asks for a reason and is audited.",
         },
         "security": [{"token": []}],
-        "paths": paths | {f"{BASE}/events": {"get": _EVENTS}},
+        "paths": paths | {f"{BASE}/events": {"get": _events()}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Made under You."}},
@@ -60,23 +71,20 @@ def document(version: str) -> dict[str, Any]:
     }
 
 
-_EVENTS = {
-    "operationId": "events",
-    "summary": "The status page's figures whenever they change, as server-sent events: an object of name and text.",
-    "x-permission": "status.view",
-    "responses": {"200": {"description": "The stream.", "content": {"text/event-stream": {}}}},
-}
+def _events() -> dict[str, Any]:
+    return {
+        "operationId": "events",
+        "summary": "The status page's figures whenever they change, as server-sent events: an object of name and text.",
+        "x-permission": "status.view",
+        "parameters": _asked(StatusQuery),
+        "responses": {"200": {"description": "The stream.", "content": {"text/event-stream": {}}}, **_refusals()},
+    }
 
 
 def _operation(operation: Operation, answer: dict[str, Any]) -> dict[str, Any]:
     named = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _PARTS[name]}
         for name in re.findall(r"{(\w+)}", operation.path)
-    ]
-    query = operation.query.model_json_schema(ref_template=_REF)
-    asked = [
-        {"name": name, "in": "query", "required": False, "schema": schema}
-        for name, schema in query.get("properties", {}).items()
     ]
     reason = [
         {"name": "X-Reason", "in": "header", "required": True, "schema": {"type": "string", "minLength": 10}}
@@ -86,22 +94,28 @@ def _operation(operation: Operation, answer: dict[str, Any]) -> dict[str, Any]:
         "operationId": operation.handler.__name__,
         "summary": operation.summary,
         "x-permission": operation.permission,
-        "parameters": [*named, *asked, *reason],
-        "responses": {
-            "200": {"description": operation.summary, "content": content},
-            **{
-                code: {
-                    "description": text,
-                    "content": {"application/json": {"schema": {"$ref": _REF.format(model="Refusal")}}},
-                }
-                for code, text in _REFUSED.items()
-            },
-        },
+        "parameters": [*named, *_asked(operation.query), *reason],
+        "responses": {"200": {"description": operation.summary, "content": content}, **_refusals()},
     }
     if operation.body is not None:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return made
+
+
+def _asked(query: type[BaseModel]) -> list[dict[str, Any]]:
+    """What the address may hold, as parameters."""
+    fields = query.model_json_schema(ref_template=_REF).get("properties", {})
+    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in fields.items()]
+
+
+def _refusals() -> dict[str, Any]:
+    """Every answer that is no success; all have one body."""
+    content = {"application/json": {"schema": {"$ref": _REF.format(model="Refusal")}}}
+    return {
+        code: {"description": text, "content": content} | ({"headers": _HEADERS[code]} if code in _HEADERS else {})
+        for code, text in _REFUSED.items()
+    }
 
 
 def _named(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
