@@ -56,6 +56,7 @@ def served(practice: World, **changes: Any) -> BaseSchema:
     chosen = replace(practice.settings, **{"api_per_minute": 1_000_000, **changes})
     app = create_app(practice.store, practice.vault, chosen)
     schema = schemathesis.openapi.from_asgi(f"{BASE}/openapi.json", app)
+    schema.config.request_timeout = 120.0
     schema.config.max_stream_events = 1  # a stream goes on for as long as somebody listens
     return schema
 
