@@ -10,7 +10,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,10 +25,11 @@ from starlette.testclient import TestClient
 from hub.core.clock import BusinessClock, real_ms
 from hub.core.errors import HubError
 from hub.core.ids import IdMaker
-from hub.core.vault import Vault
+from hub.core.vault import Vault, create_key_file
 from hub.security.passwords import hash_password
 from hub.security.users import ROLES
 from hub.security.writes import WRITES
+from hub.site.bundle import read_bundle, take_files
 from hub.store import tables
 from hub.store.contents import content_rows
 from hub.store.database import open_store
@@ -36,6 +37,7 @@ from hub.store.identifiers import stretch_of
 from hub.web.app import create_app
 from hub.web.settings import ChannelInfo, DestinationInfo, PayerInfo, RuleInfo, WebSettings
 
+REPOSITORY = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = hash_password(PASSWORD)
 SCRIPT = "<script>alert(1)</script>"
@@ -1113,6 +1115,25 @@ def world(seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture
+def at_work(world: World, tmp_path: Path) -> World:
+    """The world with the files of a site, and a stored charge that its mapping knows."""
+    site = tmp_path / "site"
+    for folder in ("channels", "transforms", "config"):
+        shutil.copytree(REPOSITORY / folder, site / folder)
+    create_key_file(site / "var" / "keys.json")
+    take_files(site)
+    raw = (REPOSITORY / "tests/channels/ehr_visits/two_lines/in.hl7").read_bytes()
+    raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r")
+    content_id = 7_000_001
+    with world.store.begin() as connection:
+        connection.execute(tables.content.insert(), content_rows(world.vault, content_id, raw))
+        of_it = tables.message.c.id == world.ids["message"]
+        connection.execute(update(tables.message).where(of_it).values(raw_id=content_id, kind="DFT^P03"))
+    world.settings = replace(world.settings, folder=site, files=read_bundle(site).files)
+    return world
+
+
+@pytest.fixture
 def served(world: World) -> Iterator[str]:
     """The pages behind a real socket; the address."""
     server = uvicorn.Server(
@@ -1144,7 +1165,10 @@ def every_page(world: World) -> list[str]:
         "/",
         "/messages?since=any",
         "/messages/bulk?since=any&onward=held",
-        *(f"{message}{tab}" for tab in ("", "/raw", "/parsed", "/mapped", "/outgoing", "/answer", "/diff", "/log")),
+        *(
+            f"{message}{tab}"
+            for tab in ("", "/raw", "/parsed", "/mapped", "/outgoing", "/answer", "/diff", "/log", "/mapping")
+        ),
         f"/messages/{ids['ambiguous_message']}/replay",
         "/claims",
         claim,

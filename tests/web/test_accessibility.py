@@ -59,6 +59,14 @@ def test_axe_finds_nothing_on_any_page_and_none_is_wider_than_its_window(
     page.close()
 
 
+def test_a_message_in_its_mapping_is_as_accessible(browser: Browser, at_work: World, served: str) -> None:
+    page = signed_in(browser.new_page(), served)
+    found = looked_at(page, f"{served}/messages/{at_work.ids['message']}/mapping")
+    assert page.locator(".script .ran").count() > 0
+    assert {place: list_ for place, list_ in found.items() if list_} == {}
+    page.close()
+
+
 def test_a_form_that_was_refused_and_revealed_data_are_as_accessible(
     browser: Browser, served: str, world: World
 ) -> None:

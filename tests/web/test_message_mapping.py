@@ -2,40 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import replace
-from pathlib import Path
+from hub.site.bundle import take_files
 
-import pytest
-from sqlalchemy import update
-
-from hub.core.vault import create_key_file
-from hub.site.bundle import read_bundle, take_files
-from hub.store import tables
-from hub.store.contents import content_rows
-
-from .conftest import World
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def at_work(world: World, tmp_path: Path) -> World:
-    """The world with the files of a site, and a stored charge that its mapping knows."""
-    site = tmp_path / "site"
-    for folder in ("channels", "transforms", "config"):
-        shutil.copytree(REPOSITORY / folder, site / folder)
-    create_key_file(site / "var" / "keys.json")
-    take_files(site)
-    raw = (REPOSITORY / "tests/channels/ehr_visits/two_lines/in.hl7").read_bytes()
-    raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r")
-    content_id = 7_000_001
-    with world.store.begin() as connection:
-        connection.execute(tables.content.insert(), content_rows(world.vault, content_id, raw))
-        of_it = tables.message.c.id == world.ids["message"]
-        connection.execute(update(tables.message).where(of_it).values(raw_id=content_id, kind="DFT^P03"))
-    world.settings = replace(world.settings, folder=site, files=read_bundle(site).files)
-    return world
+from .conftest import REPOSITORY, World
 
 
 def test_the_values_of_a_stored_message_stand_beside_the_lines_of_the_script_masked(at_work: World) -> None:

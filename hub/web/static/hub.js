@@ -94,6 +94,13 @@ function onKey(event) {
 
 if (page.dataset.keys !== "off") document.addEventListener("keydown", onKey);
 
+// Escape closes the menu of narrow windows; the focus returns to what opened it.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || location.hash !== "#nav") return;
+  location.replace("#");
+  document.querySelector(".menu")?.focus();
+});
+
 document.addEventListener("click", (event) => {
   const copy = event.target.closest("[data-copy]");
   if (copy) {
