@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from hub.site.load import Site
     from hub.site.supervisor import Supervisor
+    from hub.web.watch import Watching
 
 DRAIN_SECONDS = 60.0
 """How long the engine may take to end what is in hand."""
 PAGES_SECONDS = 15.0
+WATCH_LATER_SECONDS = 3.0
 _POLL_SECONDS = 0.1
 _LAST_LINES_SECONDS = 2.0
 _INTERRUPTED = 130
@@ -148,7 +150,6 @@ class _Run:
         from hub.core.log import Log
         from hub.core.twisted_time import live_by_monotonic_time
         from hub.site.supervisor import Supervisor
-        from hub.web.watch import Watching
 
         self._reactor: Any = reactor
         live_by_monotonic_time(reactor)
@@ -156,7 +157,7 @@ class _Run:
         out, self._log_end = os.pipe()
         self._relaying = threading.Thread(target=self._relay, args=(os.fdopen(out, "rb"),), daemon=True)
         self._supervisor: Supervisor = Supervisor(folder, reactor, Log(part="supervisor"), self._log_end)
-        self._watching = Watching(folder, Log(part="alerts"))
+        self._watching: Watching | None = None
         self._refusal = ""
         self._signals = 0
         self._exit_code = 0
@@ -183,8 +184,17 @@ class _Run:
             self._tell_first_user(*self._first_user)
         self._supervisor.gave_up.addCallback(lambda _: self._refused())
         self._supervisor.start(web=self._how.web, as_deployed=self._how.as_deployed)
-        self._watching.start()
+        self._reactor.callLater(WATCH_LATER_SECONDS, self._watch)
         self._ask()
+
+    def _watch(self) -> None:
+        """Begin to look after alerts: later, because that takes much code to be read, and the engine comes first."""
+        from hub.core.log import Log
+        from hub.web.watch import Watching
+
+        if not self._over and not self._signals:
+            self._watching = Watching(self._site.home, Log(part="alerts"))
+            self._watching.start()
 
     def _tell_first_user(self, name: str, password: str) -> None:
         """Show the password on a terminal; what is no terminal may be a log, where no password belongs."""
@@ -301,7 +311,8 @@ class _Run:
             self._kill(1)
 
         self._exit_code = exit_code
-        self._watching.stop()
+        if self._watching is not None:
+            self._watching.stop()
         done = self._supervisor.stop().addTimeout(DRAIN_SECONDS, self._reactor)
         done.addErrback(too_late)
         done.addCallback(lambda _: self._end())

@@ -1,17 +1,21 @@
-"""Bringing a store to the schema of this version: Alembic, from the first table on."""
+"""Bringing a store to the schema of this version: Alembic, from the first table on.
+
+Alembic is only imported where there is something to do: every start asks, and it takes longer to read than to ask.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect, text
 
 from hub.core.errors import HubError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -41,6 +45,8 @@ def upgrade(store: Engine) -> None:
 
     Raises :class:`NewerSchemaError`; a store never goes back.
     """
+    from alembic import command
+
     with store.connect().execution_options(writes=True) as connection, connection.begin():
         pending(connection)
         config = _config()
@@ -73,20 +79,24 @@ def is_current(connection: Connection) -> bool:
 
 def revision(connection: Connection) -> str | None:
     """The number of the store's schema; None when it has none yet."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
+@cache
 def newest() -> str:
-    """The number of this version's schema."""
-    return _scripts().get_current_head() or ""
+    """The number of this version's schema: a migration's file begins with its own."""
+    return max(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def pending(connection: Connection) -> list[Migration]:
     """What an upgrade would do, in its order. Raises :class:`NewerSchemaError`."""
-    steps = [
-        Migration(script.revision, script.doc) for script in reversed(list(_scripts().walk_revisions("base", "heads")))
-    ]
     found = revision(connection)
+    if found == newest():
+        return []
+    steps = _migrations()
     if found is None:
         return steps
     known = [step.revision for step in steps]
@@ -100,11 +110,16 @@ def pending(connection: Connection) -> list[Migration]:
     return steps[known.index(found) + 1 :]
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+def _migrations() -> list[Migration]:
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions("base", "heads")
+    return [Migration(script.revision, script.doc) for script in reversed(list(scripts))]
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     return config

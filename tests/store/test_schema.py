@@ -10,6 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, inspect, select, text
 
 from hub.core.vault import Vault
@@ -107,3 +108,9 @@ def test_a_store_of_a_later_version_is_refused_and_left_as_it_is(store: Engine) 
 
     with reading(store) as connection:
         assert schema.revision(connection) == "9999"
+
+
+def test_the_newest_schema_is_the_one_that_no_migration_goes_on_from() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    assert schema.newest() == ScriptDirectory.from_config(config).get_current_head()
