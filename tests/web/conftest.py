@@ -1224,4 +1224,5 @@ def signed_in(page: Page, address: str, user: str = "everything") -> Page:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("a person")
+    page.wait_for_load_state()  # keys are heard from then on
     return page
