@@ -176,6 +176,22 @@ def test_pages_of_messages_go_by_key_to_the_end_without_a_gap(world: World) -> N
     assert len(seen) == len(set(seen)) == 69
 
 
+def test_messages_are_found_between_two_moments(world: World) -> None:
+    client = client_of(world, "viewer", {"messages.view"})
+
+    def found(**moments: int) -> list[str]:
+        return [each["id"] for each in client.get(f"{BASE}/messages", params=moments).json()["items"]]
+
+    every = found(received_from=0)
+    moments = [(int(each) >> 22) + 1_577_836_800_000 for each in every]  # an id begins with when its message came
+    assert found(received_from=min(moments), received_until=max(moments) + 1) == every
+    assert found(received_from=max(moments) + 1) == []
+    earlier = found(received_until=min(moments))
+    assert earlier
+    assert max(map(int, earlier)) < min(map(int, every))
+    assert client.get(f"{BASE}/messages", params={"received_from": "yesterday"}).status_code == 400
+
+
 def test_raw_content_asks_for_a_reason_and_stands_in_the_audit_log(world: World) -> None:
     client = client_of(world, "operator", {"patients.reveal"})
     path = f"{BASE}/messages/{world.ids['message']}/raw"

@@ -68,14 +68,14 @@ def _switch(call: Call, command: str, reason: str, destination: str) -> m.Done:
 
 def find_messages(call: Call, asked: m.MessageQuery, _sent: None) -> m.MessagePage:
     """Find messages; searching for a person is audited."""
-    span = PERIODS[asked.since][1]
     search = messages.Search(
         text=asked.q.strip(),
         channel=asked.channel,
         kind=asked.kind,
         onward=asked.onward,
         answer=asked.answer,
-        since_ms=real_ms() - span if span else 0,
+        since_ms=_begin(asked),
+        until_ms=asked.received_until or 0,
         before=asked.before,
         within=call.session.channels,
     )
@@ -85,6 +85,14 @@ def find_messages(call: Call, asked: m.MessageQuery, _sent: None) -> m.MessagePa
     with call.reading() as connection:
         page = messages.find(connection, search, digests)
     return m.MessagePage([_message(row) for row in page.rows], page.oldest if page.older else None)
+
+
+def _begin(asked: m.MessageQuery) -> int:
+    """The first moment that is meant, in milliseconds; 0 for any."""
+    if asked.received_from is not None or asked.received_until is not None:
+        return asked.received_from or 0
+    span = PERIODS[asked.since][1]
+    return real_ms() - span if span else 0
 
 
 def message(call: Call, _asked: m.Nothing, _sent: None) -> m.MessageDetail:

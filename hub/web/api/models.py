@@ -23,6 +23,7 @@ def _storable(text: str) -> str:
 
 Id = Annotated[str, Field(pattern=r"^[0-9]{1,19}$", examples=["7241881723904000"]), AfterValidator(_storable)]
 Cursor = Annotated[int, Field(ge=0, lt=2**63)]
+Moment = Annotated[int, Field(ge=0, lt=2**53, description="Milliseconds since 1970.")]
 Outcome = Literal["in progress", "held", "errored", "rejected", "done", "filtered"]
 
 
@@ -48,7 +49,11 @@ class MessageQuery(_Input):
     kind: Text = ""
     onward: Outcome | Literal[""] = ""
     answer: Literal["", "owed", "delivered", "undelivered", "not owed"] = ""
-    since: Literal["hour", "day", "week", "any"] = "day"
+    since: Literal["hour", "day", "week", "any"] = Field(
+        default="day", description="Counts where neither `received_from` nor `received_until` is given."
+    )
+    received_from: Moment | None = None
+    received_until: Moment | None = Field(default=None, description="This moment itself is left out.")
     before: Cursor | None = Field(default=None, description="The `next` of the page before.")
 
 
