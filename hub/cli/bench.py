@@ -139,7 +139,7 @@ def _loaded(arguments: argparse.Namespace, folder: Path) -> int:
     from hub.cli.text import columns
 
     found: list[list[Waits]] = []
-    claims = arguments.remittance or (100_000 if arguments.thorough else 5000)
+    claims = arguments.remittance or (100_000 if arguments.thorough else 20_000)
     seconds = 60.0 if arguments.thorough else 20.0
     with _progress() as show:
         _on_the_reactor(

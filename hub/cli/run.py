@@ -20,6 +20,7 @@ from hub.core.errors import HubError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy import Connection
     from twisted.internet.defer import Deferred
 
     from hub.site.load import Site
@@ -83,8 +84,7 @@ def prepare(site: Site) -> tuple[str, str] | None:
     a store that holds something has lost its keys, `NewerSchemaError` for one of a later version, and
     `OlderSchemaError` for a server's database of an earlier one. An embedded store is copied before it is upgraded.
     """
-    from hub.core.vault import create_key_file, open_vault
-    from hub.engine.engine import highest_id
+    from hub.core.vault import open_vault
     from hub.security.users import ensure_first_user
     from hub.site.places import key_file, store_url
     from hub.site.upgrading import bring_up_to_date
@@ -96,12 +96,22 @@ def prepare(site: Site) -> tuple[str, str] | None:
         print(f"The store was brought to this version's schema. As it was it stands in {copy}.", file=sys.stderr)
     store = open_store(store_url(site))
     with store.connect().execution_options(writes=True) as connection, connection.begin():
-        if not key_file(site).exists() and not highest_id(connection):
-            create_key_file(key_file(site))
+        if not key_file(site).exists():
+            _create_keys(site, connection)
         open_vault(key_file(site))
         made = ensure_first_user(connection)
     store.dispose()
     return made
+
+
+def _create_keys(site: Site, connection: Connection) -> None:
+    """Make the key file of a store that holds nothing; one that holds something needs the keys that it had."""
+    from hub.core.vault import create_key_file
+    from hub.engine.engine import highest_id
+    from hub.site.places import key_file
+
+    if not highest_id(connection):
+        create_key_file(key_file(site))
 
 
 def _refuse_second(site: Site) -> None:

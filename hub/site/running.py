@@ -70,6 +70,8 @@ def main() -> None:
     parser.add_argument("--at-word", action="store_true", help="wait until standard input says a byte")
     arguments = parser.parse_args()
     connectors()
+    gc.collect()
+    gc.freeze()  # what is here now stays: no collection need look at it again
     if arguments.at_word and not os.read(0, 1):
         return
     log = Log(part="engine")
@@ -137,8 +139,7 @@ def _run(reactor: Any, site: Site, log: Log, cores: Collection[int]) -> Any:
         workers.kill()
         os._exit(1)
     port = _serve_control(reactor, site, engine, log)
-    gc.collect()
-    gc.freeze()  # what is here now stays: no collection need look at it again
+    gc.freeze()
     gc.set_threshold(*COLLECT)
     signing = LoopingCall(_sign, engine, log)
     signing.clock = reactor
