@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hub.connectors.polling import Polling
+from hub.connectors.polling import TimedPolling
 from hub.connectors.reach import UnreachedError
 from hub.connectors.settings import LOOPBACK, ConnectTo, Secret
 from hub.connectors.times import Polls
@@ -124,16 +124,12 @@ class _Place:
         return f"{self.validity}/{self.uid}/{self.parts}"
 
 
-class Inbox(Polling):
+class Inbox(TimedPolling):
     """Polls a mailbox by the tasks ``email.fetch`` and ``email.after``."""
 
     def __init__(self, settings: EmailSourceSettings, context: SourceContext) -> None:
-        super().__init__("email", f"{settings.server.shown} {settings.mailbox}", context, settings.poll)
+        super().__init__("email", f"{settings.server.shown} {settings.mailbox}", context, settings)
         self._settings = settings
-
-    def first_wait(self) -> float:
-        """At once, or at the first time of the settings' cron."""
-        return 0.0 if self._settings.cron is None else self._wait()
 
     async def look(self) -> float:
         """Read until no mail is left; returns how long to wait for the next look."""
@@ -153,7 +149,7 @@ class Inbox(Polling):
                 self.failed(await self._call("after", {"validity": validity, "uids": taken}))
             if not reply.header["more"]:
                 break
-        return self._wait()
+        return self.wait()
 
     async def _take(self, place: _Place, reply: Reply) -> list[int]:
         """Store the parts of each mail, and return the mails that brought something."""
@@ -193,9 +189,6 @@ class Inbox(Polling):
                 mark=Mark(self._settings.mark, str(place)),
             )
         )
-
-    def _wait(self) -> float:
-        return self._settings.wait(self._context.clock, self._context.zone)
 
     async def _call(self, task: str, header: dict[str, Any]) -> Reply:
         settings = self._settings.model_dump(mode="json")

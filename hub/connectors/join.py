@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import select
 
-from hub.connectors.polling import Polling
+from hub.connectors.polling import TimedPolling
 from hub.connectors.times import Polls
 from hub.core.exact_json import canonical_json
 from hub.core.units import Size
@@ -56,16 +56,12 @@ class JoinSettings(Polls):
         return f"join {self.name}"
 
 
-class Join(Polling):
+class Join(TimedPolling):
     """Collects by the task ``join.collect`` and hands what it brings to intake."""
 
     def __init__(self, settings: JoinSettings, context: SourceContext) -> None:
-        super().__init__("join", f"channel {settings.channel}", context, settings.poll)
+        super().__init__("join", f"channel {settings.channel}", context, settings)
         self._settings = settings
-
-    def first_wait(self) -> float:
-        """At once, or at the first time of the settings' cron."""
-        return 0.0 if self._settings.cron is None else self._wait()
 
     async def look(self) -> float:
         """Join what has come; returns how long to wait for the next look."""
@@ -89,10 +85,7 @@ class Join(Polling):
             )
             if not reply.header["more"]:
                 break
-        return self._wait()
-
-    def _wait(self) -> float:
-        return self._settings.wait(self._context.clock, self._context.zone)
+        return self.wait()
 
 
 def open_source(settings: JoinSettings, context: SourceContext) -> Source:

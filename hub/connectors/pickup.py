@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 from twisted.internet.defer import Deferred
 
-from hub.connectors.polling import Polling
+from hub.connectors.polling import TimedPolling
 from hub.connectors.times import Polls
 from hub.core.errors import HubError
 from hub.core.units import Duration, Size
@@ -79,7 +79,7 @@ class Look:
     modified: int
 
 
-class Pickup(Polling):
+class Pickup(TimedPolling):
     """A source that polls a folder by two tasks of its connector, in the transfer workers.
 
     ``<name>.collect`` is given the settings and how the settled files looked; it replies with how every
@@ -88,21 +88,17 @@ class Pickup(Polling):
     """
 
     def __init__(self, name: str, address: str, settings: PickupSettings, context: SourceContext) -> None:
-        super().__init__(name, address, context, settings.poll)
+        super().__init__(name, address, context, settings)
         self._settings = settings
         self._first_seen: dict[str, tuple[Look, float]] = {}
         self._taken: dict[str, Look] = {}
         """Files whose content is stored and which are still there."""
 
-    def first_wait(self) -> float:
-        """At once, or at the first time of the settings' cron."""
-        return 0.0 if self._settings.cron is None else self._wait()
-
     async def look(self) -> float:
         """One visit to the folder; returns how long to wait for the next."""
         reply = await self._call("collect", {"settled": self._settled(), "taken": self._marks(self._taken)})
         if self.failed(reply):
-            return self._wait()
+            return self.wait()
         listing = {name: Look(*mark) for name, mark in reply.header["listing"].items()}
         self._taken = {name: look for name, look in self._taken.items() if listing.get(name) == look}
         for file in reply.header["files"]:
@@ -168,10 +164,7 @@ class Pickup(Polling):
             return 0
         waiting = [seen + self._settings.settle - now for _, seen in self._first_seen.values()]
         soon = [max(left, 0.01) for left in waiting if left > 0]
-        return min([self._wait(), *soon])
-
-    def _wait(self) -> float:
-        return self._settings.wait(self._context.clock, self._context.zone)
+        return min([self.wait(), *soon])
 
     def _settled(self) -> dict[str, tuple[int, int]]:
         now = time.monotonic()

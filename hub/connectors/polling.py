@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
+from hub.connectors.times import Polls
 from hub.core.clock import real_ms
 from hub.core.errors import HubError
 from hub.engine.contracts import EndpointState, Health, Reply, SourceContext
@@ -115,3 +116,19 @@ class Polling:
         self._visiting = False
         if self.goes_on:
             self._later(pause)
+
+
+class TimedPolling(Polling):
+    """A source whose looks follow each other as *times* say: every so often, or at the times of a cron expression."""
+
+    def __init__(self, name: str, address: str, context: SourceContext, times: Polls) -> None:
+        super().__init__(name, address, context, times.poll)
+        self._times = times
+
+    def first_wait(self) -> float:
+        """At once, or at the first time of the cron expression."""
+        return 0.0 if self._times.cron is None else self.wait()
+
+    def wait(self) -> float:
+        """The seconds until the next look."""
+        return self._times.wait(self._context.clock, self._context.zone)

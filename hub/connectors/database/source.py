@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hub.connectors.database.access import in_words, open_database, state_of
 from hub.connectors.database.settings import DatabaseSourceSettings, parameters
-from hub.connectors.polling import Polling
+from hub.connectors.polling import TimedPolling
 from hub.core.errors import HubError
 from hub.core.exact_json import canonical_json
 from hub.engine.contracts import (
@@ -43,18 +43,14 @@ def open_source(settings: DatabaseSourceSettings, context: SourceContext) -> Sou
     return Rows(settings, context)
 
 
-class Rows(Polling):
+class Rows(TimedPolling):
     """Polls a query by the tasks ``database.read`` and ``database.done``."""
 
     def __init__(self, settings: DatabaseSourceSettings, context: SourceContext) -> None:
-        super().__init__("database", make_url(settings.url).render_as_string(), context, settings.poll)
+        super().__init__("database", make_url(settings.url).render_as_string(), context, settings)
         self._settings = settings
         self._unmarked: list[str] = []
         """The keys of rows whose messages are stored and which are not marked as read yet."""
-
-    def first_wait(self) -> float:
-        """At once, or at the first time of the settings' cron."""
-        return 0.0 if self._settings.cron is None else self._wait()
 
     async def look(self) -> float:
         """Read until no row is left; returns how long to wait for the next look."""
@@ -72,7 +68,7 @@ class Rows(Polling):
                 break
             if len(reply.parts) < self._settings.batch:
                 break
-        return self._wait()
+        return self.wait()
 
     async def _place(self) -> str | None:
         return await self._context.intake.place(self._context.channel, self._settings.mark)
@@ -111,9 +107,6 @@ class Rows(Polling):
             return False
         self._unmarked.clear()
         return True
-
-    def _wait(self) -> float:
-        return self._settings.wait(self._context.clock, self._context.zone)
 
     async def _call(self, task: str, header: Mapping[str, Any]) -> Reply:
         settings = self._settings
