@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 _SEQUENCE_BITS = 12
 _NODE_BITS = 10
+_HIGHEST = (1 << 63) - 1
 BLOCK_SIZE = 1 << _SEQUENCE_BITS
 
 
@@ -74,5 +75,8 @@ class IdBlock:
 
 
 def id_floor(at_ms: int) -> int:
-    """The lowest id that can have been made at *at_ms* (milliseconds since 1970 UTC) or later."""
-    return max(0, at_ms - _EPOCH_MS) << (_SEQUENCE_BITS + _NODE_BITS)
+    """The lowest id that can have been made at *at_ms* (milliseconds since 1970 UTC) or later.
+
+    The highest number a store can hold for a moment that no id reaches (after 2089).
+    """
+    return min(max(0, at_ms - _EPOCH_MS) << (_SEQUENCE_BITS + _NODE_BITS), _HIGHEST)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.ids import BLOCK_SIZE, IdMaker
+from hub.core.ids import BLOCK_SIZE, IdMaker, id_floor
 
 START = 1_800_000_000_000
 
@@ -85,3 +85,8 @@ def test_threads_may_ask_at_once() -> None:
     with ThreadPoolExecutor(8) as pool:
         made = [number for part in pool.map(lambda _: [maker.next() for _ in range(500)], range(8)) for number in part]
     assert len(set(made)) == 4000
+
+
+def test_a_moment_that_no_id_can_carry_still_has_a_floor_a_store_can_hold() -> None:
+    assert id_floor(2**53 - 1) == 2**63 - 1
+    assert id_floor(0) == 0

@@ -186,6 +186,7 @@ def test_messages_are_found_between_two_moments(world: World) -> None:
     moments = [(int(each) >> 22) + 1_577_836_800_000 for each in every]  # an id begins with when its message came
     assert found(received_from=min(moments), received_until=max(moments) + 1) == every
     assert found(received_from=max(moments) + 1) == []
+    assert found(received_from=2**53 - 1) == []
     earlier = found(received_until=min(moments))
     assert earlier
     assert max(map(int, earlier)) < min(map(int, every))

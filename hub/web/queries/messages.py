@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, literal, literal_column, select, union, union_all
 
+from hub.core.ids import id_floor
 from hub.core.vault import Vault
 from hub.store.identifiers import identified
 from hub.store.tables import attempt, delivery, message
@@ -22,8 +23,6 @@ _LONG = 0.25
 """How long, in seconds, a search goes on that has to read messages to know whether they are meant."""
 SEARCHED_KINDS = ("mrn", "account", "name", "claim", "payer", "trace", "visit", "member")
 IMPERSONAL_KINDS = frozenset({"claim", "payer", "trace"})
-_ID_EPOCH_MS = 1_577_836_800_000
-_ID_TIME_SHIFT = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +253,8 @@ def everything(
 
 def first_sequence_since(connection: Connection, since_ms: int) -> int | None:
     """The sequence of the first message of *since_ms* or later, found through the ids: they are ordered by time."""
-    lowest = max(0, since_ms - _ID_EPOCH_MS) << _ID_TIME_SHIFT
     return connection.execute(
-        select(message.c.sequence).where(message.c.id >= lowest).order_by(message.c.id).limit(1)
+        select(message.c.sequence).where(message.c.id >= id_floor(since_ms)).order_by(message.c.id).limit(1)
     ).scalar()
 
 
