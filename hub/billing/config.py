@@ -230,17 +230,19 @@ class BillingPolicy(_File):
     )
     orphan_wait: Duration = Field(default=3 * 86_400.0, description="How long a charge waits for its visit.")
     contractual: tuple[str, ...] = Field(
-        default=("CO-45", "CO-253", "CO-59"),
+        default=("CO-45", "CO-253", "CO-59", "CO-24", "CO-89", "CO-223", "CO-237", "CO-246", "CO-A7"),
         description="Adjustments that are written off as contractual; every other CO goes to a person.",
     )
     other_adjustments: tuple[str, ...] = Field(
-        default=("OA-23", "OA-94"), description="Adjustments that are neither ours nor the patient's."
+        default=("OA-23", "OA-94", "CO-144", "CO-161"),
+        description="Adjustments that are neither ours nor the patient's; what is paid on top (CO-144) is among them.",
     )
     patient: tuple[str, ...] = Field(
-        default=("PR-1", "PR-2", "PR-3"), description="Patient shares that need no person's look."
+        default=("PR-1", "PR-2", "PR-3", "PR-66", "PR-126", "PR-127", "PR-247", "PR-248", "OA-187"),
+        description="Patient shares that need no person's look; what their health account paid (OA-187) lowers them.",
     )
     patient_stops: tuple[str, ...] = Field(
-        default=("209", "303", "N781", "N782", "N783"),
+        default=("209", "303", "N192", "N781", "N782", "N783"),
         description="Reason and remark codes that say that the patient may not be asked (qualified beneficiaries).",
     )
     next_payer: Literal["automatic", "person"] = Field(

@@ -146,7 +146,8 @@ def _line(decision: Decision, share: LineShare, sign: int, takes_back: bool, spa
     """One line; an adjustment's ``account`` is the ledger account that took it, empty while the payer may owe it."""
     charge = decision.row("charge", id=share.line.charge_id)
     assert charge is not None
-    patient = sum(cents for code, cents in share.adjustments if code.startswith("PR-"))
+    policy = decision.config.policy
+    patient = sum(cents for code, cents in share.adjustments if code.startswith("PR-") or code in policy.patient)
     return {
         "transaction": opened(decision, charge).said.transaction,
         "code": share.line.code,
@@ -160,7 +161,7 @@ def _line(decision: Decision, share: LineShare, sign: int, takes_back: bool, spa
                 "group": code.partition("-")[0],
                 "reason": code.partition("-")[2],
                 "amount": _text(sign * cents),
-                "account": account_of(code, decision.config.policy, spared=spared) or "",
+                "account": account_of(code, policy, spared=spared) or "",
             }
             for code, cents in share.adjustments
         ],

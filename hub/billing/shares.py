@@ -162,7 +162,7 @@ def account_of(code: str, policy: BillingPolicy, *, spared: bool = False) -> str
         return ledger.CONTRACTUAL
     if code in policy.other_adjustments:
         return ledger.OTHER
-    if code in policy.patient and code.startswith("PR-") and not spared:
+    if code in policy.patient and not code.startswith("CO-") and not spared:
         return ledger.PATIENT
     return None
 

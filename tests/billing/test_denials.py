@@ -72,7 +72,12 @@ def test_the_more_special_row_decides_and_a_code_without_a_row_is_nobodys() -> N
         ("16", ("N779",), "wait", "7", "no"),
         ("50", ("N211",), "correct", "7", "no"),
         ("50", (), "appeal", "7", "yes"),
-        ("97", ("N185",), "correct", "", "yes"),
+        ("97", ("N185",), "appeal", "", "yes"),  # the payer asks not to send it again
+        ("4", ("N185",), "review", "", "no"),
+        ("18", ("N522",), "wait", "", "no"),  # the next payer's answer comes
+        ("16", ("MA40",), "correct", "7", "no"),
+        ("193", (), "appeal", "", "yes"),
+        ("222", (), "accept", "", "no"),
         ("29", (), "appeal", "", "proof"),
     ],
 )
@@ -81,6 +86,27 @@ def test_remarks_decide_how_a_claim_comes_back(
 ) -> None:
     verdict = shipped().look_up("90001", "CO", reason, remarks)
     assert (verdict.action, verdict.resubmit, verdict.appeal) == (action, resubmit, appeal)
+
+
+@pytest.mark.parametrize(
+    ("group", "reason", "remarks", "patient"),
+    [
+        ("PR", "27", (), "yes"),
+        ("CO", "27", (), "policy"),  # the group says that it is the practice's
+        ("CO", "29", ("M38",), "no"),
+        ("CO", "55", (), "policy"),
+        ("CO", "55", ("M38",), "yes"),  # a notice was signed
+        ("CO", "55", ("M27",), "no"),
+        ("PR", "96", ("MA13",), "yes"),  # said beside nearly every payment: the patient owes what PR says
+        ("OA", "96", ("MA13",), "no"),
+        ("PR", "96", ("N781",), "no"),
+        ("PR", "26", ("N616",), "no"),  # a premium may still come
+    ],
+)
+def test_group_and_remarks_decide_whether_the_patient_may_be_asked(
+    group: str, reason: str, remarks: tuple[str, ...], patient: str
+) -> None:
+    assert shipped().look_up("90001", group, reason, remarks).patient == patient
 
 
 def test_only_waiting_and_the_claims_own_number_are_left_to_the_machine() -> None:

@@ -67,6 +67,27 @@ def test_patient_shares_that_the_policy_lists_become_the_patients(desk: Desk) ->
     check(desk)
 
 
+@pytest.mark.parametrize(
+    ("paid", "cas", "balances"),
+    [
+        ("0", [("CO", "24", "150")], {"contractual": 15000}),  # capitation: nothing is owed, and nobody need look
+        ("155", [("CO", "144", "-5")], {"other adjustment": -500}),  # an incentive on top
+        ("120", [("CO", "45", "30"), ("PR", "1", "40"), ("OA", "187", "-40")], {"contractual": 3000}),  # health account
+        ("0", [("CO", "45", "30"), ("PR", "66", "120")], {"contractual": 3000, "receivable patient": 12000}),
+    ],
+)
+def test_what_needs_nobodys_look_is_posted_and_leaves_no_item(
+    desk: Desk, paid: str, cas: list[tuple[str, str, str]], balances: dict[str, int]
+) -> None:
+    claim = desk.claim("A1")
+    desk.send(Remit((one_line(claim, paid, *cas),)))
+    found = desk.world.balances(claim_id=claim["id"])
+    assert {name: cents for name, cents in found.items() if cents and name not in {"unbilled", "clearing"}} == balances
+    assert not desk.world.items()
+    assert desk.state(claim) == "paid"
+    check(desk)
+
+
 @pytest.mark.parametrize("code", [("CO", "50"), ("PI", "16"), ("OA", "18"), ("PR", "204"), ("CO", "151")])
 def test_an_adjustment_that_is_not_listed_stays_open_and_goes_to_denials(desk: Desk, code: tuple[str, str]) -> None:
     claim = desk.claim("A1")

@@ -50,12 +50,12 @@ EFFECTS = frozenset(
     {
         *("new claim", "no appeal", "claim number", "not final", "do not send", "information", "passed on", "wait"),
         *("patient spared", "patient accepted", "data", "records", "ask patient", "bundled", "policy", "excluded"),
-        "audit",
+        *("patient's share only", "audit"),
     }
 )
 FIXES = (
     *("", "modifiers", "place", "identity", "provider", "diagnoses", "authorisation", "dates", "other payers"),
-    *("units", "code", "clia", "charge", "drug", "claim number"),
+    *("units", "code", "clia", "charge", "drug", "claim number", "stay"),
 )
 CHANCES = {  # of every hundred, before there is a history: guesses, which a practice's own outcomes replace
     "registration": 80,
@@ -183,8 +183,8 @@ class DenialTable:
         effects = frozenset(effect for each in said for effect in each.effects)
         if rule is None:
             rule = Rule(payer_id, group, reason, "", UNKNOWN, "review", note="No rule knows this code yet.")
-            return _verdict(rule, said, effects, covered=False)
-        return _verdict(rule, said, effects, covered=True)
+            return _verdict(rule, group, said, effects, covered=False)
+        return _verdict(rule, group, said, effects, covered=True)
 
 
 def shipped() -> DenialTable:
@@ -237,7 +237,7 @@ def remark_of(row: dict[str, str]) -> Remark:
     return Remark(known["remark"], effects, known["fix"], known["note"])
 
 
-def _verdict(rule: Rule, said: Sequence[Remark], effects: frozenset[str], *, covered: bool) -> Verdict:
+def _verdict(rule: Rule, group: str, said: Sequence[Remark], effects: frozenset[str], *, covered: bool) -> Verdict:
     """*rule*, changed as the remarks say: they decide how a claim comes back, whatever the reason is."""
     known = {each.name: getattr(rule, each.name) for each in fields(Rule) if each.name not in _KEY}
     notes = [rule.note, *(each.note for each in said if each.note)]
@@ -256,14 +256,24 @@ def _verdict(rule: Rule, said: Sequence[Remark], effects: frozenset[str], *, cov
         known |= {"resubmit": "", "auto": "no"}
     if known["action"] == "appeal" and known["appeal"] == "no":
         known["action"] = "correct" if known["resubmit"] else "review"
+    elif "do not send" in effects and known["action"] == "correct":
+        known["action"] = "review" if known["appeal"] == "no" else "appeal"
     if "not final" in effects or "wait" in effects:
         known |= {"action": "wait", "auto": "yes", "wait": rule.wait or 21}
-    if "patient spared" in effects:
-        known["patient"] = "no"
+    known["patient"] = _patient(known["patient"], group, effects)
     return Verdict(rule=rule.name, effects=effects, covered=covered, **{**known, "note": " ".join(notes)})
 
 
 _KEY = frozenset({"payer", "group", "reason", "remark"})
+
+
+def _patient(by_rule: str, group: str, effects: frozenset[str]) -> str:
+    """Whether the patient may be asked. Under CO nobody asks them before a person has looked (X221A1, CAS01)."""
+    if "patient spared" in effects or ("patient's share only" in effects and group != "PR"):
+        return "no"
+    if by_rule == "policy" and "patient accepted" in effects:
+        return "yes"
+    return "policy" if by_rule == "yes" and group == "CO" else by_rule
 
 
 def _by_remark(effects: frozenset[str], fix: str) -> str:
