@@ -25,6 +25,7 @@ from hub.core.codec import to_plain
 from hub.core.errors import masked
 from hub.core.money import shown
 from hub.formats.x12.claim import Claim
+from hub.formats.x12.frequency import WHOLE, replaces_prior
 from hub.store.changes import Row
 
 
@@ -90,7 +91,7 @@ def _insert(
         **decision.owner(),
         control_number=content.control_number,
         chain_id=earlier or claim_id,
-        frequency="1",
+        frequency=content.frequency,
         form=content.form,
         payer_id=payer.payer_id,
         partner=payer.partner,
@@ -345,6 +346,15 @@ def _withdraw_next(decision: Decision, claim: OpenClaim, reason: str) -> None:
         business_at=decision.now_ms,
         subject_id=row["previous_id"],
     )
+
+
+def first_frequency(decision: Decision, row: Row) -> str:
+    """The frequency of the claim *row* or, where that replaces one, of the claim that its chain began with."""
+    if not replaces_prior(row["frequency"]):
+        return str(row["frequency"])
+    chain = decision.rows("claim", chain_id=row["chain_id"], order_by="id")
+    own = [each["frequency"] for each in chain if each["id"] < row["id"] and not replaces_prior(each["frequency"])]
+    return own[-1] if own else WHOLE
 
 
 def charges_of(decision: Decision, claim_id: int) -> list[OpenCharge]:

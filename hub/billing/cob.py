@@ -57,12 +57,14 @@ def next_claim(
     *,
     decided: date,
     control_number: str,
+    frequency: str,
     to: NextPayer,
 ) -> Claim:
     """The claim to the payer *to*, from *claim* (whose lines are *lines*) and what its payer *said* on *decided*.
 
-    *said* is more than one where the payer split the claim. Raises :class:`CobError` when the payer's figures do not
-    account for every cent of the claim, or are of a kind that cannot be reported.
+    *frequency* is that of the claim as it was first billed. *said* is more than one where the payer split the claim.
+    Raises :class:`CobError` when the payer's figures do not account for every cent of the claim, or are of a kind that
+    cannot be reported.
     """
     if len(claim.other_payers) + 1 >= len(SEQUENCES):
         raise CobError("A claim can name no more payers.", found=str(len(claim.other_payers) + 1))
@@ -75,7 +77,7 @@ def next_claim(
         payer=to.payer,
         subscriber=replace(to.subscriber, sequence=SEQUENCES[len(claim.other_payers) + 1]),
         patient=to.patient,
-        frequency="1",
+        frequency=frequency,
         payer_claim_control_number="",
         prior_authorisation="",  # the numbers that the payer before gave mean nothing to this one
         referral_number="",

@@ -24,6 +24,7 @@ from hub.billing.open_charge import arm_bill, opened
 from hub.billing.rules.fields import field_of, read
 from hub.core.errors import HubError, masked
 from hub.core.money import from_cents, money, shown, to_cents
+from hub.formats.x12.frequency import VOID
 from hub.store.changes import Changes, Row
 
 LONGEST_SNOOZE = 90
@@ -98,7 +99,7 @@ def rebill_claim(decision: Decision, args: Args) -> Answer:
     claim, reason = _claim(decision, args), the_text(args, "reason")
     if replacements.is_draft(decision, claim):
         raise CommandError("This replacement was not released yet.", fix="Approve it, or discard it.")
-    if claim.row["frequency"] == replacements.VOID:
+    if claim.row["frequency"] == VOID:
         raise CommandError("This claim voids another one; it has no charges to bill.", fix="Send it again, or hold it.")
     if claim.state not in {*UNSENT, "rejected"} and not _stays_here(decision, claim):
         raise CommandError(

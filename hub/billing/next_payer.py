@@ -209,6 +209,7 @@ def _made(
         heard,
         decided=date.fromisoformat(min(payment.paid_on or decision.today, decision.today)),
         control_number=number,
+        frequency=claims.first_frequency(decision, first.row),
         to=_next_payer(decision, ours, coverage, payer),
     )
     row = decision.insert(
@@ -217,7 +218,7 @@ def _made(
         **decision.owner(),
         control_number=number,
         chain_id=ours.chain_id,
-        frequency="1",
+        frequency=content.frequency,
         sequence=content.subscriber.sequence,
         previous_id=ours.id,
         form=first.row["form"],

@@ -10,6 +10,7 @@ from hub.billing.decision import Decision
 from hub.billing.events import open_claim
 from hub.billing.matching import BilledClaim, Remitted
 from hub.formats.x12.claim import Organisation, Person
+from hub.formats.x12.frequency import VOID
 from hub.formats.x12.remittance import Participant
 from hub.store.changes import Row
 
@@ -37,7 +38,7 @@ def correction_overdue(decision: Decision, due: Row) -> None:
     """A payment was taken back and, if the claim still stands without any, nothing followed."""
     claim = open_claim(decision, due["subject_id"])
     chain = decision.rows("claim", chain_id=claim.row["chain_id"])
-    if claim.state != "reversed" or any(each["frequency"] == "8" for each in chain):  # a void asked for just that
+    if claim.state != "reversed" or any(each["frequency"] == VOID for each in chain):  # a void asked for just that
         return
     days = int(decision.config.policy.correction_wait // 86_400)
     decision.open_item(

@@ -24,6 +24,7 @@ from hub.billing.made_anew import as_of_today
 from hub.core.clock import at
 from hub.formats.x12.claim import Claim, Organisation, Party
 from hub.formats.x12.claim_status import Reason
+from hub.formats.x12.frequency import REPLACEMENT, replaces_prior
 
 REFUSED = ("A3", "A6", "A7", "A8")
 ENROLMENT, SECONDARY = "enrolment", "secondary"
@@ -115,7 +116,7 @@ def held_payers(decision: Decision) -> set[str]:
 
 def _fixed(decision: Decision, claim: OpenClaim, fixes: Sequence[Fix]) -> bool:
     """Whether every one of *fixes* could be made; then the claim is made anew, once in its chain for the same cause."""
-    if claim.row["frequency"] != "1":
+    if replaces_prior(claim.row["frequency"]):
         return _refiled(decision, claim, fixes)
     if any(fix.fix != "records" for fix in fixes):
         return False
@@ -143,7 +144,7 @@ def _refiled(decision: Decision, claim: OpenClaim, fixes: Sequence[Fix]) -> bool
     named = claims.content(decision, claim).payer_claim_control_number
     latest = replacements.payer_number(decision, claim)
     is_late = all(fix.fix == "frequency" for fix in fixes) and replacements.was_released(decision, claim)
-    if not is_late or latest in {"", named} or claim.row["frequency"] != replacements.REPLACE:
+    if not is_late or latest in {"", named} or claim.row["frequency"] != REPLACEMENT:
         return False
     _make_anew(decision, claim, fixes, "The payer has given a later number of the claim: it is drafted anew with that.")
     return True

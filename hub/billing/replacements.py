@@ -24,9 +24,9 @@ from hub.billing.values import Charge
 from hub.core.codec import from_plain, to_plain
 from hub.core.money import shown, to_cents
 from hub.formats.x12.claim import Claim, ClaimLine
+from hub.formats.x12.frequency import REPLACEMENT, REPLACING, VOID, replaces_prior
 from hub.store.changes import Row
 
-REPLACE, VOID = "7", "8"
 HELD_FOR = "replacement"
 _OF_ITS_OWN = frozenset(
     {"id", "control_number", "payer_claim_number", "replaces_id", "batch_id", "approved_by", "version"}
@@ -129,7 +129,7 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
     for earlier in drafts(decision, base.row["chain_id"]):
         _withdraw(decision, earlier, "More has changed since it was drafted.")
     content, charges = said
-    if not charges and content.frequency == REPLACE:
+    if not charges and content.frequency == REPLACEMENT:
         return True
     claim_id = decision.ids.next()
     number = control_number(decision.vault, claim_id)
@@ -161,7 +161,7 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
 def is_draft(decision: Decision, claim: OpenClaim) -> bool:
     """Whether *claim* is a replacement whose charges are still on the claim that it replaces."""
     row = claim.row
-    if row["frequency"] not in {REPLACE, VOID} or row["replaces_id"] is not None:
+    if not replaces_prior(row["frequency"]) or row["replaces_id"] is not None:
         return False
     return not decision.rows("charge", claim_id=row["id"])
 
@@ -285,7 +285,7 @@ def _same(one: Charge, other: Charge) -> bool:
 
 def drafts(decision: Decision, chain_id: int) -> list[OpenClaim]:
     """The replacements of claims of the chain that wait for a person."""
-    rows = decision.rows("claim", chain_id=chain_id, frequency=(REPLACE, VOID), state=UNSENT, order_by="id")
+    rows = decision.rows("claim", chain_id=chain_id, frequency=REPLACING, state=UNSENT, order_by="id")
     return [claim for claim in (OpenClaim(decision, row) for row in rows) if is_draft(decision, claim)]
 
 
@@ -326,7 +326,7 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
     kept = claims.charges_of(decision, base.row["id"])
     late = _late(decision, base)
     if not late and not any(charge.body.get("pending") for charge in kept):
-        return replace(old, frequency=REPLACE), []
+        return replace(old, frequency=REPLACEMENT), []
     patient = patients.surviving(decision, base.row["patient_id"])
     if patients.primary(decision, patient, base.row["service_on"]) is None:
         return None
@@ -342,7 +342,7 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
         return None
     diagnoses = diagnoses[:MOST_DIAGNOSES]
     made = tuple(replace(line, pointers=tuple(diagnoses.index(code) + 1 for code in codes)) for line, _, codes in lines)
-    content = replace(_as(decision, base, old, REPLACE), lines=made, diagnoses=diagnoses)
+    content = replace(_as(decision, base, old, REPLACEMENT), lines=made, diagnoses=diagnoses)
     return content, [charge for _, charge, _ in lines]
 
 
@@ -359,7 +359,7 @@ def _stay_as(
         statement_from=min(said.statement_from, *(line.service_date for line in made)),
         statement_to=max(said.statement_to, *(line.service_to or line.service_date for line in made)),
     )
-    content = replace(_as(decision, base, old, REPLACE), lines=made, institutional=statement)
+    content = replace(_as(decision, base, old, REPLACEMENT), lines=made, institutional=statement)
     return content, [charge for _, charge, _ in lines]
 
 
@@ -483,7 +483,7 @@ def _move_money(decision: Decision, base: OpenClaim, claim: OpenClaim, frequency
         if charge.row["state"] != "void":
             charge.change(state="claimed", claim_id=claim.row["id"])
             billed.append(charge)
-    if frequency == REPLACE:
+    if frequency == REPLACEMENT:
         ledger.post(
             decision,
             key=f"claim/{claim.row['id']}",

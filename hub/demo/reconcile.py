@@ -22,6 +22,7 @@ from hub.core.money import from_cents, shown
 from hub.core.vault import Vault
 from hub.demo.unchanged import changed_facts, transactions_of_lines
 from hub.engine.outcomes import OUTCOMES
+from hub.formats.x12.frequency import REPLACING
 from hub.store.contents import read_content
 from hub.store.tables import (
     charge,
@@ -304,7 +305,7 @@ def _our_charges(connection: Connection, vault: Vault) -> dict[str, list[Any]]:
                 select(claim_line.c.charge_id, func.count())
                 .join(claim, claim.c.id == claim_line.c.claim_id)
                 # a replacement, or a claim to a further payer, is the same debt
-                .where(claim.c.state != "void", claim.c.frequency == "1", claim.c.previous_id.is_(None))
+                .where(claim.c.state != "void", claim.c.frequency.not_in(REPLACING), claim.c.previous_id.is_(None))
                 .group_by(claim_line.c.charge_id)
             )
             .tuples()

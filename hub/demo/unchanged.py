@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hub.core.vault import Vault
+from hub.formats.x12.frequency import replaces_prior
 from hub.store.tables import charge, claim, claim_line
 
 Entry = dict[str, Any]
@@ -28,7 +29,7 @@ def changed_facts(made_of: Mapping[str, str], ehr: list[Entry], partners: list[E
     people = _people(ehr)
     count, differences = 0, []
     for entry in partners:
-        if entry["kind"] != "claim" or entry["frequency"] != "1":
+        if entry["kind"] != "claim" or replaces_prior(entry["frequency"]):
             continue
         transactions = [made_of.get(line["control"], "") for line in entry["lines"]]
         said = [charges.get(transaction, []) for transaction in transactions]

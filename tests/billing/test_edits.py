@@ -14,7 +14,7 @@ from hub.billing.edits import CHECKS, EDITS, REPAIRS, Context, is_npi, scrub
 from hub.billing.refdata.kinds import KINDS
 from hub.billing.rules.sample import SAMPLE
 
-from .edit_samples import CONTEXT, PAYER, SAMPLES, TODAY, Case, claim, lines, of, subscriber
+from .edit_samples import CONTEXT, PAYER, SAMPLES, TODAY, Case, claim, lines, of, stay, subscriber
 
 
 def found(case: Case) -> set[str]:
@@ -92,6 +92,27 @@ def test_a_repair_changes_form_only_and_is_recorded_with_what_stood_there(name: 
         assert after.diagnoses == before.diagnoses
     assert scrub(after, failing[1]).repairs == ()
     assert scrub(before, failing[1], undone={name}).claim == before
+
+
+@pytest.mark.parametrize(
+    ("frequency", "status", "fits"),
+    [
+        *((frequency, "30", frequency in {"2", "3", "7", "8"}) for frequency in "123478"),
+        *((frequency, "01", frequency in {"1", "4", "7", "8"}) for frequency in "123478"),
+    ],
+)
+def test_a_patient_is_still_there_on_the_first_and_continuing_bills_of_a_stay_only(
+    frequency: str, status: str, fits: bool
+) -> None:
+    assert ("IN-03" not in found(stay({"frequency": frequency}, patient_status=status))) is fits
+
+
+@pytest.mark.parametrize("frequency", ["1", "2", "3", "4"])
+def test_every_bill_that_replaces_none_can_be_a_duplicate_and_too_late(frequency: str) -> None:
+    twice, late = SAMPLES["CL-18"][1], SAMPLES["CL-28"][1]
+    for case, name in ((twice, "CL-18"), (late, "CL-28")):
+        assert name in found((replace(case[0], frequency=frequency), case[1]))
+        assert name not in found((replace(case[0], frequency="7"), case[1]))
 
 
 def test_codes_are_only_proposed() -> None:

@@ -82,7 +82,15 @@ def test_a_hospitals_claim_to_medicare_says_what_the_payer_before_decided_and_wh
         subscriber=replace(claim.subscriber, insurance_type="12"),
         patient=claim.patient,
     )
-    made = next_claim(claim, billed(claim), [said], decided=date(2026, 11, 20), control_number="HNEXT1", to=medicare)
+    made = next_claim(
+        claim,
+        billed(claim),
+        [said],
+        decided=date(2026, 11, 20),
+        control_number="HNEXT1",
+        frequency=claim.frequency,
+        to=medicare,
+    )
     data = write_837i(ENVELOPE, batch(made))
     verdict = judge(data)
     assert verdict.ok, verdict.findings

@@ -12,6 +12,7 @@ from hub.billing.denials.corrections import CorrectionError
 from hub.billing.denials.table import Verdict
 from hub.core.clock import DAY_MS
 from hub.core.money import to_cents
+from hub.formats.x12.frequency import REPLACEMENT
 from hub.store.changes import Row
 
 _FORM = frozenset({"claim number"})
@@ -40,7 +41,7 @@ def correct(decision: Decision, due: Row) -> None:
     stopped = guard(decision, row, verdict)
     if not stopped:
         try:
-            frequency = verdict.resubmit or corrections.REPLACEMENT
+            frequency = verdict.resubmit or REPLACEMENT
             corrections.draft(decision, row, frequency=frequency, automatic=True, key=str(row["id"]))
             return
         except CorrectionError as error:

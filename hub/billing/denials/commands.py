@@ -16,6 +16,7 @@ from hub.billing.ledger import PATIENT, PAYER, WRITE_OFF, Posting
 from hub.billing.rules.fields import field_of, read, write
 from hub.core.errors import masked
 from hub.core.money import from_cents
+from hub.formats.x12.frequency import REPLACEMENT
 from hub.store.changes import Row
 
 LONGEST_WAIT = 365
@@ -27,7 +28,7 @@ def correct_denied_claim(decision: Decision, args: Args) -> Answer:
     It has the same charges, waits in *approval*, and goes with the next batch when somebody approves it.
     """
     row = _open(decision, args, ("open", "waiting", "lost"))
-    frequency = str(args.get("frequency") or row["resubmit"] or corrections.REPLACEMENT)
+    frequency = str(args.get("frequency") or row["resubmit"] or REPLACEMENT)
     made = corrections.draft(decision, row, frequency=frequency, automatic=False, key=f"{row['id']}/{args['version']}")
     return {"claim_id": made.row["id"], "state": made.state}
 

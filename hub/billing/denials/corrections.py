@@ -21,10 +21,10 @@ from hub.billing.rules.fields import FIELDS, Field, places, read, write
 from hub.core.errors import HubError, masked
 from hub.core.money import shown
 from hub.formats.x12.claim import Claim
+from hub.formats.x12.frequency import REPLACEMENT, WHOLE
 from hub.store.changes import Row
 
-REPLACEMENT = "7"
-NEW = "1"
+NEW = WHOLE
 UNDER_WAY = (
     *UNSENT,
     "batched",
@@ -190,7 +190,7 @@ def _said(decision: Decision, old: OpenClaim, before: Claim, frequency: str, fou
             said = write(said, each.field, each.after, each.line)
     return replace(
         said,
-        frequency=frequency,
+        frequency=frequency if frequency == REPLACEMENT else claims.first_frequency(decision, old.row),
         payer_claim_control_number=_payer_number(decision, old) if frequency == REPLACEMENT else "",
     )
 

@@ -10,10 +10,10 @@ from hub.billing.edits.context import Context, known
 from hub.billing.edits.facts import service_day
 from hub.billing.edits.registry import Found, edit
 from hub.formats.x12.claim import Claim, Institutional
+from hub.formats.x12.frequency import GOING_ON, LAST, REPLACEMENT, WHOLE
 
 _STILL_A_PATIENT = "30"
-_LAST = {"1", "4", "7"}  # of a stay: the bill that may say when it ended
-_GOING_ON = {"2", "3"}
+_MAY_END = {WHOLE, LAST, REPLACEMENT}  # the bills that may say when a stay ended
 _UNSCHEDULED = {"1", "2", "5"}  # emergency, urgent, trauma
 _SURGERY = ("036", "049")  # operating room, ambulatory surgery
 _COVERED, _NOT_COVERED = "80", "81"  # value codes for days
@@ -50,7 +50,7 @@ def _revenue_codes(claim: Claim, context: Context) -> Iterator[Found]:
 def _patient_status(claim: Claim, _context: Context) -> Iterator[Found]:
     status = _ub(claim).patient_status
     still_here = status == _STILL_A_PATIENT
-    wrong = claim.frequency in _GOING_ON if not still_here else claim.frequency in {"1", "4"}
+    wrong = claim.frequency in ({WHOLE, LAST} if still_here else GOING_ON)
     if not re.fullmatch(r"\d\d", status) or wrong:
         yield Found()
 
@@ -58,7 +58,7 @@ def _patient_status(claim: Claim, _context: Context) -> Iterator[Found]:
 @edit("IN-04")
 def _discharge_hour(claim: Claim, _context: Context) -> Iterator[Found]:
     stay = _ub(claim)
-    ended = stay.is_inpatient and claim.frequency in _LAST and stay.patient_status != _STILL_A_PATIENT
+    ended = stay.is_inpatient and claim.frequency in _MAY_END and stay.patient_status != _STILL_A_PATIENT
     if stay.discharge_time and not ended:
         yield Found()
 

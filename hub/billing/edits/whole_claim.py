@@ -13,11 +13,12 @@ from hub.billing.edits.registry import Found, edit
 from hub.billing.edits.table import ERROR, WARNING
 from hub.billing.grouping import MOST_LINES, MOST_LINES_OF_STAY
 from hub.formats.x12.claim import Claim, Organisation
+from hub.formats.x12.frequency import OF_A_PART, REPLACEMENT, REPLACING, WHOLE, replaces_prior
 
 _TELEHEALTH_PLACES = {"02", "10"}
 _TELEHEALTH_MODIFIERS = {"95", "93", "GT", "GQ", "FQ"}
 _REPEATS = {"76", "77", "59", "91", "XE", "XP", "XS", "XU"}
-_FREQUENCIES = {"1", "2", "3", "4", "5", "7", "8", "9"}  # third digit of a type of bill
+_FREQUENCIES = {WHOLE, *OF_A_PART, *REPLACING, "5", "9"}  # of a hospital: late charges, home health episode ended
 _LONG_AGO = timedelta(days=30)
 
 
@@ -52,9 +53,8 @@ def _place_of_service(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("CL-05")
 def _frequency(claim: Claim, _context: Context) -> Iterator[Found]:
-    replaces = claim.frequency in {"7", "8"}
-    allowed = _FREQUENCIES if claim.institutional is not None else {"1", "7", "8"}
-    if claim.frequency not in allowed or replaces != bool(claim.payer_claim_control_number):
+    allowed = _FREQUENCIES if claim.institutional is not None else {WHOLE, *REPLACING}
+    if claim.frequency not in allowed or replaces_prior(claim.frequency) != bool(claim.payer_claim_control_number):
         yield Found()
 
 
@@ -68,7 +68,7 @@ def _latest_payer_number(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("CL-07")
 def _replacement_is_taken(claim: Claim, context: Context) -> Iterator[Found]:
-    if claim.frequency == "7" and not context.payer.accepts_replacement:
+    if claim.frequency == REPLACEMENT and not context.payer.accepts_replacement:
         yield Found()
 
 
@@ -168,7 +168,7 @@ def _statements(claim: Claim, _context: Context) -> Iterator[Found]:
 @edit("CL-18")
 def _duplicate(claim: Claim, context: Context) -> Iterator[Found]:
     past = {_same(service) for service in known(context.history, "history").services if service.open}
-    if claim.frequency != "1" or claim.other_payers:
+    if replaces_prior(claim.frequency) or claim.other_payers:
         return
     for number, line in enumerate(claim.lines, 1):
         key = (line.code, tuple(sorted(line.modifiers)), line.service_date, rendering_npi(claim, line))
@@ -262,5 +262,5 @@ def _signed(_claim: Claim, context: Context) -> Iterator[Found]:
 @edit("CL-28")
 def _charge_lag(claim: Claim, context: Context) -> Iterator[Found]:
     day = first_day(claim)
-    if day is not None and claim.frequency == "1" and context.today - day > _LONG_AGO:
+    if day is not None and not replaces_prior(claim.frequency) and context.today - day > _LONG_AGO:
         yield Found()

@@ -478,11 +478,10 @@ class Claim:
 
     *control_number* is our own, CLM01.
 
-    *frequency* is ``1`` original, ``7`` replacement or ``8`` void; 7 and 8 carry
-    *payer_claim_control_number* (REF*F8). *assignment* is CLM07 (``A``, ``B``, ``C``), *benefits_assignment*
-    CLM08 (``Y``, ``N``, ``W``), *release* CLM09 (``Y``, ``I``), *signature* CLM06. *related_causes* are
-    ``AA``, ``EM``, ``OA``; *accident_state* goes with ``AA``. An institutional claim has no place of service, and no
-    signature, causes or dates of illness.
+    *frequency* is one of :mod:`hub.formats.x12.frequency`; 7 and 8 carry *payer_claim_control_number* (REF*F8).
+    *assignment* is CLM07 (``A``, ``B``, ``C``), *benefits_assignment* CLM08 (``Y``, ``N``, ``W``), *release* CLM09
+    (``Y``, ``I``), *signature* CLM06. *related_causes* are ``AA``, ``EM``, ``OA``; *accident_state* goes with ``AA``.
+    An institutional claim has no place of service, and no signature, causes or dates of illness.
     """
 
     control_number: str
