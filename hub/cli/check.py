@@ -20,9 +20,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when there is an error (or a warning that is denied)."""
     from hub.site.check import check_site
     from hub.site.load import load_site
+    from hub.site.ports import taken_ports
 
     site = load_site(site_folder(arguments))
-    findings = [found for found in check_site(site) if _wanted(found.file, arguments.path)]
+    findings = [found for found in (*check_site(site), *taken_ports(site)) if _wanted(found.file, arguments.path)]
     counts = Counter(found.level for found in findings)
     failed = counts["error"] > 0 or (arguments.deny == "warnings" and counts["warning"] > 0)
     if arguments.json:

@@ -173,6 +173,8 @@ class Step:
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
     place: str = ""
     """Where forward stands, as ``file:line``."""
+    number: int = 0
+    """Which of the file's steps it is, from 0."""
 
     def takes(self, kind: str) -> bool:
         """Whether the step runs for messages of *kind*."""
@@ -217,7 +219,10 @@ def _undescribed(raw: bytes) -> Description:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel, checked. *sources* are pairs of connector name and its settings."""
+    """One channel, checked. *sources* are pairs of connector name and its settings.
+
+    One that is not *sound* lacks the parts that are wrong; it is there to be checked further, never to run.
+    """
 
     name: str
     title: str
@@ -232,6 +237,7 @@ class Channel:
     steps: tuple[Step, ...]
     destinations: dict[str, DestinationPlan]
     alerts: Alerts
+    sound: bool = True
     describe: Callable[[bytes], Description] = field(default=_undescribed)
 
     @property
@@ -250,12 +256,13 @@ class Channel:
 def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channel | None, list[Finding]]:
     """The channel that *file* declares, with *known* connectors by name, and what is wrong with it.
 
-    None when it is too wrong to run.
+    One that is too wrong to run comes without its wrong parts and is not sound; None when nothing can be told of it.
     """
+    stem = file.name.rpartition("/")[2].removesuffix(".toml")
     whole, findings = check_model(ChannelFile, file.data, file, ())
+    whole = whole or _parts(file.data, stem)
     if whole is None:
         return None, findings
-    stem = file.name.rpartition("/")[2].removesuffix(".toml")
     if whole.name != stem:
         findings.append(file.finding(("name",), "H210", f'Channel "{whole.name}" stands in the file {stem}.toml.'))
     raw_sources = whole.source if isinstance(whole.source, list) else [whole.source]
@@ -275,23 +282,17 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
         if step:
             where = tuple((path, (t,) if isinstance(t, str) else t) for path, t in step.where.items())
             place = f"{file.name}:{file.place(('step', number, 'forward'))[0]}"
-            steps.append(Step(step.name, step.on, step.run, step.forward, where, place))
+            steps.append(Step(step.name, step.on, step.run, step.forward, where, place, number))
     destinations = {}
     for name, data in whole.destination.items():
         plan, found = _destination(name, data, file, known)
         findings += found
         if plan:
             destinations[name] = plan
-    if any(finding.level == "error" for finding in findings) or not plain:
-        return None, findings
-    first = plain[0]
+    first = plain[0] if plain else SourceFile(type="")
     channel_format = first.format or DEFAULT_FORMAT.get(first.type, "json")
-    findings += _lane_findings(first.lane, channel_format, file)
-    findings += _mark_findings([settings for _, settings in sources], file)
-    if first.ack == "processed" and any(source.type != "mllp" for source in plain):
-        findings.append(
-            file.finding(("source", "ack"), "H202", 'Only an MLLP source can answer "processed".', 'use "committed"')
-        )
+    findings += _source_findings(plain, [settings for _, settings in sources], channel_format, file)
+    findings += _step_names(steps, file)
     channel = Channel(
         name=whole.name,
         title=whole.title,
@@ -306,8 +307,45 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
         steps=tuple(steps),
         destinations=destinations,
         alerts=whole.alerts,
+        sound=not any(finding.level == "error" for finding in findings),
     )
     return channel, findings
+
+
+def _parts(data: Mapping[str, Any], name: str) -> ChannelFile | None:
+    """The parts of a channel file that does not fit as a whole, to be checked all the same; None without any."""
+    source, step, destination = data.get("source"), data.get("step", []), data.get("destination", {})
+    if not (isinstance(source, dict | list) and isinstance(step, list) and isinstance(destination, dict)):
+        return None
+    return ChannelFile.model_construct(
+        name=name, title="", owner="", source=source, step=tuple(step), destination=destination
+    )
+
+
+def _source_findings(
+    plain: Sequence[SourceFile], settings: Sequence[Any], channel_format: Format, file: TomlFile
+) -> list[Finding]:
+    """What is wrong with the sources together, each being right by itself."""
+    if not plain:
+        return []
+    findings = _lane_findings(plain[0].lane, channel_format, file) + _mark_findings(settings, file)
+    if plain[0].ack == "processed" and any(source.type != "mllp" for source in plain):
+        findings.append(
+            file.finding(("source", "ack"), "H202", 'Only an MLLP source can answer "processed".', 'use "committed"')
+        )
+    return findings
+
+
+def _step_names(steps: Sequence[Step], file: TomlFile) -> list[Finding]:
+    """What two steps of one name do could not be told apart."""
+    first: dict[str, int] = {}
+    return [
+        file.finding(
+            ("step", step.number, "name"), "H234", f'Step "{step.name}" stands here twice.', "Give each its own name."
+        )
+        for step in steps
+        if first.setdefault(step.name, step.number) != step.number
+    ]
 
 
 def _mark_findings(sources: Sequence[Any], file: TomlFile) -> list[Finding]:

@@ -22,6 +22,7 @@ from hub.site.files import Key
 from hub.site.findings import Finding, Level, did_you_mean
 from hub.site.load import Site
 from hub.site.mapping import FETCHERS
+from hub.site.ports import double_ports
 from hub.site.rules import rule_files, rule_findings
 from hub.site.sampled import sampled_paths
 from hub.site.samples import cases
@@ -33,10 +34,11 @@ from hub.site.site_segments import check_site_path, read_segments
 def check_site(site: Site) -> list[Finding]:
     """Every finding about *site*, those of :func:`hub.site.load.load_site` first. Its scripts are loaded."""
     findings = list(site.findings)
-    for channel in site.channels.values():
+    for channel in (*site.channels.values(), *site.unsound):
         findings += _wiring(site, channel)
     findings += _billing_kinds(site)
     findings += _handed_on(site)
+    findings += double_ports(site)
     findings += _forms(site)
     findings += _scripts(site)
     if site.billing is not None:
@@ -50,33 +52,33 @@ def check_site(site: Site) -> list[Finding]:
 def _wiring(site: Site, channel: Channel) -> Iterator[Finding]:
     file = channel.file
     fed = channel.accepts or channel.billing_kinds
-    if not channel.steps and channel.name not in _joined(site):
+    if channel.sound and not channel.steps and channel.name not in _joined(site):
         yield file.finding(("source",), "H207", "This channel has no step: every message would be filtered.")
     for kind in sorted(fed):
-        if channel.steps and not any(step.takes(kind) for step in channel.steps):
+        if channel.sound and channel.steps and not any(step.takes(kind) for step in channel.steps):
             sentence = f"{kind} is accepted and no step takes it: it would be filtered."
             yield file.finding(("source", "accepts"), "H211", sentence, warning=True)
     declarations: list[Declaration] = []
-    for number, step in enumerate(channel.steps):
-        yield from _where(channel, step, number)
+    for step in channel.steps:
+        yield from _where(channel, step)
         for pattern in step.on:
             if fed and not any(fnmatchcase(kind, pattern) for kind in fed):
                 sentence = f'Step "{step.name}": the channel accepts no {pattern}.'
                 fix = did_you_mean(pattern, fed) or "Add it to accepts."
-                yield file.finding(("step", number, "on"), "H207", sentence, fix)
-        declaration, found = _declaration(site, channel, step, number)
+                yield file.finding(("step", step.number, "on"), "H207", sentence, fix)
+        declaration, found = _declaration(site, channel, step)
         yield from found
         if declaration:
             declarations.append(declaration)
-    if len(declarations) == len(channel.steps):
+    if channel.sound and len(declarations) == len(channel.steps):
         yield from _ends_meet(channel, declarations)
 
 
-def _declaration(site: Site, channel: Channel, step: Step, number: int) -> tuple[Declaration | None, list[Finding]]:
+def _declaration(site: Site, channel: Channel, step: Step) -> tuple[Declaration | None, list[Finding]]:
     """What the step's function declares, or why it cannot be used."""
     if step.forward:
-        return Declaration(step.on, (Outgoing,)), list(_forwards(channel, step, number))
-    key = ("step", number, "run")
+        return Declaration(step.on, (Outgoing,)), list(_forwards(channel, step))
+    key = ("step", step.number, "run")
     try:
         _, declaration = site.scripts.function(step.module, step.function)
     except ScriptError as error:
@@ -95,14 +97,14 @@ def _declaration(site: Site, channel: Channel, step: Step, number: int) -> tuple
     if refused:
         sentence = f'Step "{step.name}": {step.run} does not accept {", ".join(refused)}.'
         fix = f"It accepts {', '.join(declaration.accepts)}."
-        return declaration, [channel.file.finding(("step", number, "on"), "H207", sentence, fix)]
+        return declaration, [channel.file.finding(("step", step.number, "on"), "H207", sentence, fix)]
     return declaration, []
 
 
-def _where(channel: Channel, step: Step, number: int) -> Iterator[Finding]:
+def _where(channel: Channel, step: Step) -> Iterator[Finding]:
     """Whether the paths that a step chooses messages by can be read."""
     for path, _ in step.where:
-        key = ("step", number, "where", path)
+        key = ("step", step.number, "where", path)
         if channel.format == "x12":
             yield channel.file.finding(key, "H202", "where reads HL7 and JSON, and this channel has X12.")
         elif channel.format == "hl7v2" and not path.startswith("Z") and (found := check_path(path)) is not None:
@@ -110,14 +112,14 @@ def _where(channel: Channel, step: Step, number: int) -> Iterator[Finding]:
             yield channel.file.finding(key, "H405", f"{path}: {found.what}", found.suggestion, warning=mild)
 
 
-def _forwards(channel: Channel, step: Step, number: int) -> Iterator[Finding]:
+def _forwards(channel: Channel, step: Step) -> Iterator[Finding]:
     """Whether the destinations that a step forwards to are there and take messages as they are."""
     able = [plan.name for plan in channel.destinations.values() if _can_take(plan, Outgoing)]
     for name in step.forward:
-        if name not in able:
+        if channel.sound and name not in able:
             sentence = f'Step "{step.name}" forwards to {name}, which takes no messages here.'
             fix = did_you_mean(name, able) or f"known: {', '.join(able)}"
-            yield channel.file.finding(("step", number, "forward"), "H209", sentence, fix)
+            yield channel.file.finding(("step", step.number, "forward"), "H209", sentence, fix)
 
 
 def _joined(site: Site) -> dict[str, Channel]:
@@ -180,11 +182,11 @@ def _ends_meet(channel: Channel, declarations: list[Declaration]) -> Iterator[Fi
             sentence = f'Nothing reaches the destination "{plan.name}".'
             fix = "Remove it, or have a step return what it takes."
             yield channel.file.finding(("destination", plan.name), "H208", sentence, fix)
-    for number, declaration in enumerate(declarations):
+    for step, declaration in zip(channel.steps, declarations, strict=True):
         for kind in declaration.returns:
             if not any(_can_take(plan, kind) for plan in plans):
-                sentence = f'Step "{channel.steps[number].name}" returns {kind.__name__}, which no destination takes.'
-                yield channel.file.finding(("step", number), "H209", sentence)
+                sentence = f'Step "{step.name}" returns {kind.__name__}, which no destination takes.'
+                yield channel.file.finding(("step", step.number), "H209", sentence)
 
 
 def _can_take(plan: DestinationPlan, kind: type) -> bool:

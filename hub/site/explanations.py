@@ -171,6 +171,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "A channel hands messages to one that does not exist, or to one that hands them back.",
         "Correct the name in into or answers_to; where channels form a circle, have one of them decide and end.",
     ),
+    "H232": _E("Two listeners of the site have one address.", "Give one of them another port."),
+    "H233": _E(
+        "Another program listens now where the site would: the hub could not open that port here.",
+        "End the other program, or choose another port. Nothing is wrong when the site runs on another machine.",
+    ),
+    "H234": _E("Two steps of a channel have one name.", "Give each its own: queues and messages name the step."),
     "H230": _E(
         "Two sources of a channel remember how far they came under the same name: one would skip what the other read.",
         "Give each a name of its own.",

@@ -36,7 +36,8 @@ class Site:
     """A site.
 
     *folder* is where its files were read, *home* where its ``var/`` is: another place for a version that runs.
-    *settings* and *billing* are None, and channels are left out, where their files are too wrong: see *findings*.
+    *settings* and *billing* are None where their files are too wrong: see *findings*. *unsound* are the channels that
+    cannot run as they are, as far as they can be told.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Site:
     billing: BillingConfig | None
     channels: dict[str, Channel]
     findings: tuple[Finding, ...]
+    unsound: tuple[Channel, ...] = ()
 
     @property
     def var(self) -> Path:
@@ -124,12 +126,14 @@ def load_site(folder: Path, known: Mapping[str, Connector] | None = None, home: 
     findings += found
     billing, found = config.read_billing(folder, settings, overlay)
     findings += found
-    channels, found = _channels(folder, overlay, known)
+    channels, unsound, found = _channels(folder, overlay, known)
     findings += found + overlay.findings()
     bundle: Bundle = read_bundle(folder)
     if billing is not None:
         billing = replace(billing, bundle=bundle.name)
-    return Site(folder, home.resolve() if home else folder, bundle.name, settings, billing, channels, tuple(findings))
+    return Site(
+        folder, home.resolve() if home else folder, bundle.name, settings, billing, channels, tuple(findings), unsound
+    )
 
 
 def map_messages(site: Site) -> Task:
@@ -145,8 +149,9 @@ def map_messages(site: Site) -> Task:
 
 def _channels(
     folder: Path, overlay: Overlay, known: Mapping[str, Connector]
-) -> tuple[dict[str, Channel], list[Finding]]:
+) -> tuple[dict[str, Channel], tuple[Channel, ...], list[Finding]]:
     channels: dict[str, Channel] = {}
+    unsound: list[Channel] = []
     findings: list[Finding] = []
     names = sorted(path.name for path in (folder / "channels").glob("*.toml"))
     if not names:
@@ -160,9 +165,11 @@ def _channels(
             continue
         channel, found = _channel(file, overlay, known)
         findings += found
-        if channel is not None:
+        if channel is not None and channel.sound:
             channels[channel.name] = channel
-    return channels, findings
+        elif channel is not None:
+            unsound.append(channel)
+    return channels, tuple(unsound), findings
 
 
 def _channel(file: TomlFile, overlay: Overlay, known: Mapping[str, Connector]) -> tuple[Channel | None, list[Finding]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -47,12 +47,27 @@ def _finding(
     around = _model_at(model, loc[:-1])
     if kind == "extra_forbidden":
         known = [*_keys(around), *also] if around else []
-        return file.finding(place, "H201", f'"{name}" is not a setting here.', did_you_mean(name, known))
+        fix = did_you_mean(name, known) or (f"known: {', '.join(known)}" if known else "")
+        return file.finding(place, "H201", f'"{name}" is not a setting here.', fix)
     if kind == "missing":
-        field = around.model_fields.get(name) if around else None
-        return file.finding(place, "H202", f'"{name}" is required.', (field.description or "") if field else "")
+        return file.finding(place, "H202", f'"{name}" is required.', _meaning(around, name))
     sentence = _in_words(kind, message.removeprefix("Value error, "), around, name)
     return file.finding(place, "H202", f'"{name}": {sentence}.' if name else f"{sentence}.".capitalize())
+
+
+def _meaning(model: type[BaseModel] | None, name: str) -> str:
+    """What the setting *name* says, and how it is written."""
+    field = model.model_fields.get(name) if model else None
+    if field is None:
+        return ""
+    written = [json.dumps(each) for each in field.examples or _choices(field.annotation)]
+    said = [field.description or "", f"Write {name} = {' or '.join(written[:5])}." if written else ""]
+    return " ".join(part for part in said if part)
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """The values of a ``Literal``."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def _in_words(kind: str, message: str, model: type[BaseModel] | None, name: str) -> str:
@@ -67,6 +82,14 @@ def _in_words(kind: str, message: str, model: type[BaseModel] | None, name: str)
             return f"this does not have the right form{shown}"
         case "string_pattern_mismatch":
             return f"this does not have the right form, which is {_pattern(message)}"
+        case "tuple_type" | "list_type":
+            return "this is a list: write it in brackets" + (shown or ', such as ["one"]')
+        case "model_type" | "dict_type":
+            return "this is a table of settings"
+        case "int_type" | "int_parsing" | "float_type" | "float_parsing":
+            return f"this is a number, without quotes{shown}"
+        case "bool_type" | "bool_parsing":
+            return "this is true or false, without quotes"
         case "string_too_short" | "string_too_long" | "literal_error":
             return message.removeprefix("String ").removeprefix("Input ").replace("should", "it should", 1)
     return message

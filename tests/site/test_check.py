@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hub.site.bundle import take_files
 from hub.site.check import check_site
 from hub.site.explanations import EXPLANATIONS
 from hub.site.findings import Finding
 from hub.site.load import SiteError, load_site
+from hub.site.lock import lock_run
+from hub.site.ports import taken_ports
 
 ROOT = Path(__file__).parents[2]
 Spoil = Callable[[str, str, str], Path]
@@ -103,6 +108,42 @@ def test_all_mistakes_are_found_at_once(spoil: Spoil) -> None:
         "config/partners/granite.toml",
         "config/payers/90005_granite.toml",
     }
+
+
+def test_a_channel_that_cannot_run_is_checked_to_its_end(spoil: Spoil) -> None:
+    spoil("channels/ehr_visits.toml", "title =", "titel =")
+    spoil("channels/ehr_visits.toml", "listen =", "lissten =")
+    folder = spoil("channels/ehr_visits.toml", ":charges", ":charge")
+    found = findings(folder)
+    assert [(each.code, each.fix) for each in found if each.code == "H204"] == [("H204", 'did you mean "charges"?')]
+    assert {'did you mean "title"?', 'did you mean "listen"?'} <= {each.fix for each in found}
+
+
+def test_two_listeners_at_one_address_and_two_steps_of_one_name_are_found(copied: Path, spoil: Spoil) -> None:
+    channel = (copied / "channels/ehr_visits.toml").read_text()
+    (copied / "channels/second.toml").write_text(channel.replace('name = "ehr_visits"', 'name = "second"'))
+    clash = next(each for each in findings(copied) if each.code == "H232")
+    assert clash.file == "channels/second.toml"
+    assert "ehr_visits" in clash.sentence
+    twice = next(each for each in findings(spoil("channels/second.toml", 'name = "charges"', 'name = "visit"')))
+    assert twice.code == "H234"
+
+
+def test_an_address_at_which_another_program_listens_is_named_and_the_hubs_own_is_not(copied: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f'listen = "tcp:127.0.0.1:{other.getsockname()[1]}"'
+        channel = (copied / "channels/ehr_visits.toml").read_text()
+        (copied / "channels/ehr_visits.toml").write_text(re.sub(r"listen = .*", listen, channel))
+        taken = next(each for each in taken_ports(load_site(copied)) if each.file == "channels/ehr_visits.toml")
+        assert (taken.code, taken.level) == ("H233", "warning")
+        take_files(copied)
+        with lock_run(copied):
+            assert not [each for each in taken_ports(load_site(copied)) if each.file == "channels/ehr_visits.toml"]
+
+
+def test_what_a_setting_should_be_is_said_in_words(spoil: Spoil) -> None:
+    said = {each.sentence for each in findings(spoil("channels/claims_out.toml", "takes = [", 'takes = "claim" # ['))}
+    assert any('"takes": this is a list: write it in brackets' in sentence for sentence in said), said
 
 
 def test_a_literal_in_the_place_of_a_secret_is_refused_and_not_repeated(spoil: Spoil) -> None:
