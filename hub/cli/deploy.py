@@ -7,8 +7,6 @@ engine has workers load the new version and goes over to it, connector by connec
 from __future__ import annotations
 
 import argparse
-import errno
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from hub.site.compare import Part
     from hub.site.load import Site
 
-BASE = "base"
-"""The file below ``var/`` with the version that this working copy was last known to stand on."""
 DEPLOY_SECONDS = 900.0
 WATCH_SECONDS = 60.0
 
@@ -55,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hub.cli import deploy_watch
     from hub.cli.common import UsageError
     from hub.cli.opened import open_site
-    from hub.site.bundle import bundle_folder, keep, read_bundle
+    from hub.site.bundle import base_of, bundle_folder, keep, read_bundle, remember_base
     from hub.site.compare import compare, connector_changes
     from hub.site.load import load_running, load_site
 
@@ -119,6 +115,8 @@ def _watch(arguments: argparse.Namespace, watch: DeployWatch, document: dict[str
         return 0
     ends = f"hub rollback {before} goes back."
     if arguments.or_back:
+        from hub.site.bundle import remember_base
+
         deploy(watch.opened, before, bundle, f"it did worse: {found[0]}"[:200], "rollback")
         remember_base(site_folder(arguments), before)
         ends = f"{before} runs again.  The files on disk are as they were."
@@ -152,20 +150,6 @@ def deploy(opened: OpenedSite, bundle: str, expected: str, reason: str, kind: st
     ask_engine(socket_path, "deploy", arguments, actor=opened.actor, timeout=DEPLOY_SECONDS)
 
 
-def base_of(folder: Path) -> str:
-    """The version that the working copy at *folder* was last known to stand on; empty when none was noted."""
-    try:
-        return (folder / "var" / BASE).read_text().strip()
-    except FileNotFoundError:
-        return ""
-
-
-def remember_base(folder: Path, bundle: str) -> None:
-    """Note that the working copy at *folder* stands on *bundle*."""
-    (folder / "var").mkdir(exist_ok=True, mode=0o700)
-    (folder / "var" / BASE).write_text(f"{bundle}\n")
-
-
 def _errors(site: Site) -> list[Any]:
     from hub.site.check import check_site
 
@@ -189,23 +173,14 @@ def _require_samples(site: Site) -> int:
 
 def _require_ports(before: Site | None, after: Site) -> None:
     """Raise `HubError` when a port at which *after* alone listens is somebody else's."""
-    known = {str(endpoint) for endpoint in _listens(before)} if before else set()
-    for endpoint in _listens(after):
-        if str(endpoint) in known or not endpoint.port:
-            continue
-        with socket.socket(socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((endpoint.host, endpoint.port))
-            except OSError as error:
-                taken = error.errno == errno.EADDRINUSE
-                what = "is taken" if taken else f"cannot be listened at: {error.strerror}"
-                raise HubError(f"{endpoint} {what}, so nothing was deployed.", fix="Name another port.") from None
+    from hub.site.ports import listening, refusal
 
-
-def _listens(site: Site) -> list[Any]:
-    found = [getattr(settings, "listen", None) for c in site.channels.values() for _, settings in c.sources]
-    return [endpoint for endpoint in found if endpoint is not None]
+    if before is None:  # what is new cannot be told
+        return
+    known = {one.address for one in listening(before)}
+    for one in listening(after):
+        if one.address not in known and (why := refusal(one.address)):
+            raise HubError(f"{one.address} {why}, so nothing was deployed.", fix="Name another port.")
 
 
 def _plain(parts: list[Part]) -> list[dict[str, str]]:

@@ -67,10 +67,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what would change; 1 when the files have errors."""
-    from hub.cli.deploy import remember_base
     from hub.cli.diff_claims import billing_of, compare_claims, recorded_claims
     from hub.cli.opened import open_site
-    from hub.site.bundle import current
+    from hub.site.bundle import current, remember_base
     from hub.site.compare import UNCHANGED, compare, connector_changes
     from hub.site.load import load_running, load_site
     from hub.store.database import reading

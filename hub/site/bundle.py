@@ -20,6 +20,8 @@ from hub.core.errors import HubError
 
 _PARTS = (("config", "*.toml"), ("config", "*.csv"), ("config", "*.txt"), ("channels", "*.toml"), ("transforms", "*"))
 FOLDER = "var/bundles"
+BASE = "base"
+"""The file below ``var/`` with the version that a working copy was last known to stand on."""
 CURRENT = "current"
 
 
@@ -131,7 +133,22 @@ def take_files(site: Path) -> str:
     bundle = read_bundle(site)
     keep(site, bundle)
     make_current(site, bundle.name)
+    remember_base(site, bundle.name)
     return bundle.name
+
+
+def base_of(folder: Path) -> str:
+    """The version that the working copy at *folder* was last known to stand on; empty when none was noted."""
+    try:
+        return (folder / "var" / BASE).read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def remember_base(folder: Path, bundle: str) -> None:
+    """Note that the working copy at *folder* stands on *bundle*."""
+    (folder / "var").mkdir(exist_ok=True, mode=0o700)
+    (folder / "var" / BASE).write_text(f"{bundle}\n")
 
 
 def _named(files: dict[str, bytes]) -> Bundle:

@@ -15,6 +15,8 @@ from hub.site.lock import running_pid
 
 _EVERY_INTERFACE = frozenset({"", "0.0.0.0", "[::]", "::"})  # noqa: S104  nothing is bound here
 _LOOPBACK = "127.0.0.1"
+TAKEN = "is taken"
+"""What is said of an address at which another program listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,13 @@ def taken_ports(site: Site) -> Iterator[Finding]:
         except HubError:
             return
     for one in listening(site):
-        if one.address not in own and not is_free(one.address):
+        if one.address not in own and refusal(one.address) == TAKEN:
             sentence = f"Another program listens at {one.address.shown} on this machine."
             yield one.finding("H233", sentence, "End it, or choose another port.", warning=True)
 
 
-def is_free(address: TcpEndpoint) -> bool:
-    """Whether *address* could be listened at now, as far as other programs go."""
+def refusal(address: TcpEndpoint) -> str:
+    """Why nobody could listen at *address* now: ``is taken``, or other words; empty when one could."""
     host = address.host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -88,5 +90,5 @@ def is_free(address: TcpEndpoint) -> bool:
         try:
             probe.bind((host, address.port))
         except OSError as error:
-            return error.errno != errno.EADDRINUSE  # an address of another machine, or a port for root, is not taken
-    return True
+            return TAKEN if error.errno == errno.EADDRINUSE else f"cannot be listened at: {error.strerror}"
+    return ""

@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Path:
 def test_a_pack_goes_into_a_fresh_site_checks_clean_and_its_samples_hold(
     site: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.site.ports.is_free", lambda _address: True)  # whatever else runs on this machine
+    monkeypatch.setattr("hub.site.ports.refusal", lambda _address: "")  # whatever else runs on this machine
     assert main(["new", "pack", name, "--site", str(site), "--json"]) == 0
     written = json.loads(capsys.readouterr().out)["files"]
     assert f"docs/{name}.md" in written

@@ -10,6 +10,7 @@ import pytest
 from hub.site.bundle import (
     Bundle,
     NoBundleError,
+    base_of,
     bundle_folder,
     current,
     keep,
@@ -37,6 +38,15 @@ def test_files_that_nobody_deployed_do_not_take_the_place_of_a_copy_that_is_gone
         current(site)
     assert noted(site) == running
     assert take_files(site) == current(site) != running
+
+
+def test_a_working_copy_whose_files_were_taken_stands_on_them(site: Path) -> None:
+    assert base_of(site) == ""
+    first = take_files(site)
+    assert base_of(site) == first
+    (site / "config/hub.toml").write_text("schema = 1  # edited\n")
+    assert base_of(site) == first
+    assert take_files(site) == base_of(site) != first
 
 
 def test_a_copy_that_somebody_edited_is_put_right(site: Path) -> None:
