@@ -14,7 +14,7 @@ from hub.billing import claims, patients, replacements
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, open_claim
 from hub.billing.open_charge import OpenCharge, arm_bill, charge_digest, columns, opened
-from hub.billing.values import Charge
+from hub.billing.values import Charge, Document
 from hub.core.codec import to_plain
 from hub.core.money import to_cents
 from hub.store.changes import Row
@@ -65,9 +65,10 @@ def keep_only(decision: Decision, visit: Row, transactions: Iterable[str], as_of
 
 
 def _enter(decision: Decision, said: Charge) -> None:
-    visit = _visit(decision, said.account)
+    visit = find_visit(decision, said.account)
     if visit is None:
-        visit = _expect_visit(decision, said)
+        day, department = said.service_date.isoformat(), said.department
+        visit = expect_visit(decision, said, visit_on=day, department=department[:32])
     known = patients.find(decision, said.authority, said.mrn) if said.mrn else None
     body = {"charge": to_plain(said), "as_of": patients.moment(decision, said.as_of)}
     row = decision.insert(
@@ -155,7 +156,7 @@ def _credit(decision: Decision, said: Charge) -> None:
 
 def _credited(decision: Decision, said: Charge) -> OpenCharge | None:
     """The charge that a credit takes back: the one it names, the one whose id it has, or the only one that it fits."""
-    visit = _visit(decision, said.account)
+    visit = find_visit(decision, said.account)
     for transaction in (said.credits, said.transaction):
         row = transaction and decision.row("charge", digest=charge_digest(decision, decision.channel, transaction))
         if row:
@@ -314,11 +315,12 @@ def give_up_waiting(decision: Decision, due: Row) -> None:
         _tell(decision, charge, "visit")
 
 
-def _visit(decision: Decision, account: str) -> Row | None:
+def find_visit(decision: Decision, account: str) -> Row | None:
+    """The visit of that account, as far as anything was said of it."""
     return decision.row("visit", account_digest=decision.vault.digest("account", account))
 
 
-def _expect_visit(decision: Decision, said: Charge) -> Row:
+def expect_visit(decision: Decision, said: Charge | Document, **columns: str) -> Row:
     """Keep a place for the visit that *said* speaks of and that was not announced yet."""
     patient = patients.expect(decision, said.authority, said.mrn)
     return decision.insert(
@@ -327,10 +329,9 @@ def _expect_visit(decision: Decision, said: Charge) -> Row:
         **decision.owner(),
         patient_id=patient["id"],
         account_digest=decision.vault.digest("account", said.account),
-        visit_on=said.service_date.isoformat(),
-        department=said.department[:32],
         state="expected",
         source_channel=decision.channel,
         updated_at=decision.real_ms,
         body=decision.seal("visit", {"account": said.account, "as_of": ""}),
+        **columns,
     )

@@ -24,6 +24,7 @@ from hub.store.tables import claim_line, remittance_claim
 
 _YEARS_BACK = timedelta(days=3 * 366)
 _NOT_WITH_THE_PAYER = ("void", "rejected", "denied", "reversed")
+SIGNED, WITHDRAWN = "signed", "withdrawn"  # states of a document
 _FORWARDED = ("19", "20", "21")  # CLP02: processed and sent on to the next payer
 
 
@@ -39,6 +40,7 @@ def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Conte
         history=history,
         eligibility=_eligibility(decision, row),
         coverages=_coverages(decision, row),
+        signed=is_signed(decision, row["visit_id"]),
         notices=_notices(decision, row) if _speaks_of_notice(said) else None,
         fees=decision.config.fees,
         vouched=_vouched(decision, row) if _may_be_duplicate(history, said) else frozenset(),
@@ -157,6 +159,18 @@ def _coverages(decision: Decision, row: Row) -> int:
         each["effective_on"] <= day and (not each["expires_on"] or day <= each["expires_on"])
         for each in decision.rows("coverage", patient_id=row["patient_id"], active=True)
     )
+
+
+def is_signed(decision: Decision, visit_id: int) -> bool | None:
+    """Whether the visit and all of its documents are signed; None when nothing was said, and none has to be."""
+    visit = decision.row("visit", id=visit_id)
+    body = decision.unseal("visit", visit["body"]) if visit else {}
+    said = [each["state"] == SIGNED for each in body.get("documents", {}).values() if each["state"] != WITHDRAWN]
+    if body.get("signed") is not None:
+        said.append(body["signed"])
+    if not said:
+        return False if decision.config.policy.needs_signature else None
+    return all(said)
 
 
 def _speaks_of_notice(said: Claim) -> bool:

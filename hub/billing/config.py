@@ -228,6 +228,10 @@ class BillingPolicy(_File):
         description="What becomes of a charge whose visit's claim was sent before it: a replacement that a person "
         "releases, or a claim of its own.",
     )
+    needs_signature: bool = Field(
+        default=False,
+        description="A claim waits until the EHR said that its visit is signed; for an EHR that says it of all.",
+    )
     orphan_wait: Duration = Field(default=3 * 86_400.0, description="How long a charge waits for its visit.")
     contractual: tuple[str, ...] = Field(
         default=("CO-45", "CO-253", "CO-59", "CO-24", "CO-89", "CO-223", "CO-237", "CO-246", "CO-A7"),

@@ -15,6 +15,7 @@ from hub.billing import (
     charges,
     commands,
     delivered,
+    documents,
     early_reversals,
     merges,
     missing,
@@ -28,7 +29,7 @@ from hub.billing import (
 from hub.billing.config import BillingConfig
 from hub.billing.decision import Decision
 from hub.billing.denials import automatic, triage
-from hub.billing.values import BY_NAME, Appointment, Charge, Merge, PartnerFile, Visit
+from hub.billing.values import BY_NAME, Appointment, Charge, Document, Merge, PartnerFile, Visit
 from hub.core.clock import real_ms
 from hub.core.codec import from_plain
 from hub.core.errors import HubError
@@ -110,6 +111,8 @@ def _decide_values(decision: Decision, plain: list[list[Any]]) -> None:
                 charges.take(decision, charge)
             case Appointment() as appointment:
                 appointments.book(decision, appointment)
+            case Document() as document:
+                documents.take(decision, document)
             case Merge() as merge:
                 merges.merge(decision, merge)
             case PartnerFile() as file:

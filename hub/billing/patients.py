@@ -42,8 +42,8 @@ def person(decision: Decision, row: Row) -> Patient:
 def visit_said(decision: Decision, row: Row, of: Patient) -> Visit:
     """What the source said last of the visit of *row*, whose patient is *of*."""
     body = decision.unseal("visit", row["body"])
-    body.pop("message_id", None)
-    return from_plain(Visit, {**body, "patient": to_plain(of)})
+    own = {name: value for name, value in body.items() if name not in {"message_id", "documents"}}
+    return from_plain(Visit, {**own, "patient": to_plain(of)})
 
 
 def register(decision: Decision, said: Patient, as_of: str) -> tuple[Row, bool]:

@@ -179,7 +179,8 @@ class Visit:
     done (PR1, Procedure), charged or not. *cancelled* voids the visit (A11). *clinicians* are the people whom the
     message names, whatever their part; *stay* is what a hospital bills by. *charged* names the transactions that the
     visit's charges consist of, where the source tells all of them: one that is not named any more is taken back. None
-    when the message does not speak of charges.
+    when the message does not speak of charges. *signed* says whether its provider has signed it, None where the source
+    does not speak of that; single notes are a `Document` each.
     """
 
     account: str
@@ -202,6 +203,7 @@ class Visit:
     attachments: tuple[Attachment, ...] = ()
     stay: Stay | None = None
     charged: tuple[str, ...] | None = None
+    signed: bool | None = None
     cancelled: bool = False
     source_path: str = ""
     origins: Origins = field(default=(), compare=False)
@@ -274,6 +276,23 @@ class Appointment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A note or other document of a visit (MDM, DocumentReference), by the source's own id.
+
+    *state* is ``unsigned``, ``signed`` or ``withdrawn`` (entered in error); any other is as good as unsigned. *as_of*
+    as of a `Charge`.
+    """
+
+    document: str
+    account: str
+    mrn: str = ""
+    authority: str = ""
+    state: str
+    as_of: str = ""
+    source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
     """The source says that two records are one person (ADT A40): *retired* is *survivor* from now on."""
 
@@ -295,7 +314,7 @@ class PartnerFile:
     source_path: str = ""
 
 
-BillingValue = Visit | Charge | Appointment | Merge | PartnerFile
+BillingValue = Visit | Charge | Appointment | Document | Merge | PartnerFile
 BY_NAME: dict[str, type[BillingValue]] = {
-    kind.__name__: kind for kind in (Visit, Charge, Appointment, Merge, PartnerFile)
+    kind.__name__: kind for kind in (Visit, Charge, Appointment, Document, Merge, PartnerFile)
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub.billing import bill, charges, claims, patients
+from hub.billing import bill, charges, claims, documents, patients
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT
 from hub.billing.open_charge import opened
@@ -41,6 +41,8 @@ def register(decision: Decision, said: Visit) -> None:
     if said.charged is not None and _is_newest(decision, visit, as_of):
         charges.keep_only(decision, visit, said.charged, said.as_of)
     charges.resettle(decision, decision.rows("charge", visit_id=visit["id"], state="held"))
+    if said.signed is not None:
+        documents.look_at_claims(decision, visit, "visit")
     if visit["state"] == "open" and said.stay is not None:
         bill.rearm_stay(decision, visit)
 
@@ -60,27 +62,30 @@ def _open(decision: Decision, said: Visit, patient: Row, as_of: str) -> Row:
         **decision.owner(),
         account_digest=decision.vault.digest("account", said.account),
         source_channel=decision.channel,
-        **_columns(decision, said, patient, as_of),
+        **_columns(decision, said, patient, as_of, {}),
     )
 
 
 def _update(decision: Decision, visit: Row, said: Visit, patient: Row, as_of: str) -> None:
-    if as_of < decision.unseal("visit", visit["body"])["as_of"]:
+    known = decision.unseal("visit", visit["body"])
+    if as_of < known["as_of"]:
         decision.count("stale updates")
         return
-    decision.update("visit", visit, source_channel=decision.channel, **_columns(decision, said, patient, as_of))
+    columns = _columns(decision, said, patient, as_of, known.get("documents", {}))
+    decision.update("visit", visit, source_channel=decision.channel, **columns)
 
 
-def _columns(decision: Decision, said: Visit, patient: Row, as_of: str) -> dict[str, Any]:
+def _columns(decision: Decision, said: Visit, patient: Row, as_of: str, notes: dict[str, Any]) -> dict[str, Any]:
     plain = to_plain(said)
     body = {name: value for name, value in plain.items() if name not in {"patient", "coverages", "charged"}}
+    body |= {"as_of": as_of, "message_id": decision.message_id} | ({"documents": notes} if notes else {})
     return {
         "patient_id": patient["id"],
         "visit_on": said.visit_date.isoformat() if said.visit_date else "",
         "department": said.department[:32],
         "state": "void" if said.cancelled else "open",
         "updated_at": decision.real_ms,
-        "body": decision.seal("visit", {**body, "as_of": as_of, "message_id": decision.message_id}),
+        "body": decision.seal("visit", body),
     }
 
 

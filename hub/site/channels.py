@@ -159,7 +159,7 @@ class BillingSource(Settings):
 
 
 class BillingDestination(Settings):
-    """``type = "billing"``: visits, charges, appointments, merges and partners' files go to billing."""
+    """``type = "billing"``: visits, charges, appointments, documents, merges and partners' files go to billing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Told:
     department: str = "FM"
     on: date = TODAY
     payer: str = ""
+    note: str = ""  # TXA-17 of a note of the visit
     before: Told | None = None  # an earlier visit of the same patient
     site: Change = _same
 
@@ -91,7 +92,12 @@ def messages(name: str, number: int, told: Told) -> list[tuple[str, bytes]]:
         }  # fmt: skip
         charged.append(("FT1", line | fields))
     kind = "ADT^A03" if stays else "ADT^A04"
-    return [(kind, _message(kind, f"A{name}", registered)), ("DFT^P03", _message("DFT^P03", f"D{name}", charged))]
+    said = [(kind, f"A{name}", registered), ("DFT^P03", f"D{name}", charged)]
+    if told.note:
+        said.append(
+            ("MDM^T02", f"N{name}", [("PID", pid), ("TXA", {1: "1", 2: "PN", 12: f"NOTE{name}", 17: told.note})])
+        )
+    return [(kind, _message(kind, control, segments)) for kind, control, segments in said]
 
 
 def _message(kind: str, control: str, segments: list[Segment]) -> bytes:
@@ -251,6 +257,7 @@ WRONG: dict[str, Told] = {
     "CL-22": Told(pid={5: f"{'E' * 61}^WREN"}),
     "CL-23": Told(charges=(code("20610"),), site=payers(requires_documentation=("20610",))),
     "CL-25": Told(department="TEL"),
+    "CL-27": Told(note="DO"),
     "CL-28": Told(on=TODAY - 40 * DAY),
     "DX-01": Told(charges=({19: ""},)),
     "DX-03": Told(charges=({19: "E99.99^^I10C"},)),
@@ -318,7 +325,6 @@ BY_DESIGN = {
     "ID-21": "made of the coverage, never written otherwise",
     "ID-22": "the channel for eligibility comes later",
     "CL-26": "the channel for eligibility comes later",
-    "CL-27": "this EHR does not say it",
     "CL-01": "the hub's own numbers",
     "CL-02": "the hub's own sum",
     "CL-05": "a release is refused before",

@@ -15,7 +15,7 @@ import pytest
 
 from hub.billing.edits import EDITS
 from hub.billing.refdata.store import load_set
-from hub.billing.values import Charge, Visit
+from hub.billing.values import Charge, Document, Visit
 from hub.demo.unchanged import changed_facts, transactions_of_lines
 from hub.simulators.acknowledgements import Source, Verdict, ack_999, claim_acknowledgement
 from hub.simulators.hl7 import Message
@@ -64,7 +64,7 @@ class Month:
             channel = self.site.channels["ehr_visits"]
             mapped = run_steps(channel, self.site.scripts, self.site.zone, about, raw)
             assert mapped.error is None, (name, mapped.error)
-            self.world.decide_values([made.thing for made in mapped.of(Visit, Charge)], raw=raw)
+            self.world.decide_values([made.thing for made in mapped.of(Visit, Charge, Document)], raw=raw)
             self.book(raw)
         self.world.run_due("bill")
         self.world.config = self.config

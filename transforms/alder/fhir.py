@@ -3,13 +3,28 @@
 import datetime as dt
 from collections.abc import Iterator
 
-from hub.scripting import Address, Charge, Coverage, Event, Hold, Name, Patient, Read, Skip, Visit, mapping, table
+from hub.scripting import (
+    Address,
+    Charge,
+    Coverage,
+    Document,
+    Event,
+    Hold,
+    Name,
+    Patient,
+    Read,
+    Skip,
+    Visit,
+    mapping,
+    table,
+)
 
 DEPARTMENTS = table("alder/departments.csv", key="code")
 CPT = "http://www.ama-assn.org/go/cpt"
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
 NPI = "http://hl7.org/fhir/sid/us-npi"
 SEXES = {"female": "F", "male": "M"}
+NOTES = {"final": "signed", "amended": "signed", "entered-in-error": "withdrawn"}  # docStatus; others are not signed
 RELATIONSHIPS = {"self": "self", "spouse": "spouse", "child": "child"}
 
 AMOUNTS = {
@@ -72,6 +87,28 @@ def charges(event: Event) -> Iterator[Charge | Hold]:
             department=code,
             place_of_service=department["place_of_service"],
             **item.fields(AMOUNTS),
+        )
+
+
+@mapping(accepts="Bundle/*", returns=Document)
+def notes(event: Event) -> Iterator[Document | Skip]:
+    """Yield one document for each note of an encounter that came along."""
+    accounts = {
+        f"Encounter/{encounter['id']}": encounter.identifier("urn:alder:account", "account.identifier")
+        for encounter in event.resources("Encounter")
+    }
+    for note in event.resources("DocumentReference"):
+        account = accounts.get(note["context.encounter[0].reference"])
+        if not account:
+            yield Skip(note, "the note is of no encounter that came along")
+            continue
+        yield Document(
+            document=note.required("id"),
+            account=account,
+            mrn=patient(event).mrn,
+            authority="ALDER",
+            state=NOTES.get(note["docStatus"], "unsigned"),
+            as_of=note["meta.lastUpdated"] or note["date"],
         )
 
 
