@@ -163,6 +163,9 @@ class Payer(_File):
     appeal_days: tuple[int, ...] = Field(
         default=(), examples=[[120, 180]], description="Days for each level of appeal; empty: the policy's."
     )
+    records_days: int | None = Field(
+        default=None, ge=1, description="Days in which records that it asks for are taken; unset: the policy's."
+    )
     timely_filing_warning: int = Field(default=14, description="How many days before the limit a claim is warned of.")
     patient_share: Literal["patient", "never"] = Field(
         default="patient", description="Who owes what this payer leaves to the patient; never: nobody may be asked."
@@ -206,6 +209,7 @@ class DenialPolicy(_File):
     win_window: int = Field(default=20, ge=1, description="Over how many decided corrections that is counted.")
     corrected_days: int = Field(default=90, ge=1, description="Where a payer's file says nothing.")
     appeal_days: int = Field(default=90, ge=1, description="Where a payer's file says nothing.")
+    records_days: int = Field(default=45, ge=1, description="Where a payer's file says nothing.")
 
 
 class BillingPolicy(_File):
@@ -245,6 +249,10 @@ class BillingPolicy(_File):
         default=("PR-1", "PR-2", "PR-3", "PR-66", "PR-126", "PR-127", "PR-247", "PR-248", "OA-187"),
         description="Patient shares that need no person's look; what their health account paid (OA-187) lowers them.",
     )
+    provider_adjustments: tuple[str, ...] = Field(
+        default=("J1",),
+        description="PLB reasons that need no person's look; forwarded balances (FB) and interest (L6) never do.",
+    )
     patient_stops: tuple[str, ...] = Field(
         default=("209", "303", "N192", "N781", "N782", "N783"),
         description="Reason and remark codes that say that the patient may not be asked (qualified beneficiaries).",
@@ -261,6 +269,9 @@ class BillingPolicy(_File):
     )
     crossover_remarks: tuple[str, ...] = Field(
         default=("MA07", "MA18", "N89"), description="Remark codes by which a payer says that it passed the claim on."
+    )
+    refund_days: int = Field(
+        default=60, ge=1, description="In how many days what a payer has paid too much must be returned."
     )
     verified_within: int = Field(
         default=30,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
@@ -300,6 +301,7 @@ def _report_overpayment(decision: Decision, remitted: Remitted, ours: BilledClai
         queue="credits",
         key=f"overpaid:{remitted.key}",
         kind="overpaid claim",
+        due_on=(decision.clock.today() + timedelta(days=decision.config.policy.refund_days)).isoformat(),
         sentence=(
             f"{remitted.payer_name or 'The payer'} has paid {shown(from_cents(cents))} more than was open "
             "for this claim. It may be taken back, or must be refunded."

@@ -20,6 +20,7 @@ from hub.formats.x12.remittance import ProviderAdjustment
 from hub.store.tables import claim, forwarded_balance, remittance_claim
 
 TAKE_BACK = "WO"
+RETURN = "72"  # a refund that we sent, as the payer confirms it
 FORWARDED_BALANCE = "FB"
 INTEREST = "L6"
 
@@ -31,18 +32,20 @@ def post_all(
     payer_id: str,
     payer_name: str,
     adjustments: list[ProviderAdjustment],
+    interest: Decimal = Decimal(0),
 ) -> None:
     """Post every one of *adjustments*, one entry each; what the payer does not explain becomes an item for a person.
 
-    A forwarded balance (FB) and interest (L6) explain themselves; a take-back (WO) does when it names a
-    claim whose payment was reversed before.
+    A forwarded balance (FB) and interest (L6) explain themselves, and so do the reasons that the policy lists; a
+    take-back (WO) does when it names a claim whose payment was reversed before, and a confirmed refund (72) with the
+    take-back of the same reference that it meets. *interest* is what the claims say is in L6 (AMT*I).
     """
+    returned = _returned(adjustments)
     for number, each in enumerate(adjustments, start=1):
         cents = to_cents(each.amount)
         claim_id = _reversed_claim(decision.connection, each) if each.reason == TAKE_BACK else None
         account = ledger.INTEREST if each.reason == INTEREST else ledger.PROVIDER_LEVEL
         reference = each.reference[:80]
-
         sides = ((account, cents), (ledger.CLEARING, -cents))
         ledger.post(
             decision,
@@ -50,13 +53,14 @@ def post_all(
             kind="provider adjustment",
             postings=[
                 ledger.Posting(
-                    account=side, amount_cents=amount, payer_id=payer_id, code=each.reason, reference=reference
+                    account=side, amount_cents=amount, payer_id=payer_id, code=each.reason, reference=each.where[:80]
                 )
                 for side, amount in sides
             ],
             claim_id=claim_id,
             remittance_id=remittance_id,
             rule=each.reason,
+            memo=reference,
         )
         if each.reason == FORWARDED_BALANCE:
             decision.insert(
@@ -69,8 +73,12 @@ def post_all(
                 amount_cents=cents,
                 posted_on=decision.today,
             )
-        if not _explains_itself(each, claim_id):
+        explained = each.reason in {FORWARDED_BALANCE, INTEREST, *decision.config.policy.provider_adjustments}
+        if cents and not explained and claim_id is None and each.reference not in returned:
             _report(decision, remittance_id, number, payer_name, each)
+    booked = -sum((each.amount for each in adjustments if each.reason == INTEREST), Decimal(0))
+    if interest and interest != booked:
+        _report_interest(decision, remittance_id, payer_name, interest, booked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +126,14 @@ def forwarded_balances(connection: Connection) -> list[Forwarded]:
     ]
 
 
-def _explains_itself(adjustment: ProviderAdjustment, claim_id: int | None) -> bool:
-    return adjustment.reason in {FORWARDED_BALANCE, INTEREST} or claim_id is not None
+def _returned(adjustments: list[ProviderAdjustment]) -> set[str]:
+    """The references under which a confirmed refund and its take-back come to nothing (X221A1, 1.10.2.17)."""
+    sums: dict[str, Decimal] = {}
+    for each in adjustments:
+        if each.reason in {RETURN, TAKE_BACK}:
+            sums[each.reference] = sums.get(each.reference, Decimal(0)) + each.amount
+    confirmed = {each.reference for each in adjustments if each.reason == RETURN and each.reference}
+    return {each for each in confirmed if not sums[each]}
 
 
 def _reversed_claim(connection: Connection, adjustment: ProviderAdjustment) -> int | None:
@@ -163,5 +177,19 @@ def _report(
         money_cents=-to_cents(adjustment.amount),
         rule=adjustment.reason,
         evidence={"reference": adjustment.reference, "amount": str(from_cents(to_cents(adjustment.amount)))},
+        remittance_id=remittance_id,
+    )
+
+
+def _report_interest(decision: Decision, remittance_id: int, payer_name: str, said: Decimal, booked: Decimal) -> None:
+    decision.open_item(
+        queue="unmatched payments",
+        key=f"interest:{remittance_id}",
+        kind="interest differs",
+        sentence=(
+            f"{payer_name or 'A payer'} says of its claims that they bear {shown(said)} of interest, "
+            f"and {shown(booked)} came with the payment."
+        ),
+        money_cents=to_cents(said - booked),
         remittance_id=remittance_id,
     )

@@ -56,6 +56,7 @@ class Reading:
     first: Cursor | None = None
     claims: int = 0
     paid: Decimal = Decimal(0)
+    interest: Decimal = Decimal(0)
     adjustments: tuple[ProviderAdjustment, ...] = ()
     imbalances: tuple[Imbalance, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -160,11 +161,13 @@ def _stream(decision: Decision, row: Row, *, has_header: bool) -> RemittanceStre
 
 def _added(reading: Reading, stream: RemittanceStream) -> tuple[Reading, bool]:
     """*reading* with the next claims of *stream*, and whether that was all."""
-    paid, digest, count, in_claims = reading.paid, reading.digest, 0, reading.claim_faults
+    paid, interest, digest = reading.paid, reading.interest, reading.digest
+    count, in_claims = 0, reading.claim_faults
     imbalances, problems, faults = list(reading.imbalances), list(reading.problems), reading.faults
     for claim in islice(stream, CLAIMS_READ_AT_ONCE):
         count += 1
         paid += claim.paid
+        interest += claim.amount("I") or Decimal(0)
         digest = _linked(digest, _facts(claim))
         found = balance_claim(claim)
         faults += len(found) + len(claim.problems)
@@ -178,6 +181,7 @@ def _added(reading: Reading, stream: RemittanceStream) -> tuple[Reading, bool]:
             reading,
             claims=reading.claims + count,
             paid=paid,
+            interest=interest,
             adjustments=(*reading.adjustments, *stream.provider_adjustments),
             imbalances=tuple(imbalances),
             problems=(*problems, *later),

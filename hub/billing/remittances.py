@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
@@ -219,6 +220,7 @@ def _new_row(decision: Decision, reading: Reading, source: Row, payer_id: str) -
                 "produced": header.produced.isoformat() if header.produced else "",
                 "interchange": reading.interchange,
                 "transaction": header.control_number,
+                "interest": f"{reading.interest:f}",
                 "provider_adjustments": [records.to_plain(each) for each in reading.adjustments],
                 "typed_by": decision.actor if reading.usage == TYPED else "",
             },
@@ -351,12 +353,14 @@ def _deposit(decision: Decision, row: Row) -> None:
     part = f"|{row['content_digest'].hex()}" if _taken_with(decision, row) else ""
     payment = decision.vault.digest("deposit", f"{row['payer_id']}|{row['trace']}{part}")
     sides = ((ledger.CASH, cents), (ledger.CLEARING, -cents))
+    interchange = decision.unseal("remittance", row["body"])["interchange"]
+    place = f"ISA {interchange}, segment 2 BPR" if interchange else TYPED
     ledger.post(
         decision,
         key=f"deposit:{payment.hex()}",
         kind="deposit",
         postings=[
-            ledger.Posting(account=account, amount_cents=amount, payer_id=row["payer_id"], reference=row["trace"])
+            ledger.Posting(account=account, amount_cents=amount, payer_id=row["payer_id"], reference=place)
             for account, amount in sides
         ],
         remittance_id=row["id"],
@@ -465,4 +469,5 @@ def _post_provider_adjustments(decision: Decision, row: Row) -> None:
         payer_id=row["payer_id"],
         payer_name=row["payer_name"],
         adjustments=[records.from_plain(ProviderAdjustment, e) for e in body["provider_adjustments"]],
+        interest=Decimal(body.get("interest", "0")),
     )

@@ -15,6 +15,7 @@ from hub.store.tables import remittance, remittance_claim
 
 REVERSAL = "22"
 FORWARDED = frozenset({"19", "20", "21"})
+NOT_OURS = "23"  # not this payer's claim; it passed it on
 SECONDARY = frozenset({"2", "3", "20", "21"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from hub.billing.closing import bounds
 from hub.core.money import from_cents
 from hub.core.vault import Vault
 from hub.formats.x12.segments import Segment, read_segments
-from hub.store.contents import read_content
+from hub.store.contents import stream_content
 from hub.store.tables import claim, ledger_entry, ledger_posting, message, remittance
 
 
@@ -20,8 +21,8 @@ from hub.store.tables import claim, ledger_entry, ledger_posting, message, remit
 class Traced:
     """One posting: what moved, why, by whom, and where it comes from. *balance* runs over what was asked for.
 
-    *place* is where the amount stands (``ISA 000000101, segment 12 SVC``) in the message *message_id*; *trace* is the
-    payment's number.
+    *place* is where the amount stands (``ISA 000000101, segment 12 SVC``) in the message *message_id*, of whose
+    transactions it is the one numbered *transaction*, from 1; *trace* is the payment's number.
     """
 
     entry_id: int
@@ -38,6 +39,7 @@ class Traced:
     trace: str
     place: str
     message_id: int | None
+    transaction: int | None
     reverses_id: int | None
 
 
@@ -86,7 +88,9 @@ def traced(
     total = _joined(select(func.coalesce(func.sum(ledger_posting.c.amount_cents), 0))).where(*conditions)
     whole = int(connection.execute(total).scalar_one())
     cents = int(connection.execute(total.where(place <= after)).scalar_one()) if after > (0, 0) else 0
-    statement = _joined(select(ledger_entry, ledger_posting, remittance.c.trace, claim.c.control_number))
+    statement = _joined(
+        select(ledger_entry, ledger_posting, remittance.c.trace, remittance.c.ordinal, claim.c.control_number)
+    )
     rows = connection.execute(
         statement.where(*conditions, place > after)
         .order_by(ledger_posting.c.entry_id, ledger_posting.c.ordinal)
@@ -128,19 +132,38 @@ def _traced(row: RowMapping, balance_cents: int) -> Traced:
         trace=row[remittance.c.trace] or "",
         place=row[ledger_posting.c.reference],
         message_id=row[ledger_entry.c.message_id],
+        transaction=row[remittance.c.ordinal],
         reverses_id=row[ledger_entry.c.reverses_id],
     )
 
 
-def segment_of(connection: Connection, vault: Vault, posting: Traced) -> Segment | None:
-    """The segment that *posting* came from; None where no message says it, or its content left the store."""
-    if posting.message_id is None or not posting.place.startswith("ISA "):
-        return None
-    raw_id = connection.execute(select(message.c.raw_id).where(message.c.id == posting.message_id)).scalar()
+def segments_of(connection: Connection, vault: Vault, postings: Sequence[Traced]) -> dict[str, Segment]:
+    """The segments that *postings* of one entry came from, by their place; none where no message says it any more.
+
+    A message is read once, piece by piece, and no further than the last segment that is asked for.
+    """
+    wanted: dict[int, set[tuple[int | None, str]]] = {}
+    for each in postings:
+        if each.message_id is not None and each.place.startswith("ISA "):
+            wanted.setdefault(each.message_id, set()).add((each.transaction, each.place))
+    found: dict[str, Segment] = {}
+    for message_id, places in wanted.items():
+        transaction = 0
+        for segment in _segments(connection, vault, message_id):
+            transaction += segment.id == "ST"
+            if (transaction, segment.place) in places:
+                found[segment.place] = segment
+                places.remove((transaction, segment.place))
+                if not places:
+                    break
+    return found
+
+
+def _segments(connection: Connection, vault: Vault, message_id: int) -> Iterator[Segment]:
+    raw_id = connection.execute(select(message.c.raw_id).where(message.c.id == message_id)).scalar()
     if raw_id is None:
-        return None
+        return
     try:
-        body = read_content(connection, vault, raw_id)
+        yield from read_segments(stream_content(connection, vault, raw_id))
     except KeyError:
-        return None
-    return next((segment for segment in read_segments(body) if segment.place == posting.place), None)
+        return  # its content left the store

@@ -96,10 +96,11 @@ def _causes(causes: list[Cause]) -> str:
             shown(each.amount),
             each.won,
             each.lost,
+            " ".join(each.edits) or "none",
         )
         for each in causes
     ]
-    headings = ("PAYER", "CODES", "CATEGORY", "COUNT", "AMOUNT", "WON", "LOST")
+    headings = ("PAYER", "CODES", "CATEGORY", "COUNT", "AMOUNT", "WON", "LOST", "EDIT")
     return columns(headings, table, frozenset({3, 4, 5, 6}))
 
 

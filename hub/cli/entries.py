@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the postings with their running balance; of one entry also where its amounts stand."""
-    from hub.billing.tracing import segment_of, traced
+    from hub.billing.tracing import segments_of, traced
     from hub.cli.opened import open_site
     from hub.store.database import reading
 
@@ -61,11 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         found = page.postings
         if arguments.entry is not None:
-            vault = opened.vault()
-            for each in found:
-                segment = segment_of(connection, vault, each)
-                if segment is not None:
-                    segments[each.place] = _text(segment)
+            read = segments_of(connection, opened.vault(), found)
+            segments = {place: _text(segment) for place, segment in read.items()}
     further = ".".join(map(str, page.further)) if page.further else ""
     if arguments.json:
         plain = [_plain(each) for each in found]

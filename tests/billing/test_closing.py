@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import update
 
 from hub.billing import closing, reconcile, tracing
 from hub.billing.ledger import LedgerError
+from hub.formats.x12.segments import Segment, read_segments
 from hub.store import tables
 from hub.store.database import reading
 from tests.billing.payer import Desk, Line, Paid, Remit
@@ -87,13 +89,44 @@ def test_a_posted_cent_leads_to_its_segment_and_a_balance_to_its_entries(desk: D
     with reading(world.store) as connection:
         found = tracing.traced(connection, control_number=claim["control_number"], account="clearing").postings
         assert [f"{each.balance:.2f}" for each in found] == ["100.00"]
-        segment = tracing.segment_of(connection, world.vault, found[0])
-        assert segment is not None
-        assert segment.text == "SVC*HC:99213*150*100"
+        segments = tracing.segments_of(connection, world.vault, found)
+        assert [segment.text for segment in segments.values()] == ["SVC*HC:99213*150*100"]
         whole = tracing.traced(connection, account="receivable payer").postings
         assert f"{whole[-1].balance:.2f}" == "0.00"
         (charged,) = [each for each in whole if each.kind == "claim"]
-        assert tracing.segment_of(connection, world.vault, charged) is None
+        assert not tracing.segments_of(connection, world.vault, [charged])
+
+
+def test_a_cent_of_the_second_payment_in_a_file_leads_to_its_own_segment_and_nothing_behind_it_is_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = {amount: desk.claim(f"A{amount}") for amount in ("100", "90", "80")}
+    said = [
+        Paid(
+            claim["control_number"],
+            "150",
+            amount,
+            (Line("99213", "150", amount, (("CO", "45", f"{150 - int(amount)}"),)),),
+        )
+        for amount, claim in claims.items()
+    ]
+    desk.send(*(Remit((each,), trace=f"EFT{each.paid}") for each in said))
+    read: list[Segment] = []
+
+    def watched(data: Iterable[bytes]) -> Iterator[Segment]:
+        for segment in read_segments(data):
+            read.append(segment)
+            yield segment
+
+    monkeypatch.setattr(tracing, "read_segments", watched)
+    with reading(desk.world.store) as connection:
+        found = tracing.traced(connection, control_number=claims["90"]["control_number"], account="clearing").postings
+        segments = tracing.segments_of(connection, desk.world.vault, found)
+        assert read[-1].text == "SVC*HC:99213*150*90"
+        deposit = tracing.traced(connection, trace="EFT90", account="cash").postings
+        paid_in = tracing.segments_of(connection, desk.world.vault, deposit)
+    assert [each.text for each in segments.values()] == ["SVC*HC:99213*150*90"]
+    assert [each[2] for each in paid_in.values()] == ["90"]  # BPR02
 
 
 def test_postings_are_read_page_by_page_with_the_balance_running_on(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from hub.core.codec import from_plain
 from hub.store import tables
 from hub.store.database import reading
 from tests.billing.payer import Cas, Desk, Line, Paid, Remit
+from tests.billing.test_acknowledgements import ack_277ca
 
 
 @pytest.fixture
@@ -173,6 +174,39 @@ def test_a_denial_that_only_waits_comes_back_when_the_time_is_up(desk: Desk) -> 
     desk.world.run_due("denial")
     assert the_denial(desk, claim)["state"] == "open"
     assert len(desk.world.items("denials")) == 1
+
+
+@pytest.mark.parametrize(("acknowledged", "action", "chance"), [(True, "appeal", 60), (False, "accept", 5)])
+def test_only_proof_that_a_claim_was_filed_in_time_makes_its_appeal_worth_writing(
+    desk: Desk, acknowledged: bool, action: str, chance: int
+) -> None:
+    claim = desk.claim("A1")
+    if acknowledged:
+        said = ack_277ca([(claim["control_number"], ["STC*A2:20*20261111*WQ*150"], "")], role="PR")
+        desk.world.decide_file(said)
+    line = Line("99213", "150", "0", (("CO", "29", "150"),))
+    desk.send(Remit((Paid(claim["control_number"], "150", "0", (line,)),)))
+    row = the_denial(desk, claim)
+    assert (row["action"], row["chance"], row["appeal"]) == (action, chance, "proof")
+
+
+def test_a_claim_that_was_not_this_payers_waits_for_the_one_to_which_it_was_passed_on(desk: Desk) -> None:
+    claim = desk.claim("A1")
+    line = Line("99213", "150", "0", (("CO", "109", "150"),))
+    desk.send(Remit((Paid(claim["control_number"], "150", "0", (line,), status="23"),)))
+    row = the_denial(desk, claim)
+    assert (row["state"], row["action"], row["resubmit"]) == ("waiting", "wait", "")
+    desk.world.advance(days=31)
+    desk.world.run_due("denial")
+    assert the_denial(desk, claim)["state"] == "open"
+
+
+def test_an_item_says_which_edit_would_have_found_the_cause(desk: Desk) -> None:
+    denied(desk, "A1", ("CO", "197", "150"))
+    (item,) = desk.world.items("denials")
+    assert desk.world.open(tables.work_item, item)["edits"] == ["CL-14"]
+    with reading(desk.world.store) as connection:
+        assert [each.edits for each in queries.causes(connection)] == [("CL-14",)]
 
 
 # ---------------------------------------------------------------- corrected claims
@@ -364,6 +398,21 @@ def test_an_amount_above_the_limit_and_a_second_try_are_left_to_a_person(desk: D
     assert not world.rows(tables.claim, replaces_id=made["id"])
 
 
+def test_a_claim_that_has_gone_on_to_the_next_payer_is_left_to_a_person(desk: Desk) -> None:
+    world = desk.world
+    covered = (world.coverage(), world.coverage("90003", "X1", priority=2))
+    claim = desk.claim("A1", ("150.00", "50.00"), coverages=covered)
+    lines = (
+        Line("99213", "150", "100", (("PR", "2", "50"),)),
+        Line("83036", "50", "0", (("CO", "16", "50"),), remarks=("N152",)),
+    )
+    desk.send(Remit((Paid(claim["control_number"], "200", "100", lines),)))
+    world.run_due("next payer")
+    world.run_due("correct denial")
+    assert world.one(tables.claim, previous_id=claim["id"])
+    assert the_denial(desk, claim)["state"] == "open"
+
+
 def test_a_rule_that_loses_too_often_suspends_itself_until_somebody_lets_it_on(desk: Desk) -> None:
     world = desk.world
     policy = world.config.policy.model_copy(update={"denials": DenialPolicy(win_window=2)})
@@ -410,6 +459,22 @@ def test_an_appeal_goes_from_letter_to_outcome_with_its_proofs_and_deadlines(des
     assert the_denial(desk, old)["state"] == "won"
     assert world.one(tables.denial_action, level=2)["state"] == "won"
     even(desk)
+
+
+def test_a_decision_that_the_payer_upholds_is_appealed_one_level_up_within_its_days(desk: Desk) -> None:
+    world = desk.world
+    payer = world.config.payers["90001"].model_copy(update={"appeal_days": (30, 60)})
+    world.config = replace(world.config, payers={**world.config.payers, "90001": payer})
+    old = denied(desk, "A1", ("CO", "50", "150"))
+    assert the_denial(desk, old)["deadline_on"] == "2026-12-11"
+    ordered(desk, "write_appeal", the_denial(desk, old))
+    ordered(desk, "send_appeal", world.one(tables.denial_action), how="fax")
+    upheld = Line("99213", "150", "0", (("CO", "193", "150"),))
+    desk.send(Remit((Paid(old["control_number"], "150", "0", (upheld,), icn="ICN2"),), trace="EFT2"))
+    row = dict(world.one(tables.denial, claim_id=old["id"], state="open"))
+    assert (row["action"], row["deadline_on"]) == ("appeal", "2027-01-10")
+    assert ordered(desk, "write_appeal", row)["level"] == 2
+    assert world.one(tables.denial_action, level=2)["due_on"] == row["deadline_on"]
 
 
 def test_a_letter_that_names_a_fact_that_there_is_not_is_found_before_it_is_sent() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hub.billing import reconcile
+from hub.billing import reconcile, tracing
 from hub.billing.provider_adjustments import forwarded_balances
 from hub.store import tables
 from hub.store.database import reading
@@ -90,6 +90,36 @@ def test_what_the_payer_does_not_explain_is_booked_and_goes_to_a_person(desk: De
     )
     assert words in item["sentence"]
     check(desk)
+
+
+def test_interest_that_the_claims_name_and_the_payment_does_not_bring_is_told(desk: Desk) -> None:
+    claim, other = desk.claim("A1"), desk.claim("A2")
+    several = (replace(in_full(claim), interest="1.25"), replace(in_full(other), interest="2"))
+    desk.send(Remit(several, plb=(("L6:ICN1", "-1.25"),)))
+    (item,) = desk.world.items()
+    assert (item["kind"], item["money_cents"]) == ("interest differs", 200)
+    assert "3.25 of interest, and 1.25 came" in item["sentence"]
+    check(desk)
+
+
+def test_a_refund_that_the_payer_confirms_with_its_take_back_needs_nobody_and_other_reasons_as_the_site_says(
+    desk: Desk,
+) -> None:
+    world = desk.world
+    policy = world.config.policy.model_copy(update={"provider_adjustments": ("CT",)})
+    world.config = replace(world.config, policy=policy)
+    claim = desk.claim("A1")
+    settled = (("72:REF1", "-40"), ("WO:REF1", "40"), ("CT:PANEL", "-25"), ("CS:NOTHING", "0"))
+    desk.send(Remit((in_full(claim),), plb=settled))
+    assert world.items() == []
+    assert world.balances()["provider level"] == -2500
+    desk.send(Remit((), plb=(("72:REF2", "-40"), ("WO:REF2", "30")), trace="EFT2"))
+    assert [item["money_cents"] for item in world.items()] == [4000, -3000]
+    check(desk)
+    with reading(world.store) as connection:
+        booked = tracing.traced(connection, account="provider level", trace="EFT2").postings
+        segments = [tracing.segments_of(connection, world.vault, [each]) for each in booked]
+    assert [[said.id for said in each.values()] for each in segments] == [["PLB"], ["PLB"]]
 
 
 def test_a_remittance_of_nothing_but_provider_adjustments_is_posted(desk: Desk) -> None:

@@ -42,12 +42,12 @@ def write(
         )
     if denial["state"] not in {"open", "waiting", "appealed", "lost"}:
         raise AppealError(f"This denial is {denial['state']}.", expected="one that is open, or lost at a lower level")
-    earlier = list(decision.rows("denial_action", denial_id=denial["id"], kind="appeal"))
+    earlier = _earlier(decision, denial["claim_id"], denial["charge_id"], denial["payer_id"])
     if any(each["state"] in {"drafted", "sent"} for each in earlier):
         raise AppealError("An appeal of this denial is under way.", fix="Record its outcome first.")
-    level = 1 + sum(1 for each in earlier if each["state"] in {"won", "lost"})
+    level = _next_level(earlier)
     kept = claims.body(decision, open_claim(decision, denial["claim_id"])).claim
-    proofs = proofs_of_filing(decision, denial["claim_id"])
+    proofs = proofs_of_filing(decision, denial["chain_id"])
     if denial["appeal"] == "proof" and not proofs and not evidence:
         raise AppealError("Without proof this appeal cannot be won.", expected="an acknowledgement of the claim")
     facts = _facts(decision, denial, kept, level)
@@ -122,17 +122,52 @@ def decide(decision: Decision, action: Row, outcome: str, amount: str) -> Row:
 
 def due_on(decision: Decision, denial: Row, level: int, earlier: Sequence[Row]) -> str:
     """By when the appeal of *level* must be with the payer: days of its file, from the denial or the level before."""
-    payer, policy = decision.config.payers.get(denial["payer_id"]), decision.config.policy.denials
-    days = payer.appeal_days if payer else ()
-    length = days[level - 1] if level <= len(days) else policy.appeal_days
-    started = decision.today if earlier and level > 1 else denial["denied_on"]
-    return (date.fromisoformat(started) + timedelta(days=length)).isoformat()
+    lost_before = any(each["denial_id"] == denial["id"] for each in earlier)
+    started = decision.today if lost_before and level > 1 else denial["denied_on"]
+    return (date.fromisoformat(started) + timedelta(days=days(decision, denial["payer_id"], level))).isoformat()
 
 
-def proofs_of_filing(decision: Decision, claim_id: int) -> list[dict[str, Any]]:
-    """The acknowledgements that say when the claim was filed, each with the message that holds it."""
+def days(decision: Decision, payer_id: str, level: int) -> int:
+    """How many days the payer gives for an appeal of *level*."""
+    payer = decision.config.payers.get(payer_id)
+    known = payer.appeal_days if payer else ()
+    return known[level - 1] if level <= len(known) else decision.config.policy.denials.appeal_days
+
+
+def level_of(decision: Decision, claim_id: int, charge_id: int | None, payer_id: str) -> int:
+    """The level of the next appeal: a payer that upheld its decision, by a new remittance too, is asked one higher."""
+    return _next_level(_earlier(decision, claim_id, charge_id, payer_id))
+
+
+def _earlier(decision: Decision, claim_id: int, charge_id: int | None, payer_id: str) -> list[Row]:
+    """The appeals so far of what the payer decided about the charge (or the whole) of that claim."""
+    same = decision.rows("denial", claim_id=claim_id, charge_id=charge_id, payer_id=payer_id)
+    return decision.rows("denial_action", denial_id=tuple(each["id"] for each in same), kind="appeal") if same else []
+
+
+def _next_level(earlier: Sequence[Row]) -> int:
+    return 1 + sum(1 for each in earlier if each["state"] in {"won", "lost"})
+
+
+def was_in_time(decision: Decision, chain_id: int, service_on: str, payer_id: str) -> bool:
+    """Whether an acknowledgement shows that a claim of the chain was with the payer within its time limit."""
+    payer = decision.config.payers.get(payer_id)
+    limit = date.fromisoformat(service_on) + timedelta(days=payer.timely_filing_days if payer else 0)
+    return any(each["acknowledged"] and each["on"] <= limit.isoformat() for each in _filings(decision, chain_id))
+
+
+def proofs_of_filing(decision: Decision, chain_id: int) -> list[dict[str, Any]]:
+    """What says when claims of the chain were filed, acknowledgements too, each with the message that holds it."""
+    return [
+        {"title": f"{each['on']}: {each['what']}", "message_id": each["message_id"]}
+        for each in _filings(decision, chain_id)
+    ]
+
+
+def _filings(decision: Decision, chain_id: int) -> list[dict[str, Any]]:
+    chain = tuple(row["id"] for row in decision.rows("claim", chain_id=chain_id))
     found = []
-    for event in decision.rows("claim_event", claim_id=claim_id, order_by="id"):
+    for event in decision.rows("claim_event", claim_id=chain, order_by="id"):
         facts = json.loads(event["detail"])
         match event["kind"]:
             case "delivered":
@@ -144,7 +179,8 @@ def proofs_of_filing(decision: Decision, claim_id: int) -> list[dict[str, Any]]:
             case _:
                 continue
         day = at(event["business_at"], decision.clock.zone).date().isoformat()
-        found.append({"title": f"{day}: {what}", "message_id": event["message_id"]})
+        acknowledged = event["kind"] != "delivered"
+        found.append({"on": day, "what": what, "acknowledged": acknowledged, "message_id": event["message_id"]})
     return found
 
 

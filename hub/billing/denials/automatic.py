@@ -17,7 +17,7 @@ from hub.store.changes import Row
 
 _FORM = frozenset({"claim number"})
 """What of a claim a correction may repair by itself: where it stands in the payer's files, and nothing of the claim."""
-_SERIOUS = frozenset({"audit", "do not send", "passed on", "not final"})
+_SERIOUS = frozenset({"audit", "do not send", "passed on", "not final", "patient spared"})
 
 
 def act(decision: Decision, row: Row, verdict: Verdict) -> None:
@@ -70,6 +70,8 @@ def guard(decision: Decision, row: Row, verdict: Verdict) -> str:
         return "its remarks ask for a person."
     if row["cents"] > to_cents(policy.most_amount):
         return "the amount is above the limit."
+    if any(each["state"] != "void" for each in decision.rows("claim", previous_id=row["claim_id"])):
+        return "the claim has gone on to the next payer."
     if breaker.is_suspended(decision, row["rule"]):
         return "the rule is suspended."
     chain = [each["id"] for each in decision.rows("denial", chain_id=row["chain_id"])]

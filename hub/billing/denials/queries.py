@@ -14,6 +14,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, case, func, select
 
 from hub.billing.denials.table import OWNERS
+from hub.billing.edits.table import preventing
 from hub.core.money import from_cents
 from hub.store.tables import claim, denial, denial_action, denial_rule
 
@@ -49,7 +50,10 @@ class DenialRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """Denials of one payer for one reason: often one fix for all of them. *covered* is False when no rule knows it."""
+    """Denials of one payer for one reason: often one fix for all of them. *covered* is False when no rule knows it.
+
+    *edits* are those of ``docs/edits.md`` that find the cause before a claim leaves; empty asks for a payer rule.
+    """
 
     payer_id: str
     codes: str
@@ -60,6 +64,7 @@ class Cause:
     amount: Decimal
     won: int
     lost: int
+    edits: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +166,7 @@ def causes(connection: Connection, *, uncovered: bool = False) -> list[Cause]:
             amount=from_cents(int(cents)),
             won=int(wins),
             lost=int(losses),
+            edits=preventing(*codes.split()),
         )
         for payer, codes, remarks, category, covered, count, cents, wins, losses in rows
     ]

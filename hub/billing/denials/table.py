@@ -68,7 +68,7 @@ CHANCES = {  # of every hundred, before there is a history: guesses, which a pra
     "duplicate": 30,
     "bundling": 35,
     "medical necessity": 35,
-    "timely filing": 30,
+    "timely filing": 60,
     "benefit": 20,
     "contract": 20,
     "payer": 50,
@@ -154,8 +154,8 @@ class Verdict:
     @property
     def chance(self) -> int:
         """How many of a hundred such denials are won, before there is a history."""
-        if self.category == "timely filing" and self.appeal != "proof":
-            return 5
+        if self.category == "timely filing" and self.action != "appeal":
+            return 5  # there is no proof
         return CHANCES[self.category]
 
 

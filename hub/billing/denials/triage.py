@@ -8,16 +8,18 @@ settles what corrections and appeals came to.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 from hub.billing.config import BillingConfig
 from hub.billing.decision import Decision
-from hub.billing.denials import automatic, outcomes, tell
+from hub.billing.denials import appeals, automatic, outcomes, tell
 from hub.billing.denials.table import Verdict
+from hub.billing.edits.table import preventing
 from hub.billing.matching import BilledClaim, Remitted
 from hub.billing.shares import Refusal
+from hub.billing.standing import NOT_OURS
 from hub.core.money import from_cents, shown
 from hub.formats.x12.remittance import RemittanceClaim
 from hub.formats.x12.vocabulary import adjustment_reason
@@ -46,7 +48,7 @@ def triage(
     """
     outcomes.settle(decision, remitted, ours, refused)
     for refusal in refused:
-        each = _sorted(decision.config, remitted, refusal)
+        each = _with_facts(decision, remitted, ours, _sorted(decision.config, remitted, refusal))
         row = _deny(decision, remitted, ours, each, spared=spared)
         automatic.act(decision, row, each.verdict)
 
@@ -76,13 +78,18 @@ def follow_up(decision: Decision, due: Row) -> None:
         decision.note_item(item["id"], "reopened", {"comment": "The payer has not decided in the time given to it."})
 
 
-def deadline(decision: Decision, payer_id: str, verdict_action: str, denied_on: str) -> str:
-    """By when the payer takes what *verdict_action* does (ISO text); empty where nothing goes to it."""
+def deadline(decision: Decision, payer_id: str, verdict_action: str, denied_on: str, level: int = 1) -> str:
+    """By when the payer takes what *verdict_action* does (ISO text); empty where nothing goes to it.
+
+    *level* is that of the appeal.
+    """
     policy, payer = decision.config.policy.denials, decision.config.payers.get(payer_id)
     match verdict_action:
         case "appeal":
-            days = payer.appeal_days[0] if payer and payer.appeal_days else policy.appeal_days
-        case "correct" | "records" | "review":
+            days = appeals.days(decision, payer_id, level)
+        case "records":
+            days = (payer.records_days if payer else None) or policy.records_days
+        case "correct" | "review":
             days = (payer.corrected_days if payer else None) or policy.corrected_days
         case _:
             return ""
@@ -99,11 +106,24 @@ def _sorted(config: BillingConfig, remitted: Remitted, refusal: Refusal) -> _Sor
     return next((each for each in found if each.verdict.covered), found[0])
 
 
+def _with_facts(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sorted) -> _Sorted:
+    """The verdict as the claim itself has it: the payer was not its own and passed it on, or proof of filing lacks."""
+    verdict = each.verdict
+    if remitted.claim.status == NOT_OURS:
+        days = int(decision.config.policy.crossover_wait // 86_400)
+        note = f"{verdict.note} The payer passed the claim on to the one that is responsible."
+        verdict = replace(verdict, action="wait", auto="yes", resubmit="", wait=days, note=note)
+    elif verdict.appeal == "proof" and not appeals.was_in_time(decision, ours.chain_id, ours.service_on, ours.payer_id):
+        verdict = replace(verdict, action="accept", note=f"{verdict.note} No acknowledgement here proves that.")
+    return replace(each, verdict=verdict)
+
+
 def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sorted, *, spared: bool) -> Row:
     refusal, verdict = each.refusal, each.verdict
     group, _, reason = each.code.partition("-")
     denied_on = _decided_on(decision, remitted)
-    due_on = deadline(decision, remitted.payer_id, verdict.action, denied_on)
+    level = appeals.level_of(decision, ours.id, refusal.charge_id, remitted.payer_id)
+    due_on = deadline(decision, remitted.payer_id, verdict.action, denied_on, level)
     denial_id = decision.ids.next()
     item_id = decision.open_item(
         queue=QUEUE,
@@ -187,6 +207,8 @@ def _evidence(remitted: Remitted, each: _Sorted, denial_id: int) -> dict[str, An
         "note": verdict.note,
         "rule": verdict.rule,
         "appeal": verdict.appeal,
+        "patient": verdict.patient,
+        "edits": list(preventing(each.code)),
     }
 
 

@@ -46,3 +46,9 @@ def _read() -> dict[str, Edit]:
 
 EDITS: dict[str, Edit] = _read()
 """Every edit by its id, in the order of the table."""
+
+
+def preventing(*codes: str) -> tuple[str, ...]:
+    """The edits that find the cause of an adjustment of *codes* (``CO-27``) before a claim leaves."""
+    wanted = {f"CARC-{code.partition('-')[2]}" for code in codes}
+    return tuple(each.id for each in EDITS.values() if wanted.intersection(each.prevents))
