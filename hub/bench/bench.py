@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
@@ -34,10 +34,12 @@ def benchmark(
     show: Callable[[str], None],
     measured: Callable[[Figures], None],
     prepare: Callable[[Path], None] = lambda _: None,
+    turn: Callable[[], Deferred[Any]] = lambda: succeed(None),
 ) -> Any:
     """Measure each of *connections* with stores of their own in *folder*; *measured* is given each line of figures.
 
-    *prepare* may change the site's folder before the hub starts.
+    *prepare* may change the site's folder before the hub starts. Each measurement begins when *turn* has fired, so that
+    two benchmarks can take turns.
     Raises :class:`BenchError` when a process does not start or a message goes astray.
     """
     receiver = Receiver()
@@ -57,6 +59,7 @@ def benchmark(
             assert pid is not None
             measurement = Measurement(reactor, port, bare_port, receiver, pid, windows, show)
             for number in connections:
+                yield turn()
                 measured((yield measurement.run(number)))
         finally:
             show("stopping")

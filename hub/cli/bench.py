@@ -173,10 +173,11 @@ def _backlog(arguments: argparse.Namespace, folder: Path) -> int:
         print_json(dataclasses.asdict(one))
         return 0
     print(f"{one.messages:,} messages waited for a dead destination; engine {one.rss_mb:.0f} MB at most")
+    print(f"the oldest for {one.oldest_s:,.0f} s: {one.reason}")
     print(
         f"acked {one.acked_per_s:,.0f}/s; p99 {one.first_p99_ms} ms in the first tenth, {one.last_p99_ms} ms at the end"
     )
-    print(f"then delivered {one.drained_per_s:,.0f}/s, each patient's in order")
+    print(f"tried again {one.retried_s:.0f} s after its return: {one.drained_per_s:,.0f}/s, each patient's in order")
     return 0
 
 

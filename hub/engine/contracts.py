@@ -83,11 +83,15 @@ class Processed:
 
 
 class Stored(NamedTuple):
-    """A message is durable. *repeated* means that it had been before; *answer* is then the one given at that time."""
+    """A message is durable. *repeated* means that it had been before; *answer* is then the one given at that time.
+
+    *processed* is what the steps of a repeated message came to, as it stands now; None while they have not ended.
+    """
 
     message_id: int
     repeated: bool
     answer: bytes | None
+    processed: Processed | None = None
 
 
 class Intake(Protocol):

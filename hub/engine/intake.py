@@ -21,7 +21,7 @@ from hub.engine.contracts import Mark, Processed, Received, Stored
 from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.marks import read_mark, write_mark
-from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED
+from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED, processed_of
 from hub.engine.plan import ChannelPlan, SitePlan
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
 from hub.store.counters import Counts, add_counts, add_rate
@@ -359,12 +359,18 @@ class StoreIntake:
                 if control_id:
                     reused.add((channel, sender, control_id))
                 if key in asked:
-                    known[key] = Stored(message_id, True, self._answer_of(connection, message_id))
+                    known[key] = self._earlier(connection, message_id)
         return known, reused
 
-    def _answer_of(self, connection: Connection, message_id: int) -> bytes | None:
-        answer_id = connection.execute(select(message.c.answer_id).where(message.c.id == message_id)).scalar()
-        return read_content(connection, self._vault, answer_id) if answer_id is not None else None
+    def _earlier(self, connection: Connection, message_id: int) -> Stored:
+        """What is to be said of a message that is repeated."""
+        columns = (message.c.answer_id, message.c.steps_outcome, message.c.reason)
+        found = connection.execute(select(*columns).where(message.c.id == message_id)).one_or_none()
+        if found is None:  # its retention is over
+            return Stored(message_id, True, None)
+        answer = read_content(connection, self._vault, found.answer_id) if found.answer_id is not None else None
+        ended = processed_of(found.steps_outcome, found.reason) if found.steps_outcome else None
+        return Stored(message_id, True, answer, ended)
 
     def _count_repeats(self, connection: Connection, repeats: Counter[_Key], requests: Sequence[_Request]) -> None:
         if not repeats:

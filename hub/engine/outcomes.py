@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from hub.core.clock import real_ms
+from hub.core.errors import HubError
+from hub.engine.contracts import Processed
 from hub.store.counters import Counts, add_counts, add_rate
 from hub.store.hot import UpdateMany, marks, run
 from hub.store.tables import message
@@ -79,6 +81,11 @@ def outcome_of(steps_outcome: str, delivery_states: list[str]) -> str:
         return IN_PROGRESS
     present = {steps_outcome, *(_OF_DELIVERY[state] for state in delivery_states)}
     return next(outcome for outcome in OUTCOMES if outcome in present)
+
+
+def processed_of(steps_outcome: str, reason: str | None) -> Processed:
+    """What the sender of a message may hear of the end of its steps. What is held is the hub's affair: a person's."""
+    return Processed(HubError(reason or "") if steps_outcome in {ERRORED, REJECTED} else None)
 
 
 def reopen(connection: Connection, sequence: int, values: dict[str, Any]) -> None:

@@ -26,12 +26,12 @@ from hub.core.log import Log
 from hub.core.points import reached
 from hub.core.vault import Vault
 from hub.engine.awaited import Awaited
-from hub.engine.contracts import Processed, Reply, Workers
+from hub.engine.contracts import Reply, Workers
 from hub.engine.intake import NO_LANE, Arrival
 from hub.engine.items import open_item
 from hub.engine.journal import Journal, StoreFailedError
 from hub.engine.lanes import Lanes
-from hub.engine.outcomes import DONE, ERRORED, FILTERED, HELD, REJECTED, settle
+from hub.engine.outcomes import DONE, ERRORED, FILTERED, HELD, REJECTED, processed_of, settle
 from hub.engine.plan import ChannelPlan
 from hub.engine.workers import TaskFailedError, WorkerDiedError, WorkerTimedOutError
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
@@ -347,7 +347,8 @@ class Steps:
             self._made(made)
             for one in written:
                 if one.arrival.message_id in self._around.awaited:
-                    self._around.awaited.ended(one.arrival.message_id, _processed(one.result))
+                    outcome, reason, _ = _steps_outcome(one.result)
+                    self._around.awaited.ended(one.arrival.message_id, processed_of(outcome, reason))
 
     def _is_shadow(self, new: NewDelivery) -> bool:
         return self._plan.destinations[new.destination].shadow
@@ -514,12 +515,6 @@ def _steps_outcome(result: dict[str, Any]) -> tuple[str, str | None, str | None]
         return DONE, None, None
     skipped = result.get("skipped")
     return FILTERED, skipped[0]["reason"] if skipped else "No step of this channel takes it.", None
-
-
-def _processed(result: dict[str, Any]) -> Processed:
-    """What the sender of a message may hear of the end of its steps. What is held is the hub's affair: a person's."""
-    outcome, reason, _ = _steps_outcome(result)
-    return Processed(HubError(reason or "") if outcome in {ERRORED, REJECTED} else None)
 
 
 def _guilty(error: WorkerDiedError) -> dict[str, Any]:

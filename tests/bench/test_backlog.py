@@ -30,5 +30,7 @@ def test_what_waited_for_a_dead_destination_arrives_in_order(tmp_path: Path) -> 
     (tmp_path / "bench").mkdir()
     found = yield benchmark_backlog(reactor, tmp_path / "bench", 300, lambda _: None)
     assert found.messages == 300
+    assert found.oldest_s > 0
+    assert "refused" in found.reason
     assert found.drained_per_s > 0
     assert found.rss_mb > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -387,10 +388,11 @@ class World:
         return {name: row[name] for name in ("kind", "subject", "subject_id")}
 
 
-def make_world(folder: Path, **policy: Any) -> World:
-    """A new site in *folder* on the morning of 10 November 2026."""
-    store = open_store(f"sqlite:///{folder / 'hub.db'}")
-    tables.metadata.create_all(store)
+def make_world(folder: Path, url: str = "", **policy: Any) -> World:
+    """A new site in *folder* on the morning of 10 November 2026; *url* is that of a store with empty tables."""
+    store = open_store(url or f"sqlite:///{folder / 'hub.db'}")
+    if not url:
+        tables.metadata.create_all(store)
     morning = int(datetime(2026, 11, 10, 9, tzinfo=ZONE).timestamp() * 1000)
     return World(
         store=store,
@@ -401,12 +403,29 @@ def make_world(folder: Path, **policy: Any) -> World:
     )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `both_stores`, or all if HUB_BOTH_STORES is set, have their world on PostgreSQL, too."""
+    asked = metafunc.definition.get_closest_marker("both_stores") or os.environ.get("HUB_BOTH_STORES")
+    if asked and "world" in metafunc.fixturenames:
+        on_postgresql = pytest.param("postgresql", marks=pytest.mark.postgresql)
+        metafunc.parametrize("world", ["sqlite", on_postgresql], indirect=True)
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     """A new site."""
-    made = make_world(tmp_path)
+    on_postgresql = getattr(request, "param", "") == "postgresql"
+    made = make_world(tmp_path, request.getfixturevalue("postgresql_ready_url") if on_postgresql else "")
     yield made
     made.store.dispose()
+
+
+@pytest.fixture
+def postgresql_ready_url(postgresql: Any, postgresql_tables: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the store's empty tables."""
+    url = postgresql.new_database(postgresql_tables)
+    yield url
+    postgresql.drop(url)
 
 
 __all__ = ["DAY", "StaleDecisionError", "World", "at", "make_world"]

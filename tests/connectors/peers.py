@@ -16,6 +16,7 @@ from hub.core.clock import BusinessClock
 from hub.core.ids import IdMaker
 from hub.core.log import Log
 from hub.core.secret import Secrets
+from hub.engine.awaited import Awaited
 from hub.engine.contracts import (
     Connector,
     Description,
@@ -48,7 +49,9 @@ class FakeIntake:
         self.failing: Exception | None = None
         self.outcome: Processed | None = Processed()
         """What becomes of every message; None: the test says so for those in *awaited*."""
-        self.awaited: dict[int, Deferred[Processed]] = {}
+        self.awaited = Awaited()
+        self.ended: dict[int, Processed] = {}
+        """What the steps of a message came to, for those that ask again."""
         self.answers: list[tuple[int, bool]] = []
         self._waiting: list[Deferred[Stored]] = []
         self._arrivals: list[tuple[int, Deferred[None]]] = []
@@ -65,8 +68,7 @@ class FakeIntake:
     def processed(self, message_id: int) -> Deferred[Processed]:
         if self.outcome is not None:
             return succeed(self.outcome)
-        self.awaited[message_id] = Deferred()
-        return self.awaited[message_id]
+        return self.awaited.wait(message_id)
 
     def answered(self, message_id: int, *, delivered: bool) -> None:
         self.answers.append((message_id, delivered))
@@ -91,7 +93,7 @@ class FakeIntake:
         if basis is not None and received.refusal is None:
             if basis in self._known:
                 first = self._known[basis]
-                return succeed(Stored(first.message_id, True, first.answer))
+                return succeed(Stored(first.message_id, True, first.answer, self.ended.get(first.message_id)))
             self._known[basis] = Stored(len(self.received), False, received.answer)
         return succeed(Stored(len(self.received), False, received.answer))
 

@@ -641,7 +641,7 @@ async def test_a_sender_that_asks_for_it_hears_what_became_of_its_message(
         await pause()
         assert [read_ack(raw).code for raw in peer.answers] == codes[:-1] or codes == ["CA"]
         error = HubError("The table has no such department.") if failed else None
-        around.intake.awaited.pop(1).callback(Processed(error))
+        around.intake.awaited.ended(1, Processed(error))
         acks = await peer.acks(len(codes))
         await pause()
     assert [(ack.code, ack.control_id) for ack in acks] == [(code, "A1") for code in codes]
@@ -657,15 +657,48 @@ async def test_where_the_channel_says_so_an_answer_waits_for_the_steps_but_not_f
         peer = await sender(source)
         peer.write(frame(adt("A1")) + frame(adt("A2")))
         await around.intake.arrived(2)
-        around.intake.awaited.pop(2).callback(Processed())
+        around.intake.awaited.ended(2, Processed())
         await pause()
         assert not peer.answers, "answers go in the order of receipt"
-        around.intake.awaited.pop(1).callback(Processed(HubError("It has no patient.")))
+        around.intake.awaited.ended(1, Processed(HubError("It has no patient.")))
         acks = await peer.acks(2)
         assert [(ack.code, ack.control_id) for ack in acks] == [("AE", "A1"), ("AA", "A2")]
         peer.write(frame(adt("A3")))
         acks = await peer.acks(3)
     assert (acks[2].code, acks[2].control_id) == ("AA", "A3"), "stored, at least"
+
+
+@pytest.mark.parametrize(
+    ("tail", "first", "again"), [("2.5.1", ["AE"], ["AA"]), ("2.5.1|||AL|AL", ["CA", "AE"], ["CA", "AA"])]
+)
+@pytest_twisted.ensureDeferred
+async def test_who_repeats_a_message_hears_what_has_become_of_it_by_now(
+    around: Surroundings, tail: str, first: list[str], again: list[str]
+) -> None:
+    around.intake.outcome = Processed(HubError("The table has no such department."))
+    async with listening(around, ack="processed") as source:
+        peer = await sender(source)
+        peer.write(frame(adt("A1", tail=tail)))
+        await peer.acks(len(first))
+        around.intake.ended[1] = Processed()  # somebody saw to it
+        peer.write(frame(adt("A1", tail=tail)))
+        acks = await peer.acks(len(first) + len(again))
+    assert [ack.code for ack in acks] == first + again
+    assert {ack.control_id for ack in acks} == {"A1"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_repeats_a_message_that_is_still_being_mapped_waits_for_its_end(around: Surroundings) -> None:
+    around.intake.outcome = None
+    async with listening(around, ack="processed") as source:
+        peer = await sender(source)
+        peer.write(frame(adt("A1")) + frame(adt("A1")))
+        await around.intake.arrived(2)
+        await pause()
+        assert not peer.answers
+        around.intake.awaited.ended(1, Processed(HubError("It has no patient.")))
+        acks = await peer.acks(2)
+    assert [ack.code for ack in acks] == ["AE", "AE"]
 
 
 @pytest_twisted.ensureDeferred

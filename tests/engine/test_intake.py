@@ -57,6 +57,18 @@ def test_a_repeat_gets_the_stored_answer_and_is_counted_but_makes_no_second_mess
 
 
 @pytest_twisted.inlineCallbacks
+def test_a_repeat_says_what_the_steps_have_come_to_by_now(node: Node) -> Any:
+    first = yield node.receive(raw("m1"))
+    ends = {"steps_outcome": "errored", "reason": "PID-3 is empty."}
+    for ended in (ends, {"steps_outcome": "done"}):
+        with node.store.execution_options(writes=True).begin() as connection:
+            connection.execute(update(tables.message).where(tables.message.c.id == first.message_id).values(**ended))
+        again = yield node.receive(raw("m1"))
+        error = again.processed.error
+        assert (error and error.what) == ended.get("reason")
+
+
+@pytest_twisted.inlineCallbacks
 def test_two_copies_that_wait_for_the_same_commit_are_one_message(node: Node) -> Any:
     results = yield DeferredList([node.receive(raw("m1")), node.receive(raw("m2")), node.receive(raw("m1"))])
 

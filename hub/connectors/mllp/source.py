@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure as TwistedFailure
@@ -22,7 +22,7 @@ from hub.connectors.mllp.settings import MllpSourceSettings
 from hub.connectors.tls import AllowedPeers, listener_options, peer_names
 from hub.engine.contracts import Health, Processed, SourceContext, Stored
 from hub.formats.hl7v2.batch import Batch, answer_batch, read_batch
-from hub.formats.hl7v2.header import read_header
+from hub.formats.hl7v2.header import Header, read_header
 from hub.formats.hl7v2.mllp import Frame, FrameReader, Noise, Oversize, Restart, frame
 
 reactor: Any = _reactor
@@ -215,10 +215,11 @@ class _Peer(Protocol):
 
         def stored(result: Stored) -> None:
             owed.answer = result.answer if result.repeated else received.answer
-            if received.owes and not result.repeated and self._wait(raw, result.message_id, owed):
-                return
-            owed.settled = True
-            self._answer()
+            header = read_header(raw) if received.owes else None
+            if header is None or not self._source.judge.waits(header):
+                self._settle(owed)
+            if header is not None:
+                self._tell_end(header, result, owed)
 
         def failed(failure: TwistedFailure) -> None:
             owed.failed = owed.settled = True
@@ -228,15 +229,16 @@ class _Peer(Protocol):
 
         self._source.context.intake.receive(received).addCallbacks(stored, failed)
 
-    def _wait(self, raw: bytes, message_id: int, owed: _Owed) -> bool:
-        """Have the sender told what became of its message; whether its answer waits for that.
+    def _tell_end(self, header: Header, stored: Stored, owed: _Owed) -> None:
+        """Have the sender told what became of its message, in the answer that waits for it or in a second one.
 
         An answer that waits too long says that the message is stored. An application acknowledgement beside an accept
-        acknowledgement goes whenever the steps have ended, if the connection still stands.
+        acknowledgement goes whenever the steps have ended, if the connection still stands. Who repeats a message hears
+        what holds now.
         """
-        judge, intake, header = self._source.judge, self._source.context.intake, read_header(raw)
-        waits = judge.waits(header)
-        awaited = intake.processed(message_id)
+        judge, intake = self._source.judge, self._source.context.intake
+        waits, message_id = judge.waits(header), stored.message_id
+        awaited = intake.processed(message_id) if stored.processed is None else succeed(stored.processed)
         within = self._source.settings.processed_within
         limit = reactor.callLater(within, awaited.cancel) if waits else None
 
@@ -265,7 +267,6 @@ class _Peer(Protocol):
 
         self._awaited.add(awaited)
         awaited.addBoth(over).addCallbacks(processed, nobody_waits)
-        return waits
 
     def _settle(self, owed: _Owed) -> None:
         owed.settled = True
