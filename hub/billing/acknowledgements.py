@@ -1,8 +1,8 @@
 """Answers from clearinghouses and payers: TA1, 999 and 997, 277CA and 277 move claims; 835 go to the money side.
 
-A file may hold any number of interchanges and transactions; each is read by itself, and what cannot be
-read, or speaks of nothing that is known here, is put in front of a person. Sentences are our own, one for
-every reason that the answer gives.
+A 271 tells of coverages. A file may hold any number of interchanges and transactions; each is read by itself, and
+what cannot be read, or speaks of nothing that is known here, is put in front of a person. Sentences are our own, one
+for every reason that the answer gives.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hub.billing import isolation, receipts, rejections, remittance_sources, remittances, silence
+from hub.billing import eligibility, isolation, receipts, rejections, remittance_sources, remittances, silence
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim, find_claim
 from hub.billing.values import PartnerFile
@@ -110,6 +110,8 @@ def _take(decision: Decision, partner: str, transaction: Transaction, ordinal: i
             _take_999(decision, partner, transaction, ordinal)
         case "277":
             _take_277(decision, transaction, ordinal)
+        case "271":
+            eligibility.take_271(decision, transaction)
         case _:
             _anomaly(
                 decision,

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import select
 
+from hub.billing import coverage_answers
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.decision import Decision
@@ -31,6 +32,8 @@ _FORWARDED = ("19", "20", "21")  # CLP02: processed and sent on to the next paye
 def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Context:
     """The context of the claim *row*, which says *said*."""
     history = _history(decision, row, said)
+    day = date.fromisoformat(row["service_on"])
+    answered = coverage_answers.newest(decision, row, day)
     return Context(
         payer=payer,
         today=date.fromisoformat(decision.today),
@@ -38,8 +41,8 @@ def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Conte
         reference=look_up(decision.connection, _codes(said)),
         charged=from_cents(row["total_cents"]),
         history=history,
-        eligibility=_eligibility(decision, row),
-        coverages=_coverages(decision, row),
+        eligibility=answered.judged_on(day) if answered else _told_by_source(decision, row),
+        coverages=max(_coverages(decision, row), 1 + len(answered.said.other_payers if answered else ())),
         signed=is_signed(decision, row["visit_id"]),
         notices=_notices(decision, row) if _speaks_of_notice(said) else None,
         fees=decision.config.fees,
@@ -142,7 +145,7 @@ def _crossed_over(decision: Decision, row: Row, said: Claim) -> frozenset[str]:
     return frozenset(str(payer) for (payer,) in payers)
 
 
-def _eligibility(decision: Decision, row: Row) -> Eligibility | None:
+def _told_by_source(decision: Decision, row: Row) -> Eligibility | None:
     """What the claim's payer told the source about the coverage, unless that was too long before the service."""
     day = date.fromisoformat(row["service_on"])
     since = day - timedelta(days=decision.config.policy.verified_within)

@@ -17,6 +17,7 @@ from hub.billing import (
     delivered,
     documents,
     early_reversals,
+    eligibility,
     merges,
     missing,
     next_payer,
@@ -29,7 +30,7 @@ from hub.billing import (
 from hub.billing.config import BillingConfig
 from hub.billing.decision import Decision
 from hub.billing.denials import automatic, triage
-from hub.billing.values import BY_NAME, Appointment, Charge, Document, Merge, PartnerFile, Visit
+from hub.billing.values import BY_NAME, Appointment, Charge, Document, EligibilityAnswer, Merge, PartnerFile, Visit
 from hub.core.clock import real_ms
 from hub.core.codec import from_plain
 from hub.core.errors import HubError
@@ -113,6 +114,8 @@ def _decide_values(decision: Decision, plain: list[list[Any]]) -> None:
                 appointments.book(decision, appointment)
             case Document() as document:
                 documents.take(decision, document)
+            case EligibilityAnswer() as answer:
+                eligibility.take(decision, answer)
             case Merge() as merge:
                 merges.merge(decision, merge)
             case PartnerFile() as file:

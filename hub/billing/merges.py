@@ -40,7 +40,9 @@ def _join(decision: Decision, retired: Row, survivor: Row) -> None:
     for claim in list(unsent):
         claims.withdraw(decision, claim["id"], "The patient record was merged before the claim was sent.")
         decision.update("claim", claim, patient_id=survivor["id"])
-    moved = {table: _move(decision, table, retired, survivor) for table in ("visit", "charge", "appointment")}
+    moved = {
+        table: _move(decision, table, retired, survivor) for table in ("visit", "charge", "appointment", "eligibility")
+    }
     insured = bool(decision.rows("coverage", patient_id=survivor["id"], active=True))
     for coverage in list(decision.rows("coverage", patient_id=retired["id"], active=True)):
         if insured:

@@ -303,8 +303,33 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EligibilityAnswer:
+    """What a payer answered about a patient's coverage (271, CoverageEligibilityResponse) on the day *answered*.
+
+    *active* says whether the coverage is in force, None where that is not clear; *effective* and *expires* are its days
+    where they are said. *member_id*, *name* and *birth_date* are as the payer has them, empty where it says none.
+    *not_to_be_billed*: a qualified beneficiary. *other_payers* are the names of further payers that it tells of.
+    """
+
+    payer_id: str
+    answered: date
+    mrn: str = ""
+    authority: str = ""
+    member_id: str = ""
+    name: Name | None = None
+    birth_date: date | None = None
+    active: bool | None = None
+    effective: date | None = None
+    expires: date | None = None
+    plan: str = ""
+    not_to_be_billed: bool | None = None
+    other_payers: tuple[str, ...] = ()
+    source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerFile:
-    """A whole X12 file from a clearinghouse or payer, for billing to read: TA1, 999, 277CA, 277, 835.
+    """A whole X12 file from a clearinghouse or payer, for billing to read: TA1, 999, 277CA, 277, 271, 835.
 
     Its bytes are the message's own raw content; billing reads them from the store.
     """
@@ -314,7 +339,7 @@ class PartnerFile:
     source_path: str = ""
 
 
-BillingValue = Visit | Charge | Appointment | Document | Merge | PartnerFile
+BillingValue = Visit | Charge | Appointment | Document | EligibilityAnswer | Merge | PartnerFile
 BY_NAME: dict[str, type[BillingValue]] = {
-    kind.__name__: kind for kind in (Visit, Charge, Appointment, Document, Merge, PartnerFile)
+    kind.__name__: kind for kind in (Visit, Charge, Appointment, Document, EligibilityAnswer, Merge, PartnerFile)
 }

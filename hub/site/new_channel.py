@@ -83,7 +83,7 @@ from hub.scripting import Hold, PartnerFile, X12File, mapping
 PARTNERS = {{"SAMPLECH": "{partner}"}}  # ISA06 -> config/partners/NAME.toml
 
 
-@mapping(accepts=["TA1", "999", "277CA", "277", "835"], returns=PartnerFile)
+@mapping(accepts=["TA1", "999", "277CA", "277", "271", "835"], returns=PartnerFile)
 def {name}(file: X12File) -> PartnerFile | Hold:
     """Say whose file it is and what is in it; billing reads the rest."""
     partner = PARTNERS.get(file.sender)
@@ -232,7 +232,9 @@ def _channel(site: Site, wanted: _Wanted, kind: str, script: str) -> str:
     owner = next((channel.owner for channel in site.channels.values()), "you@clinic.example")
     lines = [_HEADER.format(name=wanted.name, title=wanted.title, owner=owner), "[source]", f'type = "{wanted.source}"']
     lines += _settings(source, site, wanted.name, kind)
-    accepted = ["TA1", "999", "277CA", "277", "835"] if _is_for_billing(wanted) and wanted.format == "x12" else [kind]
+    accepted = (
+        ["TA1", "999", "277CA", "277", "271", "835"] if _is_for_billing(wanted) and wanted.format == "x12" else [kind]
+    )
     lines += [f"accepts = {toml_value(accepted)}"]
     module = script.removesuffix(".py").replace("/", ".")
     lines += ["", "[[step]]", f'name = "{wanted.name}"', f"on = {toml_value(accepted)}"]

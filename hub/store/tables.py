@@ -309,6 +309,21 @@ coverage = Table(
     Index(None, "member_digest"),
 )
 
+eligibility = Table(  # what payers answered about coverages, each answer once
+    "eligibility",
+    metadata,
+    _id("id", primary_key=True),
+    *_owner(),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # patient, payer and what was said
+    _id("patient_id"),
+    Column("payer_id", String(32), nullable=False),
+    Column("answered_on", String(10), nullable=False),
+    Column("message_id", BigInteger),
+    Column("body", LargeBinary, nullable=False),
+    _version(),
+    Index(None, "patient_id"),
+)
+
 visit = Table(
     "visit",
     metadata,

@@ -323,8 +323,8 @@ CLEAN = {
 BY_DESIGN = {
     "ID-19": "mapping gives U where the EHR says nothing",
     "ID-21": "made of the coverage, never written otherwise",
-    "ID-22": "the channel for eligibility comes later",
-    "CL-26": "the channel for eligibility comes later",
+    "ID-22": "a payer's answer: tests/billing/test_eligibility.py",
+    "CL-26": "a payer's answer: tests/billing/test_eligibility.py",
     "CL-01": "the hub's own numbers",
     "CL-02": "the hub's own sum",
     "CL-05": "a release is refused before",

@@ -8,6 +8,7 @@ from hub.scripting import (
     Charge,
     Coverage,
     Document,
+    EligibilityAnswer,
     Event,
     Hold,
     Name,
@@ -109,6 +110,29 @@ def notes(event: Event) -> Iterator[Document | Skip]:
             authority="ALDER",
             state=NOTES.get(note["docStatus"], "unsigned"),
             as_of=note["meta.lastUpdated"] or note["date"],
+        )
+
+
+@mapping(accepts="Bundle/*", returns=EligibilityAnswer)
+def answers(event: Event) -> Iterator[EligibilityAnswer | Skip]:
+    """Yield what payers answered about coverages, as far as they gave a whole answer."""
+    for item in event.resources("CoverageEligibilityResponse"):
+        dates = item.fields(
+            {
+                "answered": "created | date",
+                "effective": "insurance[0].benefitPeriod.start | date",
+                "expires": "insurance[0].benefitPeriod.end | date",
+            }
+        )
+        if item["outcome"] != "complete" or dates["answered"] is None:
+            yield Skip(item, "the payer gave no whole answer")
+            continue
+        yield EligibilityAnswer(
+            payer_id=item["insurer.identifier.value"],
+            mrn=patient(event).mrn,
+            authority="ALDER",
+            active=item.flag("insurance[0].inforce"),
+            **dates,
         )
 
 

@@ -41,9 +41,9 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Eligibility:
-    """What the payer last said about the coverage on the day of service; None: it was not told."""
+    """What the payer last said about the coverage on the day of service; None or empty: it was not told."""
 
-    active: bool
+    active: bool | None
     member_id: str | None = None
     last: str = ""
     first: str = ""

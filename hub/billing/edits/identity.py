@@ -195,17 +195,25 @@ def _as_the_payer_knows_them(claim: Claim, context: Context) -> Iterator[Found]:
     said = known(context.eligibility, "eligibility")
     member_id = known(said.member_id, "eligibility")
     person = claim.patient.person if claim.patient else claim.subscriber.person
-    born = patient_facts(claim)[0]
-    same_name = isinstance(person, Person) and (
-        person.last[:5].upper() == said.last[:5].upper() and person.first[:1].upper() == said.first[:1].upper()
-    )
-    if not same_name or claim.subscriber.member_id != member_id or (said.birth_date and born != said.birth_date):
+    same_person = not said.birth_date or patient_facts(claim)[0] == said.birth_date
+    if said.last:
+        same_person &= isinstance(person, Person) and (
+            person.last[:5].upper() == said.last[:5].upper() and person.first[:1].upper() == said.first[:1].upper()
+        )
+    if not same_person:
         yield Found()
+    elif member_id and _bare(claim.subscriber.member_id) != _bare(member_id):
+        yield Found(proposal=Proposal("member_id", member_id))
+
+
+def _bare(member_id: str) -> str:
+    """A member id without what form alone may change."""
+    return re.sub(r"[^A-Z0-9]", "", member_id.upper())
 
 
 @edit("ID-23")
 def _coverage_is_active(_claim: Claim, context: Context) -> Iterator[Found]:
-    if not known(context.eligibility, "eligibility").active:
+    if not known(known(context.eligibility, "eligibility").active, "eligibility"):
         yield Found()
 
 

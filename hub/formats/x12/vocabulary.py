@@ -47,6 +47,11 @@ def acknowledgement(code: str) -> str:
     return _table("ak").get(code, f"The receiver answered with code {code or 'none'}.")
 
 
+def coverage_refusal(code: str) -> str:
+    """Why a payer could not answer about a coverage (AAA03)."""
+    return _table("aaa").get(code, f"The payer could not answer about a coverage (reason {code or 'none'}).")
+
+
 def adjustment_reason(code: str) -> str:
     """What a claim adjustment reason (CAS02) means."""
     return _table("carc").get(code, f"Adjustment reason {code or 'none'}.")
