@@ -1,4 +1,4 @@
-"""What destinations share that make several requests to one server for each delivery."""
+"""What destinations share that ask a server by HTTP, once or several times for each delivery."""
 
 from __future__ import annotations
 
@@ -37,12 +37,21 @@ def refused(reason: str) -> FailedError:
 def good(answer: Answer) -> bytes:
     """The body of an *answer* that is what was asked for. Raises :class:`FailedError` for any other."""
     if not answer.ok:
-        state = EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
         outcome = Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
-        raise FailedError(outcome, state, answer.status)
+        raise FailedError(outcome, state_after(answer), answer.status)
+    return whole(answer)
+
+
+def whole(answer: Answer) -> bytes:
+    """The body of *answer*. Raises :class:`FailedError` when it broke off."""
     if not answer.whole:
         raise FailedError(Outcome(Failure.TRANSIENT, "The answer broke off."), EndpointState.RETRYING)
     return answer.body
+
+
+def state_after(answer: Answer) -> EndpointState:
+    """How things stand with a server that gave *answer*."""
+    return EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
 
 
 def read_json(body: bytes) -> Any:
@@ -51,6 +60,13 @@ def read_json(body: bytes) -> Any:
         return json.loads(body, parse_float=Decimal)
     except (ValueError, RecursionError):
         raise refused("The answer is not JSON.") from None
+
+
+def unanswered(error: NoAnswerError, *, repeatable: bool) -> FailedError:
+    """What a request that got no answer means. One that is *repeatable* is never ambiguous: it is simply done again."""
+    failure = Failure.AMBIGUOUS if error.sent and not repeatable else Failure.TRANSIENT
+    outcome = Outcome(failure, error.reason, retry_after=error.retry_after)
+    return FailedError(outcome, error.state)
 
 
 class PagedSettings(WebClientSettings):
@@ -65,7 +81,13 @@ class PagedSettings(WebClientSettings):
 
 
 class AskingDestination:
-    """Deliveries that are conversations. A subclass holds one in :meth:`converse`; a few run at a time."""
+    """Deliveries that are conversations. A subclass holds one in :meth:`converse`; a few run at a time.
+
+    *address* is what people are shown; *requests* run at a time; *lasting* keeps connections between conversations.
+    """
+
+    repeatable = False
+    """Whether a conversation that broke off may simply be held again."""
 
     def __init__(
         self, settings: WebClientSettings, context: DestinationContext, *, address: str, requests: int, lasting: bool
@@ -123,17 +145,17 @@ class AskingDestination:
         try:
             outcome = await self.converse(parcel)
         except FailedError as failed:
-            self._stand(failed.state, failed.outcome.reason)
-            return failed.outcome
+            return self._failed(failed)
         except NoAnswerError as error:
-            self._stand(error.state, error.reason if error.retry_after is None else "")
-            failure = Failure.AMBIGUOUS if error.sent else Failure.TRANSIENT
-            return Outcome(failure, error.reason, retry_after=error.retry_after)
+            return self._failed(unanswered(error, repeatable=self.repeatable))
         except HubError as error:
-            self._stand(EndpointState.LOGIN_FAILED, error.what)
-            return Outcome(Failure.TRANSIENT, error.what)
+            return self._failed(FailedError(Outcome(Failure.TRANSIENT, error.what), EndpointState.LOGIN_FAILED))
         self._stand(EndpointState.CONNECTED)
         return outcome
+
+    def _failed(self, failed: FailedError) -> Outcome:
+        self._stand(failed.state, failed.outcome.reason)
+        return failed.outcome
 
     def _stand(self, state: EndpointState, detail: str = "") -> None:
         if state != self._state:

@@ -8,26 +8,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from pydantic import Field
-from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
+from hub.connectors.asking import AskingDestination, FailedError, origin, refused, state_after, whole
 from hub.connectors.fhir_probe import probe
 from hub.connectors.settings import WebAddress
-from hub.connectors.web_client import Answer, NoAnswerError, WebClient, WebClientSettings
-from hub.core.clock import real_ms
-from hub.core.errors import HubError
-from hub.engine.contracts import (
-    Connector,
-    DestinationContext,
-    EndpointState,
-    Failure,
-    Health,
-    Outcome,
-    Parcel,
-)
+from hub.connectors.web_client import Answer, WebClientSettings
+from hub.engine.contracts import Connector, DestinationContext, Failure, Outcome, Parcel
 from hub.formats.fhir.notification import next_link, resources_of
 from hub.formats.fhir.outcome import in_words, issues_in, said_later
 from hub.formats.fhir.text import FhirError, Resource, read, write
@@ -59,69 +48,27 @@ class _Wanted:
     searches: tuple[str, ...]
 
 
-class _FailedError(Exception):
-    """The fetch ends here, with this outcome."""
-
-    def __init__(self, outcome: Outcome, state: EndpointState = EndpointState.CONNECTED) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
-        self.state = state
-
-
-class FhirReadDestination:
+class FhirReadDestination(AskingDestination):
     """Fetches what a parcel asks for. The answer is a Bundle of type ``collection``, each resource in it once."""
 
+    repeatable = True
+
     def __init__(self, settings: FhirReadSettings, context: DestinationContext) -> None:
+        super().__init__(settings, context, address=settings.base, requests=settings.requests, lasting=True)
         self._settings = settings
         self._base = settings.base.rstrip("/") + "/"
-        self._client = WebClient(settings, context.secrets, context.var.parent, lasting=True)
-        self._free = DeferredSemaphore(settings.requests)
-        self._state = EndpointState.IDLE
-        self._since = real_ms()
-        self._detail = ""
 
-    def start(self) -> None:
-        """Nothing: connections are made when there is something to read."""
-
-    def deliver(self, parcel: Parcel) -> Deferred[Outcome]:
+    async def converse(self, parcel: Parcel) -> Outcome:
         """Fetch what *parcel* asks for: JSON with ``reads`` and ``searches``."""
-        return self._free.run(lambda: ensureDeferred(self._deliver(parcel)))
-
-    def stop(self) -> Deferred[None]:
-        """End after the fetches in hand."""
-
-        def stopped(_: Any) -> None:
-            self._stand(EndpointState.STOPPED)
-
-        done: Deferred[Any] = self._free.acquire()
-        for _ in range(self._settings.requests - 1):
-            done.addCallback(lambda _: self._free.acquire())
-        return done.addCallback(lambda _: self._client.close()).addCallback(stopped)
-
-    def health(self) -> tuple[Health, ...]:
-        """How the last fetch went."""
-        return (Health(self._state, self._settings.base, self._since, self._detail or self._client.pace),)
-
-    async def _deliver(self, parcel: Parcel) -> Outcome:
+        wanted = _wanted(parcel.body)
+        found: dict[str, Resource] = {}
         try:
-            wanted = _wanted(parcel.body)
-            found: dict[str, Resource] = {}
             for reference in wanted.reads:
                 self._keep(found, await self._get(urljoin(self._base, reference)))
             for search in wanted.searches:
                 await self._search(urljoin(self._base, search), found)
-        except _FailedError as failed:
-            self._stand(failed.state, failed.outcome.reason)
-            return failed.outcome
-        except NoAnswerError as error:
-            self._stand(error.state, error.reason)
-            return Outcome(Failure.TRANSIENT, error.reason, retry_after=error.retry_after)
-        except HubError as error:
-            self._stand(EndpointState.LOGIN_FAILED, error.what)
-            return Outcome(Failure.TRANSIENT, error.what)
         except ValueError:
-            return Outcome(Failure.PERMANENT, "The server's link to the next page is no address.")
-        self._stand(EndpointState.CONNECTED)
+            raise refused("The server's link to the next page is no address.") from None
         entries = [{"resource": resource} for resource in found.values()]
         return Outcome(None, answer=write({"resourceType": "Bundle", "type": "collection", "entry": entries}))
 
@@ -130,51 +77,43 @@ class FhirReadDestination:
             by_post = self._settings.by_post and number == 0  # further pages are links
             page = await (self._post(url) if by_post else self._get(url))
             if page["resourceType"] != "Bundle":
-                raise _FailedError(Outcome(Failure.PERMANENT, "The server answered a search with no Bundle."))
+                raise refused("The server answered a search with no Bundle.")
             for resource in resources_of(page):
                 self._keep(found, resource)
             link = next_link(page)
             if link is None:
                 return
             url = urljoin(url, link)
-            if _origin(url) != _origin(self._base):
+            if origin(url) != origin(self._base):
                 # The token is for this server alone.
-                raise _FailedError(Outcome(Failure.PERMANENT, "The server points to another server for more."))
-        raise _FailedError(Outcome(Failure.PERMANENT, "A search has more pages than the settings allow."))
+                raise refused("The server points to another server for more.")
+        raise refused("A search has more pages than the settings allow.")
 
     async def _get(self, url: str) -> Resource:
-        return self._resource(await self._client.request("GET", url, _ACCEPT))
+        return self._resource(await self.client.request("GET", url, _ACCEPT))
 
     async def _post(self, url: str) -> Resource:
         address, _, parameters = url.partition("?")
         headers = {**_ACCEPT, "Content-Type": "application/x-www-form-urlencoded"}
-        return self._resource(await self._client.request("POST", f"{address}/_search", headers, parameters.encode()))
+        return self._resource(await self.client.request("POST", f"{address}/_search", headers, parameters.encode()))
 
     @staticmethod
     def _resource(answer: Answer) -> Resource:
         if not answer.ok:
-            state = EndpointState.LOGIN_FAILED if answer.status in {401, 403} else EndpointState.CONNECTED
             issues = issues_in(answer.body)
             failure = Failure.TRANSIENT if said_later(issues) else answer.failure
             reason = answer.reason + (f" It says: {said}." if (said := in_words(issues)) else "")
-            raise _FailedError(Outcome(failure, reason, answer.body, answer.retry_after), state)
-        if not answer.whole:
-            raise _FailedError(Outcome(Failure.TRANSIENT, "The answer broke off."), EndpointState.RETRYING)
+            raise FailedError(Outcome(failure, reason, answer.body, answer.retry_after), state_after(answer))
         try:
-            return read(answer.body)
+            return read(whole(answer))
         except FhirError as error:
-            raise _FailedError(Outcome(Failure.PERMANENT, f"The answer cannot be read: {error.what}")) from None
+            raise refused(f"The answer cannot be read: {error.what}") from None
 
     @staticmethod
     def _keep(found: dict[str, Resource], resource: Resource) -> None:
         """Note *resource* under its reference; what a server adds to a search to comment on it is left out."""
         if resource["resourceType"] != "OperationOutcome":
             found.setdefault(f"{resource['resourceType']}/{resource.get('id', len(found))}", resource)
-
-    def _stand(self, state: EndpointState, detail: str = "") -> None:
-        if state != self._state:
-            self._since = real_ms()
-        self._state, self._detail = state, detail
 
 
 def _wanted(body: bytes) -> _Wanted:
@@ -188,13 +127,8 @@ def _wanted(body: bytes) -> _Wanted:
         good = False
     if not good or not (wanted.reads or wanted.searches):
         reason = 'The output is no fetch: it needs "reads" such as Encounter/1 or "searches" such as Encounter?_id=1.'
-        raise _FailedError(Outcome(Failure.PERMANENT, reason))
+        raise refused(reason)
     return wanted
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 CONNECTOR = Connector(

@@ -5,28 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import quote
 
 from pydantic import Field, model_validator
-from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred
 
+from hub.connectors.asking import AskingDestination, FailedError, state_after, unanswered
 from hub.connectors.hook import HookSettings, HookSource, Manner
 from hub.connectors.settings import WebAddress
 from hub.connectors.web_client import Answer, NoAnswerError, WebClient, WebClientSettings
 from hub.connectors.web_probe import probe
-from hub.core.clock import real_ms
-from hub.core.errors import HubError
-from hub.engine.contracts import (
-    Connector,
-    DestinationContext,
-    EndpointState,
-    Failure,
-    Health,
-    Outcome,
-    Parcel,
-    SourceContext,
-)
+from hub.engine.contracts import Connector, DestinationContext, Outcome, Parcel, SourceContext
 
 
 class HttpSourceSettings(HookSettings):
@@ -100,7 +89,7 @@ async def settled(_client: WebClient, _parcel: Parcel, _call: Call, answer: Answ
     return Outcome(answer.failure, answer.reason, answer.body, answer.retry_after)
 
 
-class HttpDestination:
+class HttpDestination(AskingDestination):
     """Sends each parcel as one request. *address* is what people are shown."""
 
     def __init__(
@@ -112,62 +101,23 @@ class HttpDestination:
         compose: Compose,
         settle: Settle = settled,
     ) -> None:
-        self._context = context
-        self._address = address
+        super().__init__(settings, context, address=address, requests=settings.requests, lasting=False)
         self._compose = compose
         self._settle = settle
-        self._requests = settings.requests
-        self._client = WebClient(settings, context.secrets, context.var.parent, lasting=False)
-        self._free = DeferredSemaphore(settings.requests)
-        self._state = EndpointState.IDLE
-        self._since = real_ms()
-        self._detail = ""
 
-    def start(self) -> None:
-        """Nothing: there is a connection when there is something to send."""
-
-    def deliver(self, parcel: Parcel) -> Deferred[Outcome]:
+    async def converse(self, parcel: Parcel) -> Outcome:
         """Send *parcel* and wait for the answer."""
-        return self._free.run(lambda: ensureDeferred(self._send(parcel)))
-
-    def stop(self) -> Deferred[None]:
-        """End after the requests in hand."""
-
-        def stopped(_: Any) -> None:
-            self._stand(EndpointState.STOPPED)
-
-        done: Deferred[Any] = self._free.acquire()
-        for _ in range(self._requests - 1):
-            done.addCallback(lambda _: self._free.acquire())
-        return done.addCallback(lambda _: self._client.close()).addCallback(stopped)
-
-    def health(self) -> tuple[Health, ...]:
-        """How the last request went."""
-        return (Health(self._state, self._address, self._since, self._detail or self._client.pace),)
-
-    async def _send(self, parcel: Parcel) -> Outcome:
         call = self._compose(parcel)
         if isinstance(call, Outcome):
-            return call
+            raise FailedError(call)
         try:
-            answer = await self._client.request(call.method, call.url, call.headers, parcel.body)
+            answer = await self.client.request(call.method, call.url, call.headers, parcel.body)
         except NoAnswerError as error:
-            self._stand(error.state, error.reason)
-            ambiguous = error.sent and not call.repeatable
-            failure = Failure.AMBIGUOUS if ambiguous else Failure.TRANSIENT
-            return Outcome(failure, error.reason, retry_after=error.retry_after)
-        except HubError as error:
-            self._stand(EndpointState.LOGIN_FAILED, error.what)
-            return Outcome(Failure.TRANSIENT, error.what)
-        outcome = await self._settle(self._client, parcel, call, answer)
-        refused = answer.status in {401, 403}
-        self._stand(EndpointState.LOGIN_FAILED if refused else EndpointState.CONNECTED, outcome.reason)
+            raise unanswered(error, repeatable=call.repeatable) from None
+        outcome = await self._settle(self.client, parcel, call, answer)
+        if outcome.failure is not None:
+            raise FailedError(outcome, state_after(answer))
         return outcome
-
-    def _stand(self, state: EndpointState, detail: str = "") -> None:
-        if state != self._state:
-            self._since = real_ms()
-        self._state, self._detail = state, detail
 
 
 def open_source(settings: HttpSourceSettings, context: SourceContext) -> HookSource:

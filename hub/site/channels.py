@@ -375,6 +375,9 @@ def _destination(
     )
     if not isinstance(common, DestinationFile) or settings is None:
         return None, findings
+    if common.type in WITHIN and common.answers_to:
+        what = f'A "{common.type}" destination gets no answers that a channel could take.'
+        findings.append(file.finding((*key, "answers_to"), "H201", what, "Remove answers_to."))
     plan = DestinationPlan(
         name=name,
         connector=common.type,

@@ -56,6 +56,13 @@ SPOILED = [
     ("channels/ehr_visits.toml", 'on = ["DFT^P03"]', 'on = ["ADT^A04"]', {"H207", "H211"}, "It accepts DFT^P03"),
     ("channels/ehr_visits.toml", 'lane = "patient"', 'lane = "pateint"', {"H202"}, "patient"),
     ("channels/ehr_visits.toml", 'name = "ehr_visits"', 'name = "other"', {"H210"}, ""),
+    (
+        "channels/ehr_visits.toml",
+        '[destination.billing]\ntype = "billing"',
+        '[destination.billing]\ntype = "billing"\nanswers_to = "claims_out"',
+        {"H201"},
+        "Remove answers_to",
+    ),
     ("channels/claims_out.toml", 'order = "any"', "", {"H202"}, ""),
     ("channels/claims_out.toml", 'ambiguous = "ask"', "", {"H202"}, ""),
     ("channels/claims_out.toml", '{ secret = "clearway_key" }', '"a key"', {"H202"}, ""),
