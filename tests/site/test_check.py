@@ -163,7 +163,7 @@ def test_a_step_whose_result_nothing_takes_is_found(spoil: Spoil) -> None:
         "channels/ehr_visits.toml", "[destination.billing]\ntype", '[destination.billing]\ntakes=["Visit"]\ntype'
     )
     unheard = [found for found in findings(folder) if found.code == "H209"]
-    assert {found.sentence.split('"')[1] for found in unheard} == {"charges", "appointment", "merge"}
+    assert {found.sentence.split('"')[1] for found in unheard} == {"charges", "appointment", "merge", "note"}
 
 
 def test_a_destination_that_nothing_reaches_is_found(spoil: Spoil) -> None:
@@ -173,7 +173,7 @@ def test_a_destination_that_nothing_reaches_is_found(spoil: Spoil) -> None:
         '[destination.ehr]\ntype = "mllp"\nendpoint = "tcp:a.example:1"\norder = "any"\nambiguous = "retry"\n[alerts]',
     )
     found = only(folder)
-    assert (found.code, found.place) == ("H208", "channels/ehr_visits.toml:42:1")
+    assert (found.code, found.place) == ("H208", "channels/ehr_visits.toml:47:1")
 
 
 def test_a_fast_clock_in_production_is_refused(spoil: Spoil) -> None:
