@@ -15,8 +15,9 @@ from twisted.internet.threads import deferToThread
 
 from hub.bench.bench import engine_port
 from hub.bench.load import Receiver, Senders
-from hub.bench.measure import BenchError, quantile, resident_mb
+from hub.bench.measure import BenchError, quantile
 from hub.bench.messages import messages, patient_of
+from hub.bench.processes import resident_bytes
 from hub.bench.site import free_port, make_site
 from hub.core.clock import real_ms
 from hub.core.log import Log
@@ -113,7 +114,7 @@ class _Memory:
         LoopingCall(self._look).start(0.5).addErrback(lambda _: None)  # it ends with the process
 
     def _look(self) -> None:
-        self.most = max(self.most, resident_mb(self._pid))
+        self.most = max(self.most, resident_bytes(self._pid) / (1 << 20))
 
 
 @inlineCallbacks

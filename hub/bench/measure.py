@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from twisted.internet.defer import inlineCallbacks
@@ -15,6 +13,7 @@ from twisted.internet.task import LoopingCall, deferLater
 
 from hub.bench.load import Receiver, Senders
 from hub.bench.messages import messages
+from hub.bench.processes import family, processor_seconds, resident_bytes
 from hub.core.errors import HubError
 
 GROWTH = 0.01  # of the offered rate: what a queue may grow by and still count as not growing
@@ -48,7 +47,11 @@ THOROUGH = Windows(warm=3.0, saturate=15.0, seek=15.0, prove=60.0, bare=15.0)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of one number of connections. Waits are those of saturation; *ratio* is delivered to bare."""
+    """The figures of one number of connections.
+
+    Waits are those of saturation; *ratio* is delivered to bare. Processor times, of the kernel as well, are those of
+    the rate that balances, for each delivered message.
+    """
 
     connections: int
     acked_per_s: float
@@ -58,6 +61,9 @@ class Figures:
     rss_mb: float
     bare_acked_per_s: float
     ratio: float
+    engine_cpu_us: float
+    workers_cpu_us: float
+    bench_cpu_us: float
 
 
 FIELDS = tuple(field.name for field in fields(Figures))
@@ -89,6 +95,7 @@ class Measurement:
         self._runs = 0
         self._sent = 0
         self._rss = 0.0
+        self._used = _Used()
 
     @inlineCallbacks
     def run(self, connections: int) -> Any:
@@ -121,6 +128,9 @@ class Measurement:
             rss_mb=round(self._rss, 1),
             bare_acked_per_s=round(bare.per_second, 1),
             ratio=round(delivered / bare.per_second, 3),
+            engine_cpu_us=round(self._used.engine, 1),
+            workers_cpu_us=round(self._used.workers, 1),
+            bench_cpu_us=round(self._used.bench, 1),
         )
 
     @inlineCallbacks
@@ -170,6 +180,7 @@ class Measurement:
         senders = self._senders(self._port, connections, lambda: senders.sent < (perf_counter() - begun) * rate)
         yield senders.start()
         yield deferLater(self._reactor, self._windows.warm)
+        used = self._processor_times()
         start, before, since = self._sent, len(self._receiver.seen), perf_counter()
         backlog: list[tuple[float, float]] = []
 
@@ -181,9 +192,15 @@ class Measurement:
         sampling.start(SAMPLE)
         yield deferLater(self._reactor, self._windows.prove)
         sampling.stop()
-        delivered = (len(self._receiver.seen) - before) / (perf_counter() - since)
+        arrived = len(self._receiver.seen) - before
+        delivered = arrived / (perf_counter() - since)
+        self._used = self._processor_times().per_message_since(used, max(1, arrived))
         yield self._end(senders)
         return delivered, slope(backlog)
+
+    def _processor_times(self) -> _Used:
+        engine, *workers = map(processor_seconds, family(self._pid))
+        return _Used(engine, sum(workers), process_time())
 
     def _senders(self, port: int, connections: int, may_send: Callable[[], bool]) -> Senders:
         self._runs += 1
@@ -214,18 +231,27 @@ class Measurement:
             yield deferLater(self._reactor, 0.05)
 
     def _watch_memory(self) -> None:
-        self._rss = max(self._rss, resident_mb(self._pid))
+        self._rss = max(self._rss, resident_bytes(self._pid) / (1 << 20))
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """Processor time of the engine, its workers, and the benchmark itself: in seconds, or in microseconds a message."""
+
+    engine: float = 0.0
+    workers: float = 0.0
+    bench: float = 0.0
+
+    def per_message_since(self, before: _Used, messages: int) -> _Used:
+        """Microseconds for each of *messages*, from the seconds *before* to these."""
+        spent = (self.engine - before.engine, self.workers - before.workers, self.bench - before.bench)
+        return _Used(*(1e6 * seconds / messages for seconds in spent))
 
 
 @dataclass(frozen=True, slots=True)
 class _Saturation:
     per_second: float
     waits: list[float]
-
-
-def resident_mb(pid: int) -> float:
-    """The resident memory of the process *pid* in megabytes. Raises `OSError` when it is gone."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def quantile(ordered: list[float], share: float) -> float:

@@ -18,6 +18,7 @@ from hub.bench import crowd
 from hub.bench.knocking import Knocking
 from hub.bench.measure import BenchError, quantile
 from hub.bench.messages import messages
+from hub.bench.processes import family, resident_bytes
 from hub.bench.site import CHANNEL
 from hub.billing import reconcile
 from hub.core.money import to_cents
@@ -263,13 +264,13 @@ class _Watched:
         return 0, "reading" if came else ""
 
     def _weigh(self) -> None:
-        sizes = [_resident(pid) for pid in _family(self._pid)]
+        sizes = [_resident(pid) for pid in family(self._pid)]
         self.largest = max(self.largest, *sizes)
         self.together = max(self.together, sum(sizes))
 
     def _kill(self) -> None:
         """Kill every process of the hub but the one that starts them anew."""
-        for pid in _family(self._pid):
+        for pid in family(self._pid):
             if pid != self._pid:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -278,18 +279,9 @@ class _Watched:
         self.killed += 1
 
 
-def _family(pid: int) -> list[int]:
-    """*pid* and all processes that it, and they, have started."""
-    found = [pid]
-    for each in found:
-        for task in Path(f"/proc/{each}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
-    return found
-
-
 def _resident(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(pid)
     except OSError:
         return 0
 

@@ -239,7 +239,7 @@ def _print_table(figures: list[Figures]) -> None:
     from rich.table import Table
 
     table = Table("connections", box=None, pad_edge=False)
-    for title in ("acked/s", "delivered/s", "ack p50", "ack p99", "memory", "bare acked/s", "ratio"):
+    for title in ("acked/s", "delivered/s", "ack p50", "ack p99", "memory", "bare acked/s", "ratio", "cpu/message"):
         table.add_column(title, justify="right")
     for one in figures:
         table.add_row(
@@ -251,5 +251,6 @@ def _print_table(figures: list[Figures]) -> None:
             f"{one.rss_mb:.0f} MB",
             f"{one.bare_acked_per_s:,.0f}",
             f"{one.ratio:.2f}",
+            f"{one.engine_cpu_us:.0f} + {one.workers_cpu_us:.0f} µs",
         )
     Console().print(table)
