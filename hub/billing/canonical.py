@@ -17,6 +17,7 @@ from hub.billing.edits.facts import between
 from hub.billing.grouping import Group
 from hub.billing.people import People
 from hub.billing.stay_claim import stay_claim
+from hub.billing.stay_parts import Part
 from hub.billing.values import Address as SaidAddress
 from hub.billing.values import Charge, Coverage, Visit
 from hub.billing.values import Name as SaidName
@@ -60,8 +61,12 @@ def build(
     group: Group,
     charges: Sequence[Charge],
     form: str = "837P",
+    part: Part | None = None,
 ) -> Claim:
-    """The claim of *group*, whose members' charges are *charges* in the same order, on the *form* given."""
+    """The claim of *group*, whose members' charges are *charges* in the same order, on the *form* given.
+
+    *part* is the part of a long stay that it is for.
+    """
     subscriber, dependent = insured(patient, coverage)
     people = People(config, visit, charges)
     common = Claim(
@@ -85,7 +90,7 @@ def build(
         accident_state=visit.accident.state if visit.accident else "",
     )
     if form == "837I":
-        return stay_claim(common, config, visit, charges, people)
+        return stay_claim(common, config, visit, charges, people, part)
     return _professional(common, config, visit, group, charges, people)
 
 

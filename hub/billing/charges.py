@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hub.billing import claims, patients, replacements
+from hub.billing import claims, interim, patients, replacements
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, open_claim
-from hub.billing.open_charge import OpenCharge, arm_bill, charge_digest, columns, opened
+from hub.billing.open_charge import STAY, OpenCharge, arm_bill, charge_digest, columns, opened
 from hub.billing.values import Charge, Document
 from hub.core.codec import to_plain
 from hub.core.money import to_cents
@@ -223,6 +223,8 @@ def settle(decision: Decision, charge: OpenCharge) -> str:
     charge.change(state="open", patient_id=visit["patient_id"], place_of_service=place)
     hold_ms = int(decision.config.policy.bill_hold * 1000)
     arm_bill(decision, visit["id"], charge.billed_with, decision.now_ms + hold_ms)
+    if charge.billed_with == STAY:
+        interim.arm(decision, visit, [charge])
     return ""
 
 

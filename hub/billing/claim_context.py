@@ -112,14 +112,15 @@ def _history(decision: Decision, row: Row, said: Claim) -> History:
 
 
 def _stays(decision: Decision, row: Row) -> tuple[date, ...]:
-    """The first days of the patient's other inpatient stays."""
+    """The days on which the patient's other inpatient stays began."""
     others = decision.rows("claim", patient_id=row["patient_id"], form="837I", order_by="id")
     kept = [
-        ClaimBody.from_plain(decision.unseal("claim", other["body"])).claim.institutional
+        ClaimBody.from_plain(decision.unseal("claim", other["body"])).claim
         for other in others
         if other["chain_id"] != row["chain_id"] and other["state"] != "void"
     ]
-    return tuple(stay.statement_from for stay in kept if stay is not None and stay.is_inpatient)
+    stays = [(each.institutional, each.admission_date) for each in kept]
+    return tuple(admitted or said.statement_from for said, admitted in stays if said is not None and said.is_inpatient)
 
 
 def _latest_number(decision: Decision, row: Row, said: Claim) -> str:

@@ -19,13 +19,14 @@ from hub.billing.ledger import PAYER, UNBILLED, Posting
 from hub.billing.open_charge import OpenCharge, arm_bill, opened
 from hub.billing.rules.examine import Examined, examine
 from hub.billing.rules.layers import rule_book
+from hub.billing.stay_parts import Part
 from hub.billing.values import Coverage, Visit
 from hub.billing.values import Patient as SaidPatient
 from hub.core.codec import to_plain
 from hub.core.errors import masked
 from hub.core.money import shown
 from hub.formats.x12.claim import Claim
-from hub.formats.x12.frequency import WHOLE, replaces_prior
+from hub.formats.x12.frequency import OF_A_PART, WHOLE, replaces_prior
 from hub.store.changes import Row
 
 
@@ -39,8 +40,11 @@ def create(
     payer: Payer,
     group: Group,
     charges: Sequence[OpenCharge],
+    part: Part | None = None,
 ) -> OpenClaim:
     """Make the claim of *group* (whose charges are *charges*, in its order), check it, and put it where it belongs.
+
+    *part* is the part of a long stay that it is for.
 
     The claim goes on by itself (``ready``), waits for a person's approval (``held``), or for a correction
     (``needs fix``).
@@ -56,6 +60,7 @@ def create(
         group=group,
         charges=[charge.said for charge in charges],
         form=charges[0].form,
+        part=part,
     )
     rendering = group.members[0].rendering_npi or said.attending_npi[:10]
     row = _insert(decision, claim_id, content, visit, payer, charges, rendering)
@@ -85,6 +90,8 @@ def _insert(
 ) -> Row:
     """The row of a new claim that says *content*."""
     earlier = next((charge.body["chain"] for charge in charges if "chain" in charge.body), None)
+    if earlier and content.frequency in OF_A_PART and _is_alive(decision, earlier):
+        earlier = None  # of a stay that is billed in parts after all, each part is a debt of its own
     return decision.insert(
         "claim",
         id=claim_id,
@@ -107,6 +114,10 @@ def _insert(
         created_business_at=decision.now_ms,
         body=decision.seal("claim", content.to_dict()),
     )
+
+
+def _is_alive(decision: Decision, chain_id: int) -> bool:
+    return any(row["state"] != "void" for row in decision.rows("claim", chain_id=chain_id))
 
 
 def _insert_lines(decision: Decision, row: Row, content: Claim, charges: Sequence[OpenCharge]) -> None:

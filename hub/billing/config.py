@@ -178,6 +178,12 @@ class Payer(_File):
         description="As second payer. what it allows: nothing, once the payers before paid as much as its contract "
         "allows (non-duplication, carve-out); then it is not billed.",
     )
+    interim: Literal["month"] | Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Bills long stays and recurring visits in parts while they go on: how many days a bill is for, or "
+        "month, a calendar month. Unset: as a whole, at the end.",
+        examples=[30, "month"],
+    )
     source: str = ""
     needs_taxonomy: bool = Field(default=False, description="Refuses claims without the practice's taxonomy code.")
     needs_group: bool | None = Field(default=None, description="Wants the group number; unset: not known.")

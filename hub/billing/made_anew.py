@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hub.billing import canonical, claims, patients
 from hub.billing.decision import Decision
+from hub.billing.events import OpenClaim
 from hub.billing.grouping import group, group_stay
+from hub.billing.stay_parts import part_of
 from hub.formats.x12.claim import Claim
 from hub.store.changes import Row
 
@@ -40,4 +42,5 @@ def as_of_today(decision: Decision, row: Row) -> Claim | None:
         group=groups[0],
         charges=[charge.said for charge in charges],
         form=row["form"],
+        part=part_of(claims.content(decision, OpenClaim(decision, row)), claims.first_frequency(decision, row)),
     )

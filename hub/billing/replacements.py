@@ -20,6 +20,7 @@ from hub.billing.decision import Decision
 from hub.billing.events import ADJUDICATED, SENT, UNSENT, OpenClaim, open_claim
 from hub.billing.grouping import MOST_DIAGNOSES, MOST_LINES, MOST_LINES_OF_STAY, group
 from hub.billing.open_charge import OpenCharge, arm_bill, opened
+from hub.billing.stay_parts import Part
 from hub.billing.values import Charge
 from hub.core.codec import from_plain, to_plain
 from hub.core.money import shown, to_cents
@@ -34,9 +35,10 @@ _OF_ITS_OWN = frozenset(
 _FILED = (*SENT, *ADJUDICATED, "batched", "reversed", "closed")
 
 
-def filed_claim(decision: Decision, charge: OpenCharge) -> OpenClaim | None:
+def filed_claim(decision: Decision, charge: OpenCharge, part: Part | None = None) -> OpenClaim | None:
     """The claim that was sent for the visit's services of the same day, provider and place, to join a late *charge* to.
 
+    Of a stay that is the claim for the same *part*, or for the whole.
     None where there is no such claim, or its payer takes no replacements.
     """
     row = charge.row
@@ -48,6 +50,7 @@ def filed_claim(decision: Decision, charge: OpenCharge) -> OpenClaim | None:
         if (is_stay or claim["place_of_service"] == row["place_of_service"])
         and takes_replacements(decision, claim)
         and decision.rows("charge", claim_id=claim["id"])
+        and (part is None or part.overlaps(claims.content(decision, OpenClaim(decision, claim)).institutional))
     ]
     return OpenClaim(decision, max(found, key=lambda claim: claim["id"])) if found else None
 
@@ -357,7 +360,9 @@ def _stay_as(
     statement = replace(
         said,
         statement_from=min(said.statement_from, *(line.service_date for line in made)),
-        statement_to=max(said.statement_to, *(line.service_to or line.service_date for line in made)),
+        statement_to=said.statement_to
+        if said.still_a_patient  # the days after it are on another bill
+        else max(said.statement_to, *(line.service_to or line.service_date for line in made)),
     )
     content = replace(_as(decision, base, old, REPLACEMENT), lines=made, institutional=statement)
     return content, [charge for _, charge, _ in lines]

@@ -9,6 +9,7 @@ from datetime import date
 from hub.billing.config import BillingConfig, Department
 from hub.billing.control_numbers import line_control_number
 from hub.billing.people import People
+from hub.billing.stay_parts import Part, narrowed
 from hub.billing.values import Charge, Stay, Visit
 from hub.formats.x12.claim import (
     Claim,
@@ -20,21 +21,25 @@ from hub.formats.x12.claim import (
     Procedure,
     ValueCode,
 )
+from hub.formats.x12.frequency import WHOLE
 from hub.formats.x12.writer import clean
 
-_STILL_A_PATIENT = "30"
 
-
-def stay_claim(common: Claim, config: BillingConfig, visit: Visit, charges: Sequence[Charge], people: People) -> Claim:
-    """*common* as an institutional claim with the lines of *charges*.
+def stay_claim(
+    common: Claim, config: BillingConfig, visit: Visit, charges: Sequence[Charge], people: People, part: Part | None
+) -> Claim:
+    """*common* as an institutional claim with the lines of *charges*: for the whole stay, or that *part* of it.
 
     What neither the source nor the department says stays empty, and the edits say so.
     """
     stay = visit.stay or Stay()
     said = _institutional(stay, visit, charges, config.department(charges[0].department), people)
+    if part is not None:
+        said = narrowed(said, part, stay.admitted)
     performers = {charge.performing_npi for charge in charges} - {"", visit.attending_npi}
     return replace(
         common,
+        frequency=part.frequency if part else WHOLE,
         lines=tuple(
             _line(common.control_number, ordinal, charge, people) for ordinal, charge in enumerate(charges, start=1)
         ),
@@ -71,7 +76,7 @@ def _institutional(
     return replace(
         said,
         admission_time=stay.admission_time,
-        discharge_time="" if said.patient_status == _STILL_A_PATIENT else stay.discharge_time,
+        discharge_time="" if said.still_a_patient else stay.discharge_time,
         present=stay.present,
         admitting_diagnosis=stay.admitting_diagnosis,
     )

@@ -12,7 +12,6 @@ from hub.billing.edits.registry import Found, edit
 from hub.formats.x12.claim import Claim, Institutional
 from hub.formats.x12.frequency import GOING_ON, LAST, REPLACEMENT, WHOLE
 
-_STILL_A_PATIENT = "30"
 _MAY_END = {WHOLE, LAST, REPLACEMENT}  # the bills that may say when a stay ended
 _UNSCHEDULED = {"1", "2", "5"}  # emergency, urgent, trauma
 _SURGERY = ("036", "049")  # operating room, ambulatory surgery
@@ -48,17 +47,16 @@ def _revenue_codes(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("IN-03")
 def _patient_status(claim: Claim, _context: Context) -> Iterator[Found]:
-    status = _ub(claim).patient_status
-    still_here = status == _STILL_A_PATIENT
-    wrong = claim.frequency in ({WHOLE, LAST} if still_here else GOING_ON)
-    if not re.fullmatch(r"\d\d", status) or wrong:
+    stay = _ub(claim)
+    wrong = claim.frequency in ({WHOLE, LAST} if stay.still_a_patient else GOING_ON)
+    if not re.fullmatch(r"\d\d", stay.patient_status) or wrong:
         yield Found()
 
 
 @edit("IN-04")
 def _discharge_hour(claim: Claim, _context: Context) -> Iterator[Found]:
     stay = _ub(claim)
-    ended = stay.is_inpatient and claim.frequency in _MAY_END and stay.patient_status != _STILL_A_PATIENT
+    ended = stay.is_inpatient and claim.frequency in _MAY_END and not stay.still_a_patient
     if stay.discharge_time and not ended:
         yield Found()
 
@@ -114,8 +112,7 @@ def _statement_period(claim: Claim, _context: Context) -> Iterator[Found]:
         if not stay.statement_from <= line.service_date <= (line.service_to or line.service_date) <= stay.statement_to:
             yield Found(number)
     days = [value.amount for value in stay.values if value.code in {_COVERED, _NOT_COVERED}]
-    length = max(1, (stay.statement_to - stay.statement_from).days + (stay.patient_status == _STILL_A_PATIENT))
-    if stay.is_inpatient and days and sum(days) != length:
+    if stay.is_inpatient and days and sum(days) != stay.days:
         yield Found(sentence="Covered and not covered days do not come to the length of the stay.")
 
 

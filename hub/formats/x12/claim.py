@@ -14,6 +14,7 @@ from typing import Self
 from hub.formats.x12.records import Plain, from_plain, to_plain
 
 SELF = "18"
+STILL_A_PATIENT = "30"  # CL103
 _INPATIENT = frozenset({"11", "18", "21", "28", "41", "51", "61", "65", "66", "86"})
 
 
@@ -470,6 +471,16 @@ class Institutional:
     def is_inpatient(self) -> bool:
         """Whether the type of bill is one of an inpatient stay."""
         return self.facility_type in _INPATIENT
+
+    @property
+    def still_a_patient(self) -> bool:
+        """Whether the patient is still there when the statement ends."""
+        return self.patient_status == STILL_A_PATIENT
+
+    @property
+    def days(self) -> int:
+        """How many days of a stay the statement covers; that of the discharge is none, unless it is the only one."""
+        return max(1, (self.statement_to - self.statement_from).days + self.still_a_patient)
 
 
 @dataclass(frozen=True, slots=True)
