@@ -16,7 +16,7 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.errors import HubError
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 LOOK_SECONDS = 0.05
 
 

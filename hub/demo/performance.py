@@ -29,7 +29,7 @@ from hub.store.database import open_store, reading
 from hub.store.schema import upgrade
 from hub.store.tables import charge, claim, delivery, due, ledger_posting, message, remittance, work_item
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 LOOK_SECONDS = 0.5
 QUIET_LOOKS = 4
 _STANDING = (
