@@ -79,13 +79,15 @@ def next_claim(
         patient=to.patient,
         frequency=frequency,
         payer_claim_control_number="",
-        prior_authorisation="",  # the numbers that the payer before gave mean nothing to this one
+        prior_authorisation="",  # the numbers that the payer before gave stand beside its decision (2330B)
         referral_number="",
         other_payers=(*claim.other_payers, other),
         lines=tuple(
             replace(
                 line,
                 control_number=line_control_number(control_number, ordinal),
+                prior_authorisation="",
+                referral_number="",
                 adjudications=(*line.adjudications, *decisions.get(ordinal, ())),
             )
             for ordinal, line in enumerate(claim.lines, start=1)
@@ -167,6 +169,8 @@ def _other_payer(claim: Claim, said: Sequence[RemittanceClaim], decided: date | 
         claim_control_number=said[0].payer_claim_control_number,
         benefits_assignment=claim.benefits_assignment,
         release=claim.release,
+        prior_authorisation=claim.prior_authorisation,
+        referral_number=claim.referral_number,
         decided=decided,
         inpatient=claim.institutional is not None and any(each.inpatient for each in said),
         remark_codes=tuple(remarks)[:_MOST_REMARKS],

@@ -8,7 +8,7 @@ is for a person, who gets the candidates ranked.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -153,7 +153,8 @@ def find_claim(decision: Decision, remitted: Remitted) -> Match:
 def match_line(line: RemittanceLine, lines: Iterable[BilledLine], used: set[int]) -> BilledLine | None:
     """The line of ours that *line* decides, or None; *used* are the ordinals that other lines already took.
 
-    Our own line control number is believed even when it comes twice (a line that the payer split).
+    Our own line control number is believed even when it comes twice (a line that the payer split), and so is the
+    code that was billed (SVC06): several decided codes of one billed one are a panel that the payer took apart.
     Otherwise a line is taken once: by code, modifiers, day and charge; by the code that was billed where
     the payer changed it; by code without modifiers, which payers drop; and at last by its place, when the
     charge agrees.
@@ -175,17 +176,18 @@ def match_line(line: RemittanceLine, lines: Iterable[BilledLine], used: set[int]
     def is_same_charge(each: BilledLine) -> bool:
         return each.charge_cents == cents
 
-    for test in (
-        lambda e: e.code == line.code and e.modifiers == line.modifiers and is_same_day(e) and is_same_charge(e),
-        lambda e: e.code == line.original_code and is_same_day(e) and is_same_charge(e),
-        lambda e: e.code in codes and is_same_charge(e),
-        lambda e: e.code in codes,
-        is_same_charge,
-    ):
-        for each in free:
-            if test(each):
-                return each
-    return None
+    tests: tuple[tuple[list[BilledLine], Callable[[BilledLine], bool]], ...] = (
+        (
+            free,
+            lambda e: e.code == line.code and e.modifiers == line.modifiers and is_same_day(e) and is_same_charge(e),
+        ),
+        (free, lambda e: e.code == line.original_code and is_same_day(e) and is_same_charge(e)),
+        (free, lambda e: e.code in codes and is_same_charge(e)),
+        (free, lambda e: e.code in codes),
+        (ours, lambda e: bool(line.original_code) and e.code == line.original_code and is_same_day(e)),
+        (free, is_same_charge),
+    )
+    return next((each for among, test in tests for each in among if test(each)), None)
 
 
 def _by_control_number(decision: Decision, remitted: Remitted) -> list[BilledClaim]:

@@ -185,7 +185,10 @@ def _payer_id(decision: Decision, header: RemittanceHeader) -> str:
     return (known or next(filter(None, ids), ""))[:80]
 
 
-def _payer_name(header: RemittanceHeader) -> str:
+def _payer_name(decision: Decision, header: RemittanceHeader, payer_id: str) -> str:
+    """The payer's name as the practice writes it; as the remittance does, in capitals, where it is none of ours."""
+    if payer_id in decision.config.payers:
+        return decision.config.payers[payer_id].name
     named = header.payer.party
     return named.name if isinstance(named, Organisation) else named.last
 
@@ -201,7 +204,7 @@ def _new_row(decision: Decision, reading: Reading, source: Row, payer_id: str) -
         "content_digest": decision.vault.digest("remittance", f"{payer_id}|{reading.digest}"),
         "trace": header.trace[:50],
         "payer_id": payer_id,
-        "payer_name": _payer_name(header)[:80],
+        "payer_name": _payer_name(decision, header, payer_id)[:80],
         "payee_npi": header.payee_npi[:10],
         "amount_cents": to_cents(header.amount),
         "method": header.method[:8],
@@ -235,7 +238,7 @@ def _fault(decision: Decision, reading: Reading, row: Row) -> _Fault | None:
     """Why a remittance must not be posted, the gravest reason first; None when it may be."""
     header, practice = reading.header, decision.config.practice
     assert header is not None
-    about = _about(header)
+    about = _about(row)
     ours = "P" if decision.config.environment == "production" else "T"
     if reading.usage not in {"", ours, TYPED}:
         theirs = "production" if reading.usage == "P" else "test"
@@ -257,10 +260,10 @@ def _fault(decision: Decision, reading: Reading, row: Row) -> _Fault | None:
     return _reused(decision, about, row, header.originator) if header.amount else None
 
 
-def _about(header: RemittanceHeader) -> str:
-    payer = _payer_name(header) or "a payer"
-    trace = f" (payment {header.trace})" if header.trace else ""
-    return f"The remittance of {payer} for {shown(header.amount)}{trace}"
+def _about(row: Row) -> str:
+    payer = row["payer_name"] or "a payer"
+    trace = f" (payment {row['trace']})" if row["trace"] else ""
+    return f"The remittance of {payer} for {shown(from_cents(row['amount_cents']))}{trace}"
 
 
 def _unbalanced(about: str, reading: Reading) -> str:

@@ -255,7 +255,8 @@ def _banked(connection: Connection, day: str) -> Iterable[Stage]:
     seen = select(bank_deposit.c.id).where(bank_deposit.c.trace == remittance.c.trace).exists()
     each = (
         select(remittance.c.amount_cents, seen.label("seen"))
-        .where(remittance.c.state.in_(TAKEN), remittance.c.method.in_(_ELECTRONIC), remittance.c.paid_on >= first)
+        .where(remittance.c.state.in_(TAKEN), remittance.c.method.in_(_ELECTRONIC))
+        .where(or_(remittance.c.paid_on >= first, seen))
         .where(*_remitted(day))
         .subquery()
     )

@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     action("match", "post a payment to one of our claims", "PAYMENT", "CLAIM")
     action("unmatch", "take a posted payment off its claim", "PAYMENT", reason=True)
     action("restate", "post a payment whose figures do not add up, as FILE says it", "PAYMENT", "FILE", reason=True)
-    action("enter", "take in a remittance on paper", "FILE")
+    action("enter", "take in a remittance on paper, as JSON (docs/billing.md says how)", "FILE")
     action("next", "bill what was left to the patient's next insurance", "CLAIM")
     action("rules", "what payers put before or after our control numbers")
     action("use-rule", "match by such a rule from now on", "RULE")

@@ -212,6 +212,8 @@ class X12Masks:
                 return everything
             case "PAT":
                 return frozenset({6})
+            case "BPR":
+                return frozenset({9, 15})  # bank accounts
             case "SBR":
                 return frozenset({3, 4})
             case "REF":

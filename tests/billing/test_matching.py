@@ -183,3 +183,10 @@ def test_lines_are_found_by_modifiers_then_original_code_then_code_then_place() 
     assert match_line(service("Z", "5"), ours, set()) is other
     assert match_line(service("Z", "7"), ours, set()) is None
     assert match_line(service("Z", control="c2"), ours, {2}) is modified
+
+
+def test_a_panel_that_the_payer_took_apart_is_decided_in_parts_of_its_one_line() -> None:
+    panel, other = line(1, "P", 10000), line(2, "B", 4000)
+    assert match_line(service("X1", "60", original="P"), [panel, other], set()) is panel
+    assert match_line(service("X2", "40", original="P"), [panel, other], {1}) is panel  # not the other of that charge
+    assert match_line(service("X3", "40"), [panel, other], {1}) is other

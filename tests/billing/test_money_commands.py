@@ -268,6 +268,16 @@ def test_a_deposit_meets_its_remittance_by_number_payer_and_amount(desk: Desk, f
     assert desk.world.items() == []
 
 
+def test_a_transfer_that_the_first_bank_file_shows_a_day_late_counts_as_deposited(desk: Desk) -> None:
+    claims = [desk.claim(account) for account in ("A1", "A2")]
+    for number, claim in enumerate(claims, start=1):
+        desk.send(Remit((in_full(claim),), trace=f"EFT{number}"))
+    desk.world.command("load_bank_file", text=nacha("EFT1", "100.00", day="261123"))
+    with reading(desk.world.store) as connection:
+        (stage,) = [each for each in reconcile.report(connection).stages if each.name == "deposited"]
+    assert (stage.count, stage.amount) == (1, Decimal("100.00"))  # of the other the bank had not begun to tell
+
+
 def test_a_deposit_that_differs_from_its_remittance_is_for_a_person(desk: Desk) -> None:
     claim = desk.claim("A1")
     desk.world.command("load_bank_file", text=nacha("EFT1", "90.00"))

@@ -92,6 +92,16 @@ def test_what_is_left_is_billed_to_the_second_payer_whose_payment_closes_the_bal
     check(desk)
 
 
+def test_the_first_payers_authorisation_and_referral_stand_beside_its_decision_alone(desk: Desk) -> None:
+    covered = (desk.world.coverage(), desk.world.coverage("90003", "X1", priority=2))
+    claim = desk.claim("A1", coverages=covered, prior_authorisation="PA1", referral_number="RF2")
+    pay_first(desk, claim)
+    (said,) = sent(desk)
+    (other,) = said.other_payers
+    assert (other.prior_authorisation, other.referral_number) == ("PA1", "RF2")
+    assert (said.prior_authorisation, said.referral_number) == ("", "")
+
+
 def test_a_second_payer_that_writes_everything_down_takes_off_only_what_it_was_left(desk: Desk) -> None:
     claim = insured_twice(desk)
     second = pay_first(desk, claim)
