@@ -206,6 +206,9 @@ class DenialPolicy(_File):
     corrections: Literal["automatic", "person"] = Field(
         default="person", description="Whether a correction of form goes by itself, or a person releases it."
     )
+    small_balance: Decimal = Field(
+        default=Decimal("0.00"), ge=0, description="Denied amount up to which the hub writes off by itself; 0: never."
+    )
     most_corrections: int = Field(default=2, ge=0, description="Corrected claims of one claim; then a person decides.")
     most_amount: Decimal = Field(
         default=Decimal("500.00"), ge=0, description="Denied amount up to which the machine corrects."

@@ -507,6 +507,25 @@ def test_what_is_denied_goes_to_the_patient_or_is_written_off_by_a_named_person(
 # ---------------------------------------------------------------- lists
 
 
+def test_what_is_not_worth_working_is_written_off_where_the_practice_says_up_to_how_much(desk: Desk) -> None:
+    world = desk.world
+    policy = world.config.policy.model_copy(update={"denials": DenialPolicy(small_balance=Decimal("5.00"))})
+    world.config = replace(world.config, policy=policy)
+    claim = desk.claim("A1", ("150.00", "65.00"))
+    lines = (
+        Line("99213", "150", "145", (("CO", "50", "5"),)),
+        Line("83036", "65", "59.99", (("CO", "50", "5.01"),)),
+    )
+    desk.send(Remit((Paid(claim["control_number"], "215", "204.99", lines),)))
+    world.run_due("correct denial")
+    assert world.balances()["write-off"] == 500
+    assert {row["cents"]: row["state"] for row in world.rows(tables.denial)} == {500: "accepted", 501: "open"}
+    assert [item["money_cents"] for item in world.items("denials")] == [501]
+    (entry,) = world.rows(tables.ledger_entry, kind="write-off")
+    assert (entry["actor"], entry["rule"]) == ("hub", "50")
+    even(desk)
+
+
 def test_the_list_puts_money_times_chance_by_days_left_first_and_learns_from_outcomes(desk: Desk) -> None:
     world = desk.world
     near = denied(desk, "A1", ("CO", "4", "150"))

@@ -1,15 +1,19 @@
 """What the hub does about a denial by itself: it waits where waiting is all there is, and corrects form, within guards.
 
+It writes off what is not worth working, where the practice says up to how much.
+
 Codes, modifiers, units, amounts, diagnoses, dates and identities are never among it. A corrected claim waits for a
 person's release unless ``corrections = "automatic"`` stands in ``config/billing.toml``.
 """
 
 from __future__ import annotations
 
+from hub.billing.asked import CommandError
 from hub.billing.decision import Decision
-from hub.billing.denials import breaker, corrections
+from hub.billing.denials import breaker, corrections, ends
 from hub.billing.denials.corrections import CorrectionError
 from hub.billing.denials.table import Verdict
+from hub.billing.ledger import WRITE_OFF
 from hub.core.clock import DAY_MS
 from hub.core.money import to_cents
 from hub.formats.x12.frequency import REPLACEMENT
@@ -22,20 +26,33 @@ _SERIOUS = frozenset({"audit", "do not send", "passed on", "not final", "patient
 
 def act(decision: Decision, row: Row, verdict: Verdict) -> None:
     """Do what the table lets the hub do about the new denial *row*; a correction in a decision of its own."""
-    if verdict.auto != "yes":
+    if verdict.action != "wait" and _is_small(decision, row):
+        _later(decision, row)
+    elif verdict.auto != "yes":
         return
-    if verdict.action == "wait":
+    elif verdict.action == "wait":
         wait(decision, row, verdict.wait or 21)
     elif verdict.action == "correct":
-        decision.later(
-            kind="correct denial", key=f"correct/{row['id']}", business_at=decision.now_ms, subject_id=row["id"]
-        )
+        _later(decision, row)
+
+
+def _later(decision: Decision, row: Row) -> None:
+    key = f"correct/{row['id']}"
+    decision.later(kind="correct denial", key=key, business_at=decision.now_ms, subject_id=row["id"])
+
+
+def _is_small(decision: Decision, row: Row) -> bool:
+    cents: int = row["cents"]
+    return 0 < cents <= to_cents(decision.config.policy.denials.small_balance)
 
 
 def correct(decision: Decision, due: Row) -> None:
-    """Correct the claim of a denial, or say to the person who then must why a guard stopped it."""
+    """Write a small denial off or correct its claim, or say to the person who then must why a guard stopped it."""
     row = decision.row("denial", id=due["subject_id"])
     if row is None or row["state"] != "open":
+        return
+    if _is_small(decision, row):
+        _write_off(decision, row)
         return
     verdict = decision.config.denials.look_up(row["payer_id"], row["group"], row["reason"], row["remarks"].split())
     stopped = guard(decision, row, verdict)
@@ -47,6 +64,15 @@ def correct(decision: Decision, due: Row) -> None:
         except CorrectionError as error:
             stopped = error.what
     decision.note_item(row["item_id"], "comment", {"comment": f"Not corrected by itself: {stopped}"})
+
+
+def _write_off(decision: Decision, row: Row) -> None:
+    try:
+        ends.move(decision, row, WRITE_OFF, "write-off", "It is at most small_balance.")
+    except CommandError as error:
+        decision.note_item(row["item_id"], "comment", {"comment": f"Not written off by itself: {error.what}"})
+        return
+    ends.over(decision, row, "accepted", "written off: a small balance")
 
 
 def wait(decision: Decision, row: Row, days: int) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from hub.billing import claims, ledger
-from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
+from hub.billing import claims
+from hub.billing.asked import Answer, Args, CommandError, the_row, the_text
 from hub.billing.decision import Decision
-from hub.billing.denials import appeals, automatic, breaker, corrections, letters, outcomes
+from hub.billing.denials import appeals, automatic, breaker, corrections, ends, letters
 from hub.billing.edits.registry import Proposal
 from hub.billing.events import UNSENT, OpenClaim
-from hub.billing.ledger import PATIENT, PAYER, WRITE_OFF, Posting
+from hub.billing.ledger import PATIENT, WRITE_OFF
 from hub.billing.rules.fields import field_of, read, write
 from hub.core.errors import masked
 from hub.core.money import from_cents
@@ -124,16 +123,16 @@ def bill_patient(decision: Decision, args: Args) -> Answer:
     payer = decision.config.payers.get(row["payer_id"])
     if row["may_bill_patient"] == "no" or (payer is not None and payer.patient_share == "never"):
         raise CommandError("The patient may not be asked for this.", where=row["codes"])
-    moved = _move(decision, row, PATIENT, "transfer", reason)
-    _over(decision, row, "patient", "the patient's")
+    moved = ends.move(decision, row, PATIENT, "transfer", reason)
+    ends.over(decision, row, "patient", "the patient's")
     return {"amount": f"{from_cents(moved):f}"}
 
 
 def accept_denial(decision: Decision, args: Args) -> Answer:
     """``denial_id``, ``version``, ``reason``: the payer is right; what was denied is written off."""
     row, reason = _open(decision, args, ("open", "waiting", "lost")), the_text(args, "reason")
-    moved = _move(decision, row, WRITE_OFF, "write-off", reason)
-    _over(decision, row, "accepted", "written off")
+    moved = ends.move(decision, row, WRITE_OFF, "write-off", reason)
+    ends.over(decision, row, "accepted", "written off")
     return {"amount": f"{from_cents(moved):f}"}
 
 
@@ -169,54 +168,6 @@ COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
         resume_denial_rule,
     )
 }
-
-
-def _move(decision: Decision, row: Row, account: str, kind: str, reason: str) -> int:
-    """Move what is still open of the denial's charge, at most what was denied, from the payer to *account*; cents."""
-    lines = decision.rows("claim_line", claim_id=row["claim_id"], order_by="ordinal")
-    charges = [row["charge_id"]] if row["charge_id"] else [line["charge_id"] for line in lines]
-    left, postings = row["cents"], []
-    for charge_id, cents in ledger.balances(decision, PAYER, charges).items():
-        taken = min(cents, left)
-        left -= taken
-        about: dict[str, Any] = {
-            "charge_id": charge_id,
-            "claim_id": _owing(decision, row, charge_id),
-            "patient_id": row["patient_id"],
-            "payer_id": row["payer_id"],
-            "code": f"{row['group']}-{row['reason']}",
-        }
-        postings += [
-            Posting(account=account, amount_cents=taken, **about),
-            Posting(account=PAYER, amount_cents=-taken, **about),
-        ]
-    if left == row["cents"]:
-        raise CommandError("Nothing of it is open any more.", fix="Resolve the item.")
-    ledger.post(
-        decision,
-        key=f"denial/{row['id']}/{row['version']}",
-        kind=kind,
-        postings=postings,
-        claim_id=row["claim_id"],
-        remittance_claim_id=row["remittance_claim_id"],
-        rule=row["rule"],
-        memo=reason,
-    )
-    return int(row["cents"] - left)
-
-
-def _owing(decision: Decision, row: Row, charge_id: int) -> int:
-    """The claim that the payer owes the charge on by now: the newest correction, or that of a further payer itself."""
-    of_next_payer = one(decision, "claim", row["claim_id"])["previous_id"] is not None
-    now = None if of_next_payer else one(decision, "charge", charge_id)["claim_id"]
-    return int(now if now is not None else row["claim_id"])
-
-
-def _over(decision: Decision, row: Row, state: str, resolution: str) -> None:
-    decision.update("denial", row, state=state)
-    decision.close_items(resolution, id=row["item_id"])
-    for action in decision.rows("denial_action", denial_id=row["id"], state="drafted", kind="appeal"):
-        outcomes.decide(decision, action, "withdrawn")
 
 
 def _open(decision: Decision, args: Args, states: tuple[str, ...]) -> Row:
