@@ -1,7 +1,7 @@
-"""What a remittance says beside the money: that the payer knows the person otherwise, or that another payer is first.
+"""What a remittance says beside the money: the payer knows the person otherwise, another is first, or cover ended.
 
-And what it should have said and did not: the correction after a reversal. Sources: 005010X221A1, NM1*74 and NM1*PR of
-loop 2100, and section 1.10.2.8.
+And what it should have said and did not: the correction after a reversal. Sources: 005010X221A1, NM1*74, NM1*PR and
+DTM*036 of loop 2100, and section 1.10.2.8.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ def report(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
         _report_person(decision, remitted, ours, said.corrected)
     if said.corrected_payer is not None:
         _report_payer(decision, remitted, ours, said.corrected_payer)
+    if said.coverage_expired is not None:
+        _report_end(decision, remitted, ours, said.coverage_expired.isoformat())
 
 
 def expect_correction(decision: Decision, ours: BilledClaim, remittance_claim_id: int) -> None:
@@ -91,6 +93,26 @@ def _report_payer(decision: Decision, remitted: Remitted, ours: BilledClaim, fir
         ),
         money_cents=ours.total_cents,
         evidence={"payer_id": first.id, "name": name},
+        claim_id=ours.id,
+        patient_id=ours.patient_id,
+        remittance_id=remitted.remittance_id,
+        remittance_claim_id=remitted.id,
+    )
+
+
+def _report_end(decision: Decision, remitted: Remitted, ours: BilledClaim, ended_on: str) -> None:
+    covered = decision.rows("coverage", patient_id=ours.patient_id, payer_id=remitted.payer_id, active=True)
+    if any(each["expires_on"] and each["expires_on"] <= ended_on for each in covered):
+        return  # the registration says so, too
+    decision.open_item(
+        queue="charge review",
+        key=f"coverage ended/{ours.patient_id}/{remitted.payer_id}/{ended_on}",
+        kind="coverage ended",
+        sentence=(
+            f"{remitted.payer_name or 'The payer'} says that the coverage ended on {ended_on}. "
+            "Ask for the new one, and correct the registration in the EHR."
+        ),
+        evidence={"trace": remitted.trace},
         claim_id=ours.id,
         patient_id=ours.patient_id,
         remittance_id=remitted.remittance_id,

@@ -77,7 +77,8 @@ def document(report: Report) -> dict[str, Any]:
 def _print(report: Report) -> None:
     rows: list[tuple[str, ...]] = []
     for stage in report.stages:
-        rows.append((stage.name.upper(), f"{stage.count:,} {stage.unit}", _amount(stage), ""))
+        unit = stage.unit.removesuffix("s") if stage.count == 1 else stage.unit
+        rows.append((stage.name.upper(), f"{stage.count:,} {unit}", _amount(stage), ""))
         rows += [
             (f"  {part.what}", f"{part.count:,}" if part.count else "", shown(part.amount), part.owner)
             for part in stage.parts

@@ -22,6 +22,7 @@ def paid(claim: dict[str, Any], **fields: Any) -> Paid:
     [
         ("NM1*74*1******C*W999999999", "charge review", "another member id."),
         ("NM1*74*1*EXEMPLAR*WREN****C*W123456789", "charge review", "another name."),
+        ("DTM*036*20261101", "charge review", "the coverage ended on 2026-11-01"),
         ("NM1*PR*2*GRANITE*****PI*90005", "secondary", "GRANITE must pay first"),
     ],
 )
