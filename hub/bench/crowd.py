@@ -34,7 +34,7 @@ def number(place: int) -> str:
 def fill(store: Engine, vault: Vault, config: BillingConfig, payer_id: str, count: int) -> None:
     """Put *count* sent claims over one line of 150.00 into the empty *store*, all of one patient."""
     ids = IdMaker()
-    owner = {"organisation": config.practice.organisation, "partition": 0, "fence": 0}
+    owner = {"organisation": config.practice.organisation, "partition": 0}
     patient_id, visit_id = ids.next(), ids.next()
     patient = Patient(mrn="M1", name=Name(family="Crowd", given="Every"))
     bodies = {

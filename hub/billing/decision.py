@@ -56,7 +56,7 @@ class Decision:
 
     def owner(self) -> dict[str, Any]:
         """The columns that say whose a new row is."""
-        return {"organisation": self.config.practice.organisation, "partition": 0, "fence": 0}
+        return {"organisation": self.config.practice.organisation, "partition": 0}
 
     def seal(self, table: str, body: Any) -> bytes:
         """*body* (plain JSON values) for the ``body`` column of *table*."""

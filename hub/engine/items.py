@@ -21,7 +21,6 @@ def open_item(
         "id": ids.next(),
         "organisation": organisation,
         "partition": 0,
-        "fence": 0,
         "queue": queue,
         "item_key": key,
         "kind": kind,

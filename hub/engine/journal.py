@@ -198,7 +198,8 @@ class Journal:
 
     def _commit(self, groups: list[list[_Job]]) -> list[Any]:
         results: list[Any] = []
-        options = {"writes": True, "synced_later": self._sync is not None}
+        fence = self._lease.fence if self._lease is not None else 0
+        options = {"writes": True, "synced_later": self._sync is not None, "fence": fence}
         with self._store.connect().execution_options(**options) as connection, connection.begin():
             if self._lease is not None:
                 guard(connection, self._lease)

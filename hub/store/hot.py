@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 LARGEST = 32
 """Rows of one statement. Sizes are powers of two, so that few texts exist and the drivers keep them prepared."""
+_FENCE = "{fence}"
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 Row = tuple[Any, ...]
@@ -48,20 +49,20 @@ class _Many:
     """A statement that is written once for each number of rows."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, int], str] = {}
+        self._texts: dict[tuple[str, int, int], str] = {}
 
     def _chunks(self, connection: Connection, rows: Sequence[Row]) -> Iterator[tuple[str, list[Any]]]:
-        name, start = connection.dialect.name, 0
+        name, start, fence = connection.dialect.name, 0, connection.get_execution_options().get("fence", 0)
         while start < len(rows):
             size = min(LARGEST, 1 << (len(rows) - start).bit_length() - 1)
-            text = self._texts.get((name, size))
+            text = self._texts.get((name, size, fence))
             if text is None:
-                text = self._texts[name, size] = self.text(name, size)
+                text = self._texts[name, size, fence] = self.text(name, size, fence)
             yield text, list(chain.from_iterable(rows[start : start + size]))
             start += size
 
-    def text(self, dialect: str, count: int) -> str:
-        """The statement for *count* rows on *dialect*."""
+    def text(self, dialect: str, count: int, fence: int = 0) -> str:
+        """The statement for *count* rows on *dialect*, written under *fence*."""
         raise NotImplementedError
 
 
@@ -83,9 +84,9 @@ class InsertMany(_Many):
         sums = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in adding)
         self._tail = f" ON CONFLICT ({key}) DO UPDATE SET {sums}" if adding else ""
 
-    def text(self, dialect: str, count: int) -> str:
-        """The statement for *count* rows on *dialect*."""
-        return self._head + ", ".join([self._row] * count) + self._tail
+    def text(self, dialect: str, count: int, fence: int = 0) -> str:
+        """The statement for *count* rows on *dialect*, which *fence* stands in as a number: it costs a row nothing."""
+        return self._head + ", ".join([self._row.replace(_FENCE, str(fence))] * count) + self._tail
 
     def __call__(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert *rows*."""
@@ -112,7 +113,7 @@ class UpdateMany(_Many):
         found = [f"{table.name}.{column} = {name}" for column, name in pairs[: len(keys)]]
         self._tail = f") AS v WHERE {' AND '.join([*found, *([where] if where else [])])}"
 
-    def text(self, dialect: str, count: int) -> str:
+    def text(self, dialect: str, count: int, fence: int = 0) -> str:
         """The statement for *count* rows on *dialect*."""
         row = f"({marks(len(self._columns))})"
         first = row
@@ -127,6 +128,8 @@ class UpdateMany(_Many):
 
 def _default(column: Column[Any]) -> str:
     """The default of *column* as SQL text. Raises `ValueError` when it has none: it must be given."""
+    if column.name == "fence":
+        return _FENCE
     value = column.default.arg if column.default is not None and column.default.is_scalar else None  # type: ignore[attr-defined]
     if isinstance(column.type, Boolean) and isinstance(value, bool):
         return "TRUE" if value else "FALSE"

@@ -1,7 +1,8 @@
 """The lease: one node works on a store at a time, by the database's clock, and a fence keeps the writes of others out.
 
 A node takes all partitions at once. Each taking raises the fence; whoever writes looks first whether the fence is still
-its own, in the same transaction, so that a node that slept through the end of its lease cannot write any more.
+its own, in the same transaction, so that a node that slept through the end of its lease cannot write any more. New rows
+carry the fence as well, which says afterwards which taking they are from; nothing is decided by that.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ integer cents, quantities integer thousandths. ``body`` columns are sealed JSON 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -40,12 +42,18 @@ def _id(name: str, *, primary_key: bool = False, nullable: bool = False) -> Colu
     return Column(name, BigInteger, primary_key=primary_key, nullable=nullable, autoincrement=False)
 
 
+def _fence(context: Any) -> int:
+    """The fence of the lease that the transaction writes under (see :mod:`hub.store.lease`); 0 without a lease."""
+    fence: int = context.execution_options.get("fence", 0)
+    return fence
+
+
 def _owner() -> tuple[Column[str], Column[int], Column[int]]:
-    """Whose row it is, which of 64 partitions it belongs to, and the fence it was written under."""
+    """Whose row it is, which of 64 partitions it belongs to, and the fence it was made under."""
     return (
         Column("organisation", String(64), nullable=False),
         Column("partition", Integer, nullable=False, default=0),
-        Column("fence", BigInteger, nullable=False, default=0),
+        Column("fence", BigInteger, nullable=False, default=_fence),
     )
 
 

@@ -12,6 +12,7 @@ from hub.engine.journal import StoreFailedError
 from hub.store import lease
 from hub.store.lease import FencedOffError, StoreTakenError
 from tests.engine.node import MakeNode, destination, raw
+from tests.engine.test_steps import result_per_id
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,24 @@ def test_a_node_that_is_gone_is_followed_when_its_lease_is_over(make_node: MakeN
     yield second.receive(raw("m1", "a"))
     yield second.settled()
     assert second.peer.ids == ["m1"]
+
+
+@pytest_twisted.inlineCallbacks
+def test_rows_say_under_which_fence_they_were_made(make_node: MakeNode, both_stores: Engine) -> Any:
+    for number, owner in enumerate(("north", "south"), start=1):
+        node = make_node(both_stores, destinations=[destination()], owner=owner)
+        node.workers.mapping = result_per_id(
+            {f"held{number}": {"held": [{"queue": "charge review", "reason": "No fee.", "path": ""}]}}
+        )
+        yield node.start()
+        yield node.receive(raw(f"m{number}", "a"))
+        yield node.receive(raw(f"held{number}"))
+        yield node.settled()
+        yield node.stop()
+    with both_stores.connect() as connection:
+        for table, expected in (("message", [1, 1, 2, 2]), ("delivery", [1, 2]), ("work_item", [1, 2])):
+            found = connection.execute(text(f"SELECT fence FROM {table} ORDER BY fence")).scalars().all()
+            assert found == expected, table
 
 
 @pytest_twisted.inlineCallbacks
