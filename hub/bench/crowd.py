@@ -168,7 +168,7 @@ def _entry(made: Rows, entry_id: int, debt: _Debt, kind: str, claim_id: int | No
 
 def _add(made: Rows, table: Any, **row: Any) -> None:
     """One more row of *table*, with the table's defaults."""
-    defaults = {c.name: getattr(c.default, "arg", None) for c in table.c}
+    defaults = {c.name: getattr(c.default, "arg", None) for c in table.c if c.name != "fence"}
     made.setdefault(table, []).append(defaults | row)
 
 

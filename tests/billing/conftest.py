@@ -405,7 +405,8 @@ def make_world(folder: Path, url: str = "", **policy: Any) -> World:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests marked `both_stores`, or all if HUB_BOTH_STORES is set, have their world on PostgreSQL, too."""
-    asked = metafunc.definition.get_closest_marker("both_stores") or os.environ.get("HUB_BOTH_STORES")
+    marked = metafunc.definition.get_closest_marker
+    asked = not marked("sqlite") and (marked("both_stores") or os.environ.get("HUB_BOTH_STORES"))
     if asked and "world" in metafunc.fixturenames:
         on_postgresql = pytest.param("postgresql", marks=pytest.mark.postgresql)
         metafunc.parametrize("world", ["sqlite", on_postgresql], indirect=True)

@@ -9,6 +9,8 @@ import pytest
 from hub.formats.x12.professional import read_837p
 from hub.store import tables
 
+pytestmark = pytest.mark.both_stores
+
 
 def interchange(body, kind="", version=""):
     """*body*'s segments in an envelope; without *kind* they stand outside of any group."""

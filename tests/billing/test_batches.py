@@ -15,6 +15,8 @@ from hub.formats.x12.professional import read_837p
 from hub.store import tables
 from tests.billing.conftest import StaleDecisionError
 
+pytestmark = pytest.mark.both_stores
+
 
 def visit_and_charge(world, number, **fields):
     account = f"A{number}"

@@ -19,6 +19,8 @@ from hub.core.codec import to_plain
 from hub.store import tables
 from tests.billing.conftest import StaleDecisionError, make_world
 
+pytestmark = pytest.mark.both_stores
+
 
 def credit(world, transaction="C1", of="T1", **fields):
     return replace(world.charge(transaction, **fields), kind="credit", credits=of)

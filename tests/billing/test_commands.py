@@ -9,6 +9,8 @@ import pytest
 from hub.store import tables
 from tests.billing.conftest import billing_config
 
+pytestmark = pytest.mark.both_stores
+
 
 @pytest.fixture
 def held(world):

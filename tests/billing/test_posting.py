@@ -16,6 +16,8 @@ from hub.store import tables
 from hub.store.database import reading
 from tests.billing.payer import Desk, Line, Paid, Remit
 
+pytestmark = pytest.mark.both_stores
+
 
 @pytest.fixture
 def desk(world: Any) -> Desk:
@@ -323,6 +325,7 @@ def test_a_reversal_that_comes_before_its_payment_takes_effect_when_the_payment_
     check(desk)
 
 
+@pytest.mark.sqlite
 def test_what_a_posting_asks_of_the_store_rests_on_its_claim_however_much_is_posted(desk: Desk) -> None:
     statements = {
         "standing": standing._PAYMENTS,

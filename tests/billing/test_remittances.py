@@ -249,6 +249,7 @@ def test_two_reversals_decided_at_the_same_time_take_the_payment_back_once(desk:
     check(desk)
 
 
+@pytest.mark.sqlite
 def test_posting_never_reads_a_whole_table(desk: Desk) -> None:
     claim = desk.claim("A1")
     paid = in_full(claim, number="H0", member="W123456789", icn="I1")

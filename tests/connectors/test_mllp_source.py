@@ -303,6 +303,29 @@ async def test_a_batch_is_answered_by_a_batch_when_all_of_it_is_stored(around: S
     assert read_ack(peer.answers[1]).control_id == "LAST"
 
 
+@pytest.mark.parametrize("trailer", [b"BTS|0\rFTS|1\r", b"BTS\rFTS\r"])
+@pytest_twisted.ensureDeferred
+async def test_a_batch_without_a_message_is_kept_and_answered_by_another(around: Surroundings, trailer: bytes) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(FILE + trailer))
+        (answer,) = await peer.blocks(1)
+    lines = answer.split(b"\r")
+    assert [line[:3] for line in lines] == [b"FHS", b"BHS", b"BTS", b"FTS", b""]
+    assert (lines[1].split(b"|")[11], lines[2]) == (b"B7", b"BTS|0")
+    (kept,) = around.intake.received
+    assert (kept.raw, kept.refusal, kept.filtered) == (FILE + trailer, None, "A batch without a message.")
+
+
+@pytest.mark.parametrize("batch", [FILE + b"BTS|3\rFTS|1\r", FILE, FILE + b"PID|1\rBTS|0\rFTS|1\r"])
+@pytest_twisted.ensureDeferred
+async def test_a_batch_that_lacks_what_it_speaks_of_is_refused(around: Surroundings, batch: bytes) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(frame(batch))
+        assert [ack.code for ack in await peer.acks(1)] == ["AE"]
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_batch_says_which_of_its_messages_was_refused(around: Surroundings) -> None:
     async with listening(around) as source:

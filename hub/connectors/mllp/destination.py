@@ -20,8 +20,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
 from hub.connectors.listener import keep_alive, send_now
-from hub.connectors.mllp.settings import MllpDestinationSettings
-from hub.connectors.mllp.source import SILENCE
+from hub.connectors.mllp.settings import SILENCE, MllpDestinationSettings
 from hub.connectors.settings import TcpEndpoint
 from hub.connectors.tls import client_options, says_our_certificate_is_refused
 from hub.core.clock import real_ms

@@ -21,6 +21,8 @@ CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
 """When an acknowledgement is wanted (table 0155)."""
 _PART = "A part of a longer message; the whole is stored when its last part comes."
 
+_NOTHING = "A batch without a message."
+
 
 class _Verdict(NamedTuple):
     """How a message is received: *code* without its mode's first letter, and the complaint, if any."""
@@ -43,6 +45,8 @@ class Judge:
         self._settings = settings
         self._context = context
         self._lenient = frozenset(settings.lenient)
+        self.apart = settings.application_acks is not None
+        """Whether application acknowledgements go over a connection of their own."""
         self._run = secrets.token_hex(6)
         self._serial = itertools.count(1)
         self._second = 0
@@ -85,14 +89,18 @@ class Judge:
             refusal=complaint.text if complaint else None,
             refusal_code=complaint.condition if complaint else "",
             filtered=verdict.filtered,
-            owes=verdict == _Verdict() and header is not None and (self.waits(header) or self._owes(header)),
+            owes=self._owes(header, verdict),
         )
+
+    def nothing(self, raw: bytes, source: str) -> Received:
+        """The batch *raw* without a message, as it goes into the store; its answer is a batch without an answer."""
+        return Received(self._context.channel, raw, Description(kind="batch"), source, filtered=_NOTHING)
 
     def waits(self, header: Header) -> bool:
         """Whether the only answer to a message is to say what became of it, and so waits for that."""
         if not self._is_enhanced(header):
             return self._context.ack == "processed"
-        return not wants_accept_ack(header, ok=True) and wants_application_ack(header, ok=True)
+        return not self.apart and not wants_accept_ack(header, ok=True) and wants_application_ack(header, ok=True)
 
     def processed(self, header: Header, processed: Processed) -> bytes | None:
         """The answer that says what became of a message; None when its sender does not want to hear that."""
@@ -102,8 +110,17 @@ class Judge:
         error = AckError("207", processed.error.what) if processed.error is not None else None
         return self._written(header, "AA" if ok else "AE", error)
 
-    def _owes(self, header: Header) -> bool:
-        return self._is_enhanced(header) and header.application_ack in {"AL", "ER", "SU"}
+    def _owes(self, header: Header | None, verdict: _Verdict) -> bool:
+        """Whether the sender is to hear more than the answer that it gets when the message is stored."""
+        if header is None or verdict.filtered == _PART:
+            return False
+        if not self._is_enhanced(header):
+            return verdict == _Verdict() and self.waits(header)
+        accepted = wants_accept_ack(header, ok=verdict.complaint is None)
+        if verdict.complaint is not None:
+            return self.apart and not accepted and wants_application_ack(header, ok=False)
+        told = not self.apart and not accepted and verdict.filtered is not None
+        return not told and header.application_ack in {"AL", "ER", "SU"}
 
     def _is_enhanced(self, header: Header) -> bool:
         """Whether MSH-15 and MSH-16 count. Conditions that table 0155 does not know (dates stand there) do not."""
@@ -160,7 +177,7 @@ class Judge:
             ok = verdict.code == "A"
             if wants_accept_ack(header, ok):
                 mode = "C"
-            elif not wants_application_ack(header, ok):
+            elif not wants_application_ack(header, ok) or (self.apart and ok):
                 return None
         codes: dict[str, AckCode] = {
             "AA": "AA", "AE": "AE", "AR": "AR", "CA": "CA", "CE": "CE", "CR": "CR",
@@ -174,6 +191,7 @@ class Judge:
             control_id=f"{self._run}{next(self._serial):x}",
             now=self._now(),
             error=error,
+            accept="AL" if self.apart and code.startswith("A") else "NE",
         )
 
     def _now(self) -> dt.datetime:

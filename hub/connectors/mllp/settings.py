@@ -17,6 +17,9 @@ from hub.connectors.settings import ConnectTo, ListenAt
 from hub.connectors.tls import ClientSecurity, ListenerSecurity
 from hub.core.units import Duration, Size
 
+SILENCE = 0.2
+"""Seconds after which a block whose final 0x0D is missing counts as whole."""
+
 Leniency = Literal["no_start_block", "no_final_cr", "original_mode", "any_processing_id"]
 
 
@@ -27,6 +30,36 @@ def _known_encoding(name: str) -> str:
         except LookupError:
             raise ValueError('no such encoding; use a name such as "utf-8", "cp1252" or "iso-8859-1"') from None
     return name
+
+
+class MllpDestinationSettings(ClientSecurity):
+    """A sender of HL7 v2 messages that waits for each answer."""
+
+    endpoint: ConnectTo = Field(description="The receiver's address.", examples=["tcp:ehr.clinic.example:6661"])
+    tls: bool = Field(
+        False,
+        description="Whether the connection is encrypted; the receiver's certificate must then name the endpoint's "
+        "host.",
+        examples=[True],
+    )
+    connections: int = Field(
+        1, ge=1, le=64, description="How many connections; each carries one message at a time.", examples=[1]
+    )
+    connect_within: Duration = Field(10.0, description="How long to wait for a connection.", examples=["10s"])
+    answer_within: Duration = Field(30.0, description="How long to wait for the answer.", examples=["30s"])
+    idle_close: Duration = Field(300.0, description="An unused connection is closed after so long.", examples=["5m"])
+    keepalive: Duration = Field(
+        60.0,
+        description="After so long a silence the system asks, below TCP, whether the receiver is still there; three "
+        "questions without an answer end the connection.",
+        examples=["60s"],
+    )
+
+    @model_validator(mode="after")
+    def _certificates_need_tls(self) -> Self:
+        if not self.tls and (self.trust or self.certificate):
+            raise ValueError("trust and certificate are for tls = true")
+        return self
 
 
 class MllpSourceSettings(ListenerSecurity):
@@ -91,39 +124,16 @@ class MllpSourceSettings(ListenerSecurity):
         "as filtered, or refused with AR.",
         examples=["filter"],
     )
+    application_acks: MllpDestinationSettings | None = Field(
+        None,
+        description="Where application acknowledgements (MSH-16) go, for senders that take them on another connection "
+        "and answer each with an accept acknowledgement; a table of its own, [source.application_acks]. Without it "
+        "they go back on the connection that the message came on.",
+        examples=[{"endpoint": "tcp:ehr.clinic.example:2576"}],
+    )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
         "",
         description="How to read messages, whatever they say in MSH-18. Empty: as MSH-18 says, else UTF-8, else "
         "Windows-1252. UTF-16 and UTF-32 are known by their first bytes.",
         examples=["cp1252"],
     )
-
-
-class MllpDestinationSettings(ClientSecurity):
-    """A sender of HL7 v2 messages that waits for each answer."""
-
-    endpoint: ConnectTo = Field(description="The receiver's address.", examples=["tcp:ehr.clinic.example:6661"])
-    tls: bool = Field(
-        False,
-        description="Whether the connection is encrypted; the receiver's certificate must then name the endpoint's "
-        "host.",
-        examples=[True],
-    )
-    connections: int = Field(
-        1, ge=1, le=64, description="How many connections; each carries one message at a time.", examples=[1]
-    )
-    connect_within: Duration = Field(10.0, description="How long to wait for a connection.", examples=["10s"])
-    answer_within: Duration = Field(30.0, description="How long to wait for the answer.", examples=["30s"])
-    idle_close: Duration = Field(300.0, description="An unused connection is closed after so long.", examples=["5m"])
-    keepalive: Duration = Field(
-        60.0,
-        description="After so long a silence the system asks, below TCP, whether the receiver is still there; three "
-        "questions without an answer end the connection.",
-        examples=["60s"],
-    )
-
-    @model_validator(mode="after")
-    def _certificates_need_tls(self) -> Self:
-        if not self.tls and (self.trust or self.certificate):
-            raise ValueError("trust and certificate are for tls = true")
-        return self

@@ -17,8 +17,9 @@ from twisted.python.failure import Failure as TwistedFailure
 from zope.interface import implementer
 
 from hub.connectors.listener import Listener, keep_alive, send_now
+from hub.connectors.mllp.acks import ApplicationAcks
 from hub.connectors.mllp.judge import Judge
-from hub.connectors.mllp.settings import MllpSourceSettings
+from hub.connectors.mllp.settings import SILENCE, MllpSourceSettings
 from hub.connectors.tls import AllowedPeers, listener_options, peer_names
 from hub.engine.contracts import Health, Processed, SourceContext, Stored
 from hub.formats.hl7v2.batch import Batch, answer_batch, read_batch
@@ -27,8 +28,6 @@ from hub.formats.hl7v2.mllp import Frame, FrameReader, Noise, Oversize, Restart,
 
 reactor: Any = _reactor
 
-SILENCE = 0.2
-"""Seconds after which a block whose final 0x0D is missing counts as whole."""
 STOP_WITHIN = 10.0
 """Seconds that open connections have to get their answers when the source stops, and to close when they are told to."""
 
@@ -56,7 +55,7 @@ class _OpenBatch:
         self.settled += 1
         if answer is not None:
             self.answers.append(answer)
-        return self.settled == len(self.batch.messages) and bool(self.answers)
+        return self.batch.is_empty or (self.settled == len(self.batch.messages) and bool(self.answers))
 
 
 @implementer(IHandshakeListener)
@@ -209,17 +208,29 @@ class _Peer(Protocol):
                 self.hold("unanswered")
 
     def _receive(self, raw: bytes, batch: _OpenBatch | None) -> None:
-        received = self._source.judge.received(raw, self._address)
+        judge, acks = self._source.judge, self._source.acks
+        nothing = batch is not None and batch.batch.is_empty
+        received = judge.nothing(raw, self._address) if nothing else judge.received(raw, self._address)
         owed = _Owed(batch)
         self._owed.append(owed)
 
         def stored(result: Stored) -> None:
             owed.answer = result.answer if result.repeated else received.answer
-            header = read_header(raw) if received.owes else None
-            if header is None or not self._source.judge.waits(header):
+            if not received.owes:
                 self._settle(owed)
-            if header is not None:
+                return
+            header = read_header(raw)
+            if received.filtered is not None:
+                result = result._replace(processed=Processed())
+            if acks is None or judge.waits(header):
                 self._tell_end(header, result, owed)
+                return
+            if received.refusal is not None and owed.answer is not None:
+                acks.send(result.message_id, owed.answer)
+                owed.answer = None
+            else:
+                acks.owe(header, result)
+            self._settle(owed)
 
         def failed(failure: TwistedFailure) -> None:
             owed.failed = owed.settled = True
@@ -239,6 +250,8 @@ class _Peer(Protocol):
         judge, intake = self._source.judge, self._source.context.intake
         waits, message_id = judge.waits(header), stored.message_id
         awaited = intake.processed(message_id) if stored.processed is None else succeed(stored.processed)
+        if not waits:
+            self._settle(owed)
         within = self._source.settings.processed_within
         limit = reactor.callLater(within, awaited.cancel) if waits else None
 
@@ -309,10 +322,10 @@ class _Peer(Protocol):
 
 
 def _messages_in(raw: bytes) -> list[tuple[bytes, _OpenBatch | None]]:
-    """The messages of one block. A batch without a message is no batch: the parser says what is wrong with it."""
+    """The messages of one block, or an empty batch itself. What else holds none the parser complains of."""
     batch = read_batch(raw)
     if not batch.messages:
-        return [(raw, None)]
+        return [(raw, _OpenBatch(batch) if batch.is_empty else None)]
     opened = _OpenBatch(batch) if batch.is_enveloped else None
     return [(message, opened) for message in batch.messages]
 
@@ -347,6 +360,8 @@ class MllpSource:
         address of a stranger, certificate of a stranger, parts without an end."""
         self.allowed = AllowedPeers(settings.peers)
         self.judge = Judge(settings, context, reactor.seconds, lambda: self.note("parts without an end"))
+        elsewhere = settings.application_acks
+        self.acks = ApplicationAcks(elsewhere, context, self.judge) if elsewhere is not None else None
         self._peers: set[_Peer] = set()
         self._empty: Deferred[None] | None = None
         factory = _Peers(self)
@@ -363,6 +378,8 @@ class MllpSource:
 
     def start(self) -> None:
         """Open the port. Raises `ListenError`, `CertificateError` or `SecretMissingError`."""
+        if self.acks is not None:
+            self.acks.start()
         self._listener.open()
 
     def pause(self) -> None:
@@ -388,7 +405,7 @@ class MllpSource:
         if not self._peers:
             self._empty.callback(None)
         late = reactor.callLater(STOP_WITHIN, self._abort)
-        done = DeferredList([closed, self._empty])
+        done = DeferredList([closed, self._empty, *([self.acks.stop()] if self.acks is not None else [])])
 
         def finished(_: Any) -> None:
             if late.active():
@@ -397,8 +414,8 @@ class MllpSource:
         return done.addCallback(finished)
 
     def health(self) -> tuple[Health, ...]:
-        """The port and how many are connected."""
-        return (self._listener.health(len(self._peers)),)
+        """The port and how many are connected; where application acknowledgements go, if they go elsewhere."""
+        return (self._listener.health(len(self._peers)), *(self.acks.health() if self.acks is not None else ()))
 
     def _listen(self, port: int, host: str, factory: Factory) -> Any:
         if not self.settings.tls:

@@ -109,12 +109,17 @@ def acknowledge(
     text: str = "",
     error: AckError | None = None,
     sending: tuple[str, str] | None = None,
+    accept: str = "NE",
 ) -> bytes:
     """The acknowledgement of the message with this *header*; ``None`` when its MSH could not be read.
 
     *control_id* is ours (MSH-10) and *now* must have an offset. The message's own delimiters are used, sender
     and receiver are exchanged (*sending* overrides what we call ourselves), and MSA-2 repeats MSH-10 byte for
-    byte. A message in UTF-16 is answered in UTF-16, as long as that can travel in a block.
+    byte. A message in UTF-16 is answered in UTF-16, as long as that can travel in a block. *accept* says in enhanced
+    mode when the answer itself is to be acknowledged (MSH-15): never, where it goes back the way the message came.
+
+    Before version 2.3.1 the type is ACK alone, and before 2.5 the complaint's sentence stands in MSA-3, because ERR
+    had no place for it.
     """
     delimiters = _delimiters(header)
     separator = delimiters.field.encode("ascii")
@@ -127,8 +132,11 @@ def acknowledge(
         return (header.wire(position) if header else b"") or own(default)
 
     component = delimiters.component.encode("ascii")
-    never = b"NE" if header and is_enhanced(header) else b""  # nobody acknowledges an acknowledgement
-    event = header.event if header else ""
+    enhanced = header is not None and is_enhanced(header)
+    version = _version(header)
+    event = header.event if header and version >= (2, 3, 1) else ""
+    if error and not text and version < (2, 5):
+        text = error.text
     msh = [
         b"MSH",
         delimiters.encoding_characters.encode("ascii"),
@@ -144,14 +152,13 @@ def acknowledge(
         echoed(12, "2.5.1"),
         b"",
         b"",
-        never,
-        never,
+        own(accept) if enhanced else b"",
+        b"NE" if enhanced else b"",
         b"",
         echoed(18),
     ]
     segments = [msh, [b"MSA", code.encode("ascii"), echoed(10), own(text)]]
     if error:
-        version = header.version if header else ""
         fields = _error_fields(error, delimiters, version)
         segments.append([b"ERR", *(field.encode(codec, "replace") for field in fields)])
     answer = b"".join(separator.join(fields).rstrip(separator) + b"\r" for fields in segments)
@@ -221,11 +228,16 @@ def _delimiters(header: Header | None) -> Delimiters:
     return DEFAULT
 
 
-def _error_fields(error: AckError, delimiters: Delimiters, version: str) -> list[str]:
+def _version(header: Header | None) -> tuple[int, ...]:
+    """The version that an answer is written in: the message's, else 2.5.1."""
+    return tuple(int(part) for part in header.version.split(".")) if header and header.version else (2, 5, 1)
+
+
+def _error_fields(error: AckError, delimiters: Delimiters, version: tuple[int, ...]) -> list[str]:
     """ERR-1 and up: one coded location before version 2.5, separate fields since."""
     segment, ordinal, field, repetition, component = _place(error.where)
     condition = (error.condition, CONDITIONS.get(error.condition, ""), "HL70357")
-    if version and tuple(int(part) for part in version.split(".")) < (2, 5):
+    if version < (2, 5):
         place = delimiters.component.join((segment, ordinal, field))
         return [place + delimiters.component + delimiters.subcomponent.join(condition)]
     place = delimiters.component.join((segment, ordinal, field, repetition, component))

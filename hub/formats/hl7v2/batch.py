@@ -17,6 +17,7 @@ _BOUNDARY = re.compile(
     rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n\x0b]))[\t ]*(?=(MSH|FHS|BHS|BTS|FTS)(?:[^A-Za-z0-9\s]|[\r\n]|\Z))"
 )
 _ANOTHER = re.compile(rb"\r[\t ]*(?:MSH|[FB][HT]S)")
+_EMPTY = ([b"BHS", b"BTS"], [b"FHS", b"BHS", b"BTS", b"FTS"])
 _AROUND = b"\r\n\x0b\x1c"
 _HEADER_FIELDS = 12
 
@@ -33,6 +34,8 @@ class Batch:
     file_header: bytes = b""
     wide: str = ""
     """``utf-16-le`` and the like when it was written in that; the headers are UTF-8 then."""
+    is_empty: bool = False
+    """Whether it is a sound envelope around nothing, which the standard allows."""
 
     @property
     def is_enveloped(self) -> bool:
@@ -56,7 +59,16 @@ def read_batch(raw: bytes) -> Batch:
         next((piece for name, piece in pieces if name == b"BHS"), b""),
         next((piece for name, piece in pieces if name == b"FHS"), b""),
         wide,
+        _is_empty(pieces),
     )
+
+
+def _is_empty(pieces: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether *pieces*, by name, are a batch that says itself that it holds nothing."""
+    if [name for name, _ in pieces] not in _EMPTY or any(len(piece.splitlines()) != 1 for _, piece in pieces):
+        return False
+    trailer = dict(pieces)[b"BTS"]
+    return trailer[4:].split(trailer[3:4], 1)[0].strip() in {b"", b"0"} if trailer[3:4] else True
 
 
 def split_batch(raw: bytes) -> list[bytes]:

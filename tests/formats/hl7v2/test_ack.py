@@ -70,10 +70,29 @@ def test_a_complaint_says_what_and_where() -> None:
 def test_a_complaint_before_version_2_5_has_the_old_form() -> None:
     error = AckError("204", "unknown", "FT1[2]-25.1")
     raw = acknowledge(header(version="2.3"), "AE", control_id="1", now=NOW, error=error)
-    assert raw.split(b"\r")[2] == b"ERR|FT1^2^25^204&Unknown key identifier&HL70357"
+    assert raw.split(b"\r")[1:3] == [
+        b"MSA|AE|DFT000123|unknown",
+        b"ERR|FT1^2^25^204&Unknown key identifier&HL70357",
+    ]
     answer = read_ack(raw)
     assert (answer.error_condition, answer.error_location) == ("204", "FT1[2]-25[1]")
     assert not answer.accepted
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("2.1", "ACK"),
+        ("2.2", "ACK"),
+        ("2.3", "ACK"),
+        ("2.3.1", "ACK^P03^ACK"),
+        ("2.9", "ACK^P03^ACK"),
+        ("", "ACK^P03^ACK"),
+    ],
+)
+def test_an_answer_has_the_type_that_its_version_knows(version: str, kind: str) -> None:
+    raw = acknowledge(header(version=version), "AA", control_id="1", now=NOW)
+    assert raw.split(b"|")[8] == kind.encode()
 
 
 @pytest.mark.parametrize("where", ["byte 0", "MSH-2 (byte 4)", "", "MSH", "PID[1]"])
