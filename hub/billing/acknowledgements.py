@@ -12,7 +12,16 @@ from typing import Any
 
 from sqlalchemy import select
 
-from hub.billing import eligibility, isolation, receipts, rejections, remittance_sources, remittances, silence
+from hub.billing import (
+    eligibility,
+    isolation,
+    receipts,
+    rejections,
+    remittance_sources,
+    remittances,
+    silence,
+    status_actions,
+)
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim, find_claim
 from hub.billing.values import PartnerFile
@@ -245,7 +254,11 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
     ]
     if about.payer_claim_control_number:
         facts["payer_claim_number"] = about.payer_claim_control_number
-    if not claim.record(kind, key, **facts) or category not in rejections.REFUSED:
+    said = {"said": [status.text for status in statuses if status.text], "codes": facts["codes"]}
+    if not claim.record(kind, key, **facts):
+        return
+    if category not in rejections.REFUSED:
+        status_actions.tell(decision, claim, category, sentence, said)
         return
     rejections.send_back(
         decision,
@@ -253,7 +266,7 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
         [reason for status in statuses for reason in status.reasons],
         sentence,
         kind=f"rejected by the {level}",
-        evidence={"said": [status.text for status in statuses if status.text], "codes": facts["codes"]},
+        evidence=said,
     )
 
 

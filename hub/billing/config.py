@@ -167,6 +167,7 @@ class Payer(_File):
         default=None, ge=1, description="Days in which records that it asks for are taken; unset: the policy's."
     )
     timely_filing_warning: int = Field(default=14, description="How many days before the limit a claim is warned of.")
+    information_days: int = Field(default=30, ge=1, description="Days in which it wants the documents it asks for.")
     patient_share: Literal["patient", "never"] = Field(
         default="patient", description="Who owes what this payer leaves to the patient; never: nobody may be asked."
     )

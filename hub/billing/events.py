@@ -36,6 +36,7 @@ SENTENCES = {
 }
 
 
+DOCUMENTS = "documents"  # the queue of claims for which a payer wants more
 _ANSWERS = frozenset({"claim_ack", "status277", "remit"})
 _SAID = {
     "ta1": "An interchange's acknowledgement",
@@ -191,6 +192,8 @@ class OpenClaim:
             decision.update("claim", self.row, state=after, state_business_at=decision.now_ms)
             if kind in _ANSWERS:
                 decision.close_items("answered", claim_id=self.row["id"], queue="lost claims")
+            if kind == "remit":
+                decision.close_items("decided", claim_id=self.row["id"], queue=DOCUMENTS)
             if after in _REPORTED:
                 self._tell(event["id"], str(facts.get("sentence") or SENTENCES[after]))
         return True

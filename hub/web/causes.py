@@ -45,6 +45,7 @@ _QUEUE_SENTENCES = {
     "missing charges": ("1 visit may lack a charge.", "{n} visits may lack a charge."),
     "coding": ("1 claim came back for a coder.", "{n} claims came back for a coder."),
     "enrolment": ("1 payer does not know the practice yet.", "{n} payers do not know the practice yet."),
+    "documents": ("A payer asks for documents for 1 claim.", "Payers ask for documents for {n} claims."),
     "denials": ("1 line was denied by a payer.", "{n} lines were denied by payers."),
     "unmatched payments": ("1 payment is not matched to a claim.", "{n} payments are not matched to a claim."),
     "credits": ("1 charge was taken back after it was billed.", "{n} charges were taken back after they were billed."),
@@ -57,6 +58,7 @@ _QUEUE_SENTENCES = {
 _MISSED = {
     "no acknowledgement": ("no 999", "1 batch has no 999 in time.", "{n} batches have no 999 in time."),
     "no claim acknowledgement": ("no 277CA", "1 batch has no 277CA in time.", "{n} batches have no 277CA in time."),
+    "claim not found": ("not found", "1 claim is not found by its payer.", "{n} claims are not found by their payers."),
     "lost claim": ("no 277CA/claim", "1 claim is in no 277CA in time.", "{n} claims are in no 277CA in time."),
     "no decision": ("no 835", "1 claim has no 835 in time.", "{n} claims have no 835 in time."),
     "totals differ": (

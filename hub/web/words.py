@@ -100,6 +100,7 @@ QUEUES = {
     "coding": "Claims that came back for a code that a coder must decide.",
     "enrolment": "Payers that do not know the practice yet. Claims to them wait.",
     "lost claims": "Claims that were sent and that nobody speaks of.",
+    "documents": "Claims for which a payer asks for documents or other information.",
     "denials": "Lines that a payer decided not to pay.",
     "unmatched payments": "Payments for claims that are not ours, or not yet known.",
     "unbalanced remittances": "Remittances that do not add up. Nothing of them is posted.",

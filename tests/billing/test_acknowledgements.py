@@ -121,6 +121,17 @@ def test_the_clearinghouses_word_comes_before_the_payers_and_never_moves_a_claim
     assert sent.items() == []
 
 
+@pytest.mark.parametrize(
+    ("category", "queue"), [("R4", "documents"), ("P4", "documents"), ("A4", "lost claims"), ("X0", "anomalies")]
+)
+def test_a_status_that_asks_for_a_person_stands_in_the_queue_that_the_table_names(sent, category, queue):
+    claim = sent.rows(tables.claim)[0]
+    sent.decide_file(ack_277ca([(claim["control_number"], [f"STC*{category}:294*20261111*WQ*150"], "")]))
+    (item,) = (item for item in sent.items(queue) if item["claim_id"] == claim["id"])
+    assert (item["due_on"] != "") == (queue == "documents")
+    assert item["money_cents"] == 15000
+
+
 def test_a_payers_yes_after_a_no_is_put_in_front_of_a_person(sent):
     number = sent.rows(tables.claim)[0]["control_number"]
     sent.decide_file(ack_277ca([(number, ["STC*A3:21*20261111*U*150"], "")], role="AY"))

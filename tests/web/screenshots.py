@@ -47,8 +47,8 @@ PAGES = {
 MESSAGE_TABS = ("raw", "parsed", "mapped", "outgoing", "answer", "diff", "log", "replay")
 QUEUES = (
     "charge-review", "missing-charges", "claim-edits", "approval", "rejections", "coding", "enrolment", "lost-claims",
-    "denials", "unmatched-payments", "unbalanced-remittances", "credits", "secondary", "messages", "deliveries",
-    "anomalies",
+    "documents", "denials", "unmatched-payments", "unbalanced-remittances", "credits", "secondary", "messages",
+    "deliveries", "anomalies",
 )  # fmt: skip
 
 

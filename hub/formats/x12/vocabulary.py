@@ -14,7 +14,8 @@ from importlib import resources
 
 def category(code: str) -> str:
     """What a claim status category (STC01-1) means."""
-    return _table("category").get(code, f"The payer answered with status category {code or 'none'}.")
+    usual = "The payer asks for more information" if code.startswith("R") else "The payer answered"
+    return _table("category").get(code, f"{usual} with status category {code or 'none'}.")
 
 
 def status(code: str) -> str:

@@ -30,6 +30,7 @@ RESOLUTIONS = {
     "coding": ("corrected and sent again", "not billable"),
     "enrolment": ("completed", "not wanted"),
     "lost claims": ("they have it", "sent again"),
+    "documents": ("sent to the payer", "not needed"),
     "denials": ("corrected and sent again", "appealed", "accepted", "written off"),
     "unmatched payments": ("matched by hand", "returned to the payer", "not ours"),
     "unbalanced remittances": ("the payer sent it again", "posted by hand", "not ours"),
