@@ -15,6 +15,7 @@ from hub.billing.config import Payer as PayerConfig
 from hub.billing.control_numbers import line_control_number
 from hub.billing.edits.facts import between
 from hub.billing.grouping import Group
+from hub.billing.ndc import eleven_digits
 from hub.billing.people import People
 from hub.billing.stay_claim import stay_claim
 from hub.billing.stay_parts import Part
@@ -85,7 +86,7 @@ def build(
         prior_authorisation=clean(visit.prior_authorisation),
         medical_record_number=clean(patient.mrn),
         attachments=tuple(Attachment(each.kind, each.way, clean(each.control_number)) for each in visit.attachments),
-        facility=_facility(config, charges[0]),
+        facility=_facility(config, payer, charges[0]),
         referring=people.named(visit.referring_npi),
         accident_state=visit.accident.state if visit.accident else "",
     )
@@ -134,7 +135,7 @@ def _line(
         modifiers=tuple(clean(modifier) for modifier in charge.modifiers),
         description=clean(charge.description),
         emergency=charge.emergency,
-        drug=Drug(drug.ndc.replace("-", ""), drug.quantity, drug.unit) if drug else None,
+        drug=Drug(eleven_digits(drug.ndc), drug.quantity, drug.unit) if drug else None,
         note=clean(charge.note),
         prior_authorisation=clean(asked) if asked != common.prior_authorisation else "",
         ordering=people.named(charge.ordering_npi) if charge.ordering_npi != charge.performing_npi else None,
@@ -172,11 +173,12 @@ def _payer(payer: PayerConfig) -> Payer:
     )
 
 
-def _facility(config: BillingConfig, charge: Charge) -> Facility | None:
-    """Where the service took place, unless that is the practice's address or the patient's home."""
+def _facility(config: BillingConfig, payer: PayerConfig, charge: Charge) -> Facility | None:
+    """Where the service took place, unless that is the practice's address or, for most payers, the patient's home."""
     found = config.facility(charge.department)
     department = config.department(charge.department)
-    if found is None or (department and department.place_of_service == _AT_HOME):
+    at_home = department is not None and department.place_of_service == _AT_HOME
+    if found is None or (at_home and not payer.facility_at_home):
         return None
     return Facility(clean(found.name), own_address(found.address), found.npi)
 

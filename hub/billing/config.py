@@ -197,6 +197,17 @@ class Payer(_File):
     requires_auth: tuple[str, ...] | None = Field(default=None, description="Codes that want a prior authorisation.")
     requires_documentation: tuple[str, ...] | None = Field(default=None, description="Codes that want an attachment.")
     telehealth_modifiers: tuple[str, ...] | None = Field(default=None, examples=[["95", "93"]])
+    admission_at: tuple[str, ...] = Field(
+        default=("21",),
+        examples=[["21", "51", "61"]],
+        description="Places of service whose claims want the date of admission. Unverified for others than 21.",
+    )
+    facility_at_home: bool = Field(
+        default=False, description="Wants a place of service also for the patient's home (12). Unverified: most do not."
+    )
+    unit_decimals: int = Field(
+        default=3, ge=0, le=6, description="Decimals of a line's units that it takes. Unverified: 3 is what most take."
+    )
     may_span_years: bool = Field(default=False, description="Takes a claim whose services lie in two years.")
     rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
 

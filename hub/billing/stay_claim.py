@@ -8,6 +8,7 @@ from datetime import date
 
 from hub.billing.config import BillingConfig, Department
 from hub.billing.control_numbers import line_control_number
+from hub.billing.ndc import eleven_digits
 from hub.billing.people import People
 from hub.billing.stay_parts import Part, narrowed
 from hub.billing.values import Charge, Stay, Visit
@@ -110,5 +111,5 @@ def _line(control_number: str, ordinal: int, charge: Charge, people: People) -> 
         pointers=(),
         modifiers=tuple(clean(modifier) for modifier in charge.modifiers),
         description=clean(charge.description),
-        drug=Drug(drug.ndc.replace("-", ""), drug.quantity, drug.unit) if drug else None,
+        drug=Drug(eleven_digits(drug.ndc), drug.quantity, drug.unit) if drug else None,
     )

@@ -499,7 +499,7 @@ SAMPLES: dict[str, tuple[Case, Case]] = {
     "IN-08": (stay(), stay(values=(ValueCode("80", D(2)), ValueCode("81", D(1))))),
     "IN-09": (
         stay(procedures=(Procedure("0DTJ4ZZ", SERVICE_DATE),), operating=ATTENDING),
-        stay(procedures=(Procedure("0DTJ4ZZ", SERVICE_DATE + 9 * DAY),), operating=ATTENDING),
+        stay(procedures=(Procedure("0DTJ4ZZ", SERVICE_DATE - 9 * DAY),), operating=ATTENDING),
     ),
     "IN-10": (stay(), stay(attending=None)),
     "IN-11": (

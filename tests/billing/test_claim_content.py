@@ -7,7 +7,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from hub.billing.config import Department, Facility, PayToPlan, PostalAddress, Provider
+from hub.billing.ndc import eleven_digits
 from hub.billing.values import Accident, AmountCode, Attachment, Clinician, DatedCode, Drug, Stay
 from hub.formats.x12.claim import Claim, Occurrence, Person, Procedure, SecondaryId, ValueCode
 from hub.formats.x12.institutional import read_837i
@@ -76,6 +79,34 @@ def test_what_a_charge_says_stands_on_its_line(world: World) -> None:
     assert drug.ordering.party == Person("LINDQVIST", "TESS")
     assert (anaesthesia.unit_code, anaesthesia.units) == ("MJ", Decimal(45))
     assert (claim.clia, laboratory.service_to) == ("14D0000001", None)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("0409-3795-01", "00409379501"),
+        ("63323-165-01", "63323016501"),
+        ("63323-0165-1", "63323016501"),
+        ("63323016501", "63323016501"),
+        ("6332316501", "6332316501"),
+    ],
+)
+def test_an_ndc_has_its_short_segment_filled(written: str, sent: str) -> None:
+    assert eleven_digits(written) == sent
+
+
+def test_a_payer_may_want_the_patients_home_as_a_place_of_service(world: World) -> None:
+    home = Department(code="HOM", title="Home", place_of_service="12", facility="annex")
+    set_practice(world)
+    practice = world.config.practice
+    departments = (*practice.departments, home)
+    world.config = replace(world.config, practice=practice.model_copy(update={"departments": departments}))
+    world.decide_values([world.visit("A1", department="HOM"), world.charge("T1", "A1", department="HOM")])
+    payer = world.config.payers["90001"].model_copy(update={"facility_at_home": True})
+    assert [claim.facility is None for claim in sent(world)] == [True]
+    world.config = replace(world.config, payers={**world.config.payers, "90001": payer})
+    world.decide_values([world.visit("A2", department="HOM"), world.charge("T2", "A2", department="HOM", code="99214")])
+    assert [claim.facility is None for claim in sent(world)[-1:]] == [False]
 
 
 def test_what_a_visit_says_stands_on_the_claim(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,8 +14,27 @@ from hub.billing.claim_body import ClaimBody
 from hub.billing.edits import CHECKS, EDITS, REPAIRS, Context, is_npi, scrub
 from hub.billing.refdata.kinds import KINDS
 from hub.billing.rules.sample import SAMPLE
+from hub.formats.x12.claim import Address as X12Address
+from hub.formats.x12.claim import Circumstances, Procedure
+from hub.formats.x12.claim import Facility as X12Facility
+from hub.formats.x12.claim import Person as X12Person
+from hub.formats.x12.claim import Provider as X12Provider
 
-from .edit_samples import CONTEXT, PAYER, SAMPLES, TODAY, Case, claim, lines, of, stay, subscriber
+from .edit_samples import (
+    CONTEXT,
+    MAMMOGRAM,
+    PAYER,
+    SAMPLES,
+    SERVICE_DATE,
+    TODAY,
+    Case,
+    claim,
+    lines,
+    of,
+    payer,
+    stay,
+    subscriber,
+)
 
 
 def found(case: Case) -> set[str]:
@@ -45,6 +65,42 @@ def test_the_passing_sample_passes_and_the_failing_one_fails_this_edit_only(name
     assert name not in unchecked(passing)
     assert name not in found(passing)
     assert found(failing) == {name}
+
+
+ELSEWHERE = X12Address("9 BIRCH LANE", "SPRINGFIELD", "IL", "627011234")
+
+
+def without_check_digit() -> X12Provider:
+    return X12Provider(X12Person("EXAMPLAR", "RIN"), "1999000115", "207Q00000X")
+
+
+@pytest.mark.parametrize(
+    ("edit", "case"),
+    [
+        ("ID-02", of(lines({"ordering": without_check_digit()}))),
+        ("ID-02", stay(attending=without_check_digit())),
+        ("CL-09", stay(procedures=(Procedure("0DTJ4ZZ", TODAY + timedelta(days=1)),))),
+        ("CL-10", of(subscriber(circumstances=Circumstances(death_date=SERVICE_DATE - timedelta(days=1))))),
+        ("CL-13", of(claim(place_of_service="51"), **payer(admission_at=("21", "51")))),
+        ("CL-22", of(claim(facility=X12Facility("A" * 61, ELSEWHERE)))),
+        ("LN-05", of(lines({"code": "J1885", "units": Decimal("1.0005")}))),
+    ],
+)
+def test_an_edit_looks_at_everything_that_it_speaks_of(edit: str, case: Case) -> None:
+    assert edit in found(case)
+
+
+@pytest.mark.parametrize(
+    ("edit", "case"),
+    [
+        ("CL-13", of(claim(place_of_service="51"))),
+        ("CL-14", of(lines({**MAMMOGRAM, "prior_authorisation": "A100"}))),
+        ("CL-15", of(lines({"referral_number": "R1"}), **payer(needs_referral=True))),
+        ("LN-05", of(lines({"code": "J1885", "units": Decimal("1.0005")}), **payer(unit_decimals=4))),
+    ],
+)
+def test_an_edit_is_content_with_what_a_line_says_and_with_what_the_payer_takes(edit: str, case: Case) -> None:
+    assert edit not in found(case)
 
 
 def test_a_whole_claim_with_all_data_loaded_passes_and_leaves_nothing_unchecked() -> None:

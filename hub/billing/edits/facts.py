@@ -46,12 +46,20 @@ def people(claim: Claim) -> Iterator[Person | None]:
 
 def providers(claim: Claim) -> Iterator[tuple[int, Provider]]:
     """Every provider whom the claim names besides the practice, each with its line (0: the claim's)."""
-    for provider in (claim.rendering, claim.referring, claim.supervising):
-        if provider is not None:
-            yield 0, provider
+    stay = claim.institutional
+    named = [claim.rendering, claim.referring, claim.primary_care, claim.supervising]
+    named += [stay.attending, stay.operating, stay.other_operating] if stay else []
+    yield from ((0, provider) for provider in named if provider is not None)
     for number, line in enumerate(claim.lines, 1):
-        if line.rendering is not None:
-            yield number, line.rendering
+        of_line = (
+            line.rendering,
+            line.ordering,
+            line.referring,
+            line.supervising,
+            line.operating,
+            line.other_operating,
+        )
+        yield from ((number, provider) for provider in of_line if provider is not None)
 
 
 def rendering_npi(claim: Claim, line: ClaimLine) -> str:

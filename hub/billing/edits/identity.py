@@ -58,6 +58,9 @@ def _provider_is_enrolled(claim: Claim, context: Context) -> Iterator[Found]:
     roster = known(context.payer.roster, "payer.roster")
     if claim.rendering is not None and claim.rendering.npi not in roster:
         yield Found()
+    for number, line in enumerate(claim.lines, 1):
+        if line.rendering is not None and line.rendering.npi not in roster:
+            yield Found(number)
 
 
 @edit("ID-05")
@@ -119,16 +122,16 @@ def _rendering(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("ID-12")
 def _referring(claim: Claim, context: Context) -> Iterator[Found]:
-    if claim.referring is None:
-        for number, line in enumerate(claim.lines, 1):
-            if context.reference.code("referring", line.code, line.service_date) is not None:
-                yield Found(number)
+    for number, line in enumerate(claim.lines, 1):
+        named = claim.referring is not None or line.referring is not None
+        if not named and context.reference.code("referring", line.code, line.service_date) is not None:
+            yield Found(number)
 
 
 @edit("ID-13")
 def _ordering(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in enumerate(claim.lines, 1):
-        ordered = getattr(line, "ordering", None) is not None or claim.referring is not None
+        ordered = line.ordering is not None or claim.referring is not None
         if not ordered and context.reference.code("ordering", line.code, line.service_date) is not None:
             yield Found(number)
 

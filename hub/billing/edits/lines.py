@@ -91,8 +91,12 @@ def _likely_units(claim: Claim, context: Context) -> Iterator[Found]:
 
 
 @edit("LN-05")
-def _units(claim: Claim, _context: Context) -> Iterator[Found]:
+def _units(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
+        most = context.payer.unit_decimals
+        if line.units != round(line.units, most):
+            yield Found(number, sentence=f"A line's units have more decimals than this payer takes ({most}).")
+            continue
         divisible = line.unit_code == "MJ" or line.drug is not None or line.code[:1].isalpha()
         if line.units <= 0 or (line.units % 1 and not divisible):
             yield Found(number)
@@ -180,8 +184,8 @@ def _laboratory(claim: Claim, context: Context) -> Iterator[Found]:
         facts = context.reference.code("clia", line.code, line.service_date)
         if facts is None:
             continue
-        if not re.fullmatch(r"[0-9]{2}D[0-9]{7}", claim.clia):
-            yield Found(number, sentence="A laboratory service lacks the CLIA number, or the number is none.")
+        if not re.fullmatch(r"[0-9]{2}D[0-9]{7}", line.clia or claim.clia):
+            yield Found(number, sentence="A laboratory service lacks the CLIA number, or it is not a valid one.")
         elif facts.get("waived") == "1" and "QW" not in line.modifiers:
             sentence = "A waived laboratory test usually carries modifier QW; a coder decides."
             yield Found(number, sentence=sentence, proposal=_with_modifier(line, number, "QW"))
@@ -193,7 +197,10 @@ def _drug(claim: Claim, context: Context) -> Iterator[Found]:
         if line.drug is not None:
             fits_form = re.fullmatch(r"[0-9]{11}", line.drug.ndc) and line.drug.unit in {"F2", "GR", "ME", "ML", "UN"}
             if not fits_form or line.drug.quantity <= 0:
-                yield Found(number, sentence="A drug's NDC, quantity or unit is none.")
+                yield Found(
+                    number,
+                    sentence="A drug's NDC, quantity or unit is not a valid one.",
+                )
             elif context.reference.code("ndc", line.drug.ndc, line.service_date) is None:
                 yield Found(number, sentence="A drug's NDC is not in the directory.")
         elif line.code[:1] == "J" and known(context.payer.needs_ndc, "payer.needs_ndc"):

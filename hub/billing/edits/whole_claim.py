@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from hub.billing.edits.context import Context, PastService, known
-from hub.billing.edits.facts import first_day, patient_facts, people, rendering_npi, service_day
+from hub.billing.edits.facts import first_day, patient_facts, people, providers, rendering_npi, service_day
 from hub.billing.edits.registry import Found, edit
 from hub.billing.edits.table import ERROR, WARNING
 from hub.billing.grouping import MOST_LINES, MOST_LINES_OF_STAY
-from hub.formats.x12.claim import Claim, Organisation
+from hub.formats.x12.claim import Claim, Organisation, Person
 from hub.formats.x12.frequency import OF_A_PART, REPLACEMENT, REPLACING, WHOLE, replaces_prior
 
 _TELEHEALTH_PLACES = {"02", "10"}
@@ -90,8 +90,15 @@ def _no_future(claim: Claim, context: Context) -> Iterator[Found]:
         decided = [decision.decided for decision in line.adjudications]
         if _latest(line.service_date, line.service_to, *decided) > context.today:
             yield Found(number)
-    if _latest(claim.accident_date, claim.onset_date, claim.admission_date) > context.today:
+    if _latest(claim.accident_date, claim.onset_date, claim.admission_date, *_days_of_stay(claim)) > context.today:
         yield Found()
+
+
+def _days_of_stay(claim: Claim) -> Iterator[date]:
+    if stay := claim.institutional:
+        yield stay.statement_to
+        yield from (each.on for each in stay.procedures)
+        yield from (each.on for each in stay.occurrences)
 
 
 def _latest(*days: date | None) -> date:
@@ -99,10 +106,14 @@ def _latest(*days: date | None) -> date:
 
 
 @edit("CL-10")
-def _after_birth(claim: Claim, _context: Context) -> Iterator[Found]:
+def _in_their_life(claim: Claim, _context: Context) -> Iterator[Found]:
     born = patient_facts(claim)[0]
-    if born is not None:
-        yield from (Found(number) for number, line in enumerate(claim.lines, 1) if line.service_date < born)
+    died = (claim.patient or claim.subscriber).circumstances.death_date
+    for number, line in enumerate(claim.lines, 1):
+        if born is not None and line.service_date < born:
+            yield Found(number, sentence="A service is dated before the patient was born.")
+        elif died is not None and line.service_date > died:
+            yield Found(number, sentence="A service is dated after the patient died.")
 
 
 @edit("CL-11")
@@ -131,21 +142,23 @@ def _proof_of_delay(claim: Claim, _context: Context) -> Iterator[Found]:
 
 
 @edit("CL-13")
-def _admission(claim: Claim, _context: Context) -> Iterator[Found]:
-    if claim.place_of_service == "21" and claim.admission_date is None:
+def _admission(claim: Claim, context: Context) -> Iterator[Found]:
+    if claim.place_of_service in context.payer.admission_at and claim.admission_date is None:
         yield Found()
 
 
 @edit("CL-14")
 def _authorised(claim: Claim, context: Context) -> Iterator[Found]:
     codes = known(context.payer.requires_auth, "payer.requires_auth")
-    if not claim.prior_authorisation:
-        yield from (Found(number) for number, line in enumerate(claim.lines, 1) if line.code in codes)
+    for number, line in enumerate(claim.lines, 1):
+        if line.code in codes and not (line.prior_authorisation or claim.prior_authorisation):
+            yield Found(number)
 
 
 @edit("CL-15")
 def _referral(claim: Claim, context: Context) -> Iterator[Found]:
-    if not claim.referral_number and known(context.payer.needs_referral, "payer.needs_referral"):
+    told = claim.referral_number or all(line.referral_number for line in claim.lines)
+    if not told and known(context.payer.needs_referral, "payer.needs_referral"):
         yield Found()
 
 
@@ -214,7 +227,14 @@ def _limited(claim: Claim) -> Iterator[tuple[str, int]]:
     yield from ((subscriber.member_id, 80), (subscriber.group_number, 50), (subscriber.group_name, 60))
     yield from ((claim.payer.name, 60), (claim.note, 80), (claim.medical_record_number, 50))
     yield from ((claim.prior_authorisation, 50), (claim.referral_number, 50), (claim.payer_claim_control_number, 50))
-    for address in (claim.billing_provider.address, patient_facts(claim)[2]):
+    for _, provider in providers(claim):
+        if isinstance(provider.party, Person):
+            yield from ((provider.party.last, 60), (provider.party.first, 35))
+    addresses = [claim.billing_provider.address, claim.billing_provider.pay_to, patient_facts(claim)[2]]
+    if claim.facility is not None:
+        yield claim.facility.name, 60
+        addresses.append(claim.facility.address)
+    for address in addresses:
         if address is not None:
             yield from ((address.line1, 55), (address.line2, 55), (address.city, 30))
 
