@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 from hub.billing.config import BillingConfig, PostalAddress
 from hub.billing.config import Payer as PayerConfig
@@ -20,7 +21,7 @@ from hub.billing.people import People
 from hub.billing.stay_claim import stay_claim
 from hub.billing.stay_parts import Part
 from hub.billing.values import Address as SaidAddress
-from hub.billing.values import Charge, Coverage, Visit
+from hub.billing.values import Charge, Coverage, IllnessDates, Visit
 from hub.billing.values import Name as SaidName
 from hub.billing.values import Patient as SaidPatient
 from hub.formats.x12.claim import (
@@ -68,7 +69,7 @@ def build(
 
     *part* is the part of a long stay that it is for.
     """
-    subscriber, dependent = insured(patient, coverage)
+    subscriber, dependent = _expecting(visit, *insured(patient, coverage))
     people = People(config, visit, charges)
     common = Claim(
         control_number=control_number,
@@ -92,14 +93,20 @@ def build(
     )
     if form == "837I":
         return stay_claim(common, config, visit, charges, people, part)
-    return _professional(common, config, visit, group, charges, people)
+    return _professional(common, config, payer, visit, group, charges, people)
 
 
 def _professional(
-    common: Claim, config: BillingConfig, visit: Visit, group: Group, charges: Sequence[Charge], people: People
+    common: Claim,
+    config: BillingConfig,
+    payer: PayerConfig,
+    visit: Visit,
+    group: Group,
+    charges: Sequence[Charge],
+    people: People,
 ) -> Claim:
     first = group.members[0]
-    accident = visit.accident
+    accident, stay = visit.accident, visit.stay if first.place_of_service in _INPATIENT_PLACES else None
     return replace(
         common,
         place_of_service=first.place_of_service,
@@ -110,11 +117,35 @@ def _professional(
         related_causes=(_CAUSES[accident.cause],) if accident and accident.cause in _CAUSES else (),
         accident_date=accident.on if accident else None,
         onset_date=visit.onset,
-        admission_date=visit.stay.admitted if visit.stay and first.place_of_service in _INPATIENT_PLACES else None,
+        admission_date=stay.admitted if stay else None,
+        discharge_date=stay.discharged if stay else None,
+        special_program=clean(visit.special_program),
+        **_illness(visit.dates),
         clia=_clia(config, charges),
-        rendering=people.named(first.rendering_npi),
+        rendering=None if _bills_alone(config, payer, first.rendering_npi) else people.named(first.rendering_npi),
         supervising=people.named(visit.supervising_npi),
     )
+
+
+def _illness(said: IllnessDates | None) -> dict[str, Any]:
+    """The claim's dates of the illness, by its fields' names."""
+    if said is None:
+        return {}
+    return {
+        "initial_treatment_date": said.initial_treatment,
+        "last_seen_date": said.last_seen,
+        "acute_date": said.acute,
+        "menstrual_date": said.menstrual,
+        "xray_date": said.xray,
+        "prescription_date": said.prescription,
+        "disability_from": said.disability_from,
+        "disability_to": said.disability_to,
+        "last_worked_date": said.last_worked,
+        "return_date": said.returned,
+        "care_assumed_date": said.care_assumed,
+        "care_relinquished_date": said.care_relinquished,
+        "first_contact_date": said.first_contact,
+    }
 
 
 def _line(
@@ -135,11 +166,23 @@ def _line(
         modifiers=tuple(clean(modifier) for modifier in charge.modifiers),
         description=clean(charge.description),
         emergency=charge.emergency,
+        epsdt=charge.epsdt,
+        family_planning=charge.family_planning,
+        copay_exempt=charge.copay_exempt,
         drug=Drug(eleven_digits(drug.ndc), drug.quantity, drug.unit) if drug else None,
         note=clean(charge.note),
         prior_authorisation=clean(asked) if asked != common.prior_authorisation else "",
         ordering=people.named(charge.ordering_npi) if charge.ordering_npi != charge.performing_npi else None,
     )
+
+
+def _expecting(visit: Visit, subscriber: Subscriber, dependent: Patient | None) -> tuple[Subscriber, Patient | None]:
+    """Both, with what the visit says of a pregnancy on whoever is the patient."""
+    if not visit.pregnant:
+        return subscriber, dependent
+    if dependent is None:
+        return replace(subscriber, circumstances=replace(subscriber.circumstances, pregnant=True)), None
+    return subscriber, replace(dependent, circumstances=replace(dependent.circumstances, pregnant=True))
 
 
 def insured(patient: SaidPatient, coverage: Coverage) -> tuple[Subscriber, Patient | None]:
@@ -151,14 +194,15 @@ def insured(patient: SaidPatient, coverage: Coverage) -> tuple[Subscriber, Patie
 
 def _billing_provider(config: BillingConfig) -> BillingProvider:
     practice = config.practice
-    plan = practice.pay_to_plan
+    plan, owner, name = practice.pay_to_plan, practice.sole_proprietor, Organisation(clean(config.practice.name))
     return BillingProvider(
-        party=Organisation(clean(practice.name)),
+        party=Person(clean(owner.family), clean(owner.given), clean(owner.middle)) if owner else name,
         npi=practice.npi,
         tax_id=practice.tax_id,
+        tax_id_kind=practice.tax_id_kind,
         address=own_address(practice.address),
         taxonomy=practice.taxonomy,
-        pay_to=own_address(practice.pay_to) if practice.pay_to else None,
+        pay_to=own_address(practice.pay_to) if practice.pay_to and practice.pay_to != practice.address else None,
         pay_to_plan=PayToPlan(clean(plan.name), plan.id, plan.tax_id, own_address(plan.address)) if plan else None,
     )
 
@@ -181,6 +225,12 @@ def _facility(config: BillingConfig, payer: PayerConfig, charge: Charge) -> Faci
     if found is None or (at_home and not payer.facility_at_home):
         return None
     return Facility(clean(found.name), own_address(found.address), found.npi)
+
+
+def _bills_alone(config: BillingConfig, payer: PayerConfig, npi: str) -> bool:
+    """Whether the payer wants no rendering provider, because the person who did the service also bills."""
+    alone = config.practice.sole_proprietor is not None and config.practice.npi == npi
+    return alone and payer.rendering == "when different"
 
 
 def _clia(config: BillingConfig, charges: Sequence[Charge]) -> str:

@@ -83,6 +83,14 @@ class PayToPlan(_File):
     address: PostalAddress
 
 
+class SoleProprietor(_File):
+    """A person who is the billing provider."""
+
+    family: str
+    given: str
+    middle: str = ""
+
+
 class Practice(_File):
     """``config/practice.toml``: the billing provider, its people and places."""
 
@@ -90,7 +98,11 @@ class Practice(_File):
     organisation: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Short name, used as the owner of rows.")
     name: str
     npi: Npi
+    sole_proprietor: SoleProprietor | None = Field(
+        default=None, description="The person, where one bills in their own name and not as an organisation."
+    )
     tax_id: str = Field(pattern=r"^\d{9}$", examples=["999999992"])
+    tax_id_kind: Literal["EI", "SY"] = Field(default="EI", description="SY: a person's social security number.")
     taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$", examples=["207Q00000X"])
     address: PostalAddress
     phone: str = Field(pattern=r"^\d{10}$", examples=["6085550100"])

@@ -69,6 +69,29 @@ class Accident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IllnessDates:
+    """The days of an illness that payers want on a professional claim (DTP of loop 2300), as far as they are known.
+
+    *last_seen* is by the physician who ordered foot care or therapy, *acute* the acute manifestation that a
+    chiropractor treats, *menstrual* the last menstrual period, *returned* the authorised return to work.
+    """
+
+    initial_treatment: date | None = None
+    last_seen: date | None = None
+    acute: date | None = None
+    menstrual: date | None = None
+    xray: date | None = None
+    prescription: date | None = None
+    disability_from: date | None = None
+    disability_to: date | None = None
+    last_worked: date | None = None
+    returned: date | None = None
+    care_assumed: date | None = None
+    care_relinquished: date | None = None
+    first_contact: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatedCode:
     """A procedure, or an occurrence code, and its day; *until* makes it a span."""
 
@@ -177,10 +200,10 @@ class Visit:
     *as_of* is the source's own time of it, ISO text: an older one never overwrites a newer. *coverages* is the whole
     list, or None when the message does not speak of insurance. *procedures* are the codes that the source documents as
     done (PR1, Procedure), charged or not. *cancelled* voids the visit (A11). *clinicians* are the people whom the
-    message names, whatever their part; *stay* is what a hospital bills by. *charged* names the transactions that the
-    visit's charges consist of, where the source tells all of them: one that is not named any more is taken back. None
-    when the message does not speak of charges. *signed* says whether its provider has signed it, None where the source
-    does not speak of that; single notes are a `Document` each.
+    message names, whatever their part; *special_program* is CLM12; *stay* is what a hospital bills by. *charged* names
+    the transactions that the visit's charges consist of, where the source tells all of them: one that is not named any
+    more is taken back. None when the message does not speak of charges. *signed* says whether its provider has signed
+    it, None where the source does not speak of that; single notes are a `Document` each.
     """
 
     account: str
@@ -198,6 +221,9 @@ class Visit:
     procedures: tuple[str, ...] = ()
     accident: Accident | None = None
     onset: date | None = None
+    dates: IllnessDates | None = None
+    pregnant: bool = False
+    special_program: str = ""
     prior_authorisation: str = ""
     referral_number: str = ""
     attachments: tuple[Attachment, ...] = ()
@@ -245,6 +271,9 @@ class Charge:
     description: str = ""
     note: str = ""
     emergency: bool = False
+    epsdt: bool = False
+    family_planning: bool = False
+    copay_exempt: bool = False
     prior_authorisation: str = ""
     notice: bool | None = None
     as_of: str = field(default="", compare=False)

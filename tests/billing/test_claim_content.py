@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hub.billing.config import Department, Facility, PayToPlan, PostalAddress, Provider
+from hub.billing.config import Department, Facility, PayToPlan, PostalAddress, Provider, SoleProprietor
 from hub.billing.ndc import eleven_digits
-from hub.billing.values import Accident, AmountCode, Attachment, Clinician, DatedCode, Drug, Stay
+from hub.billing.values import Accident, AmountCode, Attachment, Clinician, DatedCode, Drug, IllnessDates, Stay
 from hub.formats.x12.claim import Claim, Occurrence, Person, Procedure, SecondaryId, ValueCode
 from hub.formats.x12.institutional import read_837i
 from hub.formats.x12.professional import read_837p
@@ -107,6 +107,37 @@ def test_a_payer_may_want_the_patients_home_as_a_place_of_service(world: World) 
     world.config = replace(world.config, payers={**world.config.payers, "90001": payer})
     world.decide_values([world.visit("A2", department="HOM"), world.charge("T2", "A2", department="HOM", code="99214")])
     assert [claim.facility is None for claim in sent(world)[-1:]] == [False]
+
+
+def test_a_sole_proprietor_bills_as_a_person_and_is_named_twice_where_the_payer_wants_it(world: World) -> None:
+    me = Provider(npi="1999000015", taxonomy="207Q00000X", family="OKAFOR", given="MARIN")
+    owner = SoleProprietor(family="Okafor", given="Marin")
+    set_practice(world, sole_proprietor=owner, tax_id_kind="SY", providers=(me, *world.config.practice.providers))
+    payer = world.config.payers["90001"].model_copy(update={"rendering": "when different"})
+    for account, named in (("A1", True), ("A2", False)):
+        world.decide_values([world.visit(account), world.charge(f"T{account}", account, performing_npi="1999000015")])
+        claim = sent(world)[-1]
+        assert claim.billing_provider.party == Person("OKAFOR", "MARIN")
+        assert claim.billing_provider.tax_id_kind == "SY"
+        assert (claim.rendering is not None) == named
+        world.config = replace(world.config, payers={**world.config.payers, "90001": payer})
+        world.advance(days=1)
+
+
+def test_the_days_of_an_illness_and_what_a_line_is_exempt_of_stand_on_the_claim(world: World) -> None:
+    day = world.clock.today() - timedelta(days=9)
+    dates = IllnessDates(initial_treatment=day, acute=day, menstrual=day, xray=day, disability_from=day, returned=day)
+    world.decide_values(
+        [
+            world.visit(dates=dates, pregnant=True, special_program="02"),
+            world.charge(epsdt=True, family_planning=True, copay_exempt=True),
+        ]
+    )
+    (claim,) = sent(world)
+    assert {claim.initial_treatment_date, claim.acute_date, claim.menstrual_date, claim.xray_date} == {day}
+    assert (claim.disability_from, claim.return_date, claim.special_program) == (day, day, "02")
+    assert claim.subscriber.circumstances.pregnant
+    assert (claim.lines[0].epsdt, claim.lines[0].family_planning, claim.lines[0].copay_exempt) == (True, True, True)
 
 
 def test_what_a_visit_says_stands_on_the_claim(world: World) -> None:

@@ -117,6 +117,18 @@ def test_an_edit_without_its_data_says_so_and_finds_nothing() -> None:
     assert needs["ID-23"] == "eligibility"
 
 
+def test_hospitals_and_medicaid_have_sets_of_their_own() -> None:
+    pair = {"code": "17110"}, {"code": "36415"}
+    professional, context = of(lines(*pair))
+    medicaid = replace(professional, payer=replace(professional.payer, filing_indicator="MC"))
+    hospital = replace(professional, institutional=stay()[0].institutional)
+    assert "LN-03" in found((professional, context))
+    for case, kind in ((medicaid, "ncci_medicaid"), (hospital, "ncci_outpatient")):
+        assert "LN-03" in unchecked((case, context))
+        editions = {**context.reference.editions, kind: context.reference.editions["ncci"]}
+        assert "LN-03" in found((case, replace(context, reference=replace(context.reference, editions=editions))))
+
+
 def test_a_set_for_later_dates_of_service_says_nothing_about_earlier_ones() -> None:
     edition = replace(CONTEXT.reference.editions["icd10"][0], effective="2026-10-01")
     reference = replace(CONTEXT.reference, editions={**CONTEXT.reference.editions, "icd10": (edition,)})

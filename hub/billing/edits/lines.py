@@ -28,6 +28,7 @@ _THERAPY = {"GP", "GO", "GN"}
 _NOTICE_GIVEN = frozenset({"GA", "GX"})
 NOTICES = _NOTICE_GIVEN | {"GZ"}
 """The modifiers that speak of a notice to the patient: that there is one, or none."""
+_MEDICAID = "MC"  # SBR09
 _THREE_YEARS = 3
 
 
@@ -62,12 +63,18 @@ def _modifiers(claim: Claim, context: Context) -> Iterator[Found]:
             yield Found(number)
 
 
+def _set(kind: str, claim: Claim) -> str:
+    """Which of CMS's sets of *kind* is the claim's: Medicaid has sets of its own, and so have hospitals."""
+    medicaid = "_medicaid" if claim.payer.filing_indicator == _MEDICAID else ""
+    return f"{kind}{medicaid}{'_outpatient' if claim.institutional else ''}"
+
+
 @edit("LN-03")
 def _not_paid_together(claim: Claim, context: Context) -> Iterator[Found]:
     for (_, paid), (number, part) in permutations(_numbered(claim), 2):
         if paid.service_date != part.service_date or rendering_npi(claim, paid) != rendering_npi(claim, part):
             continue
-        facts = context.reference.pair("ncci", paid.code, part.code, part.service_date)
+        facts = context.reference.pair(_set("ncci", claim), paid.code, part.code, part.service_date)
         indicator = facts.get("indicator") if facts is not None else ""
         if indicator == "0":
             yield Found(number, ERROR)
@@ -78,7 +85,7 @@ def _not_paid_together(claim: Claim, context: Context) -> Iterator[Found]:
 @edit("LN-04")
 def _likely_units(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
-        facts = context.reference.code("mue", line.code, line.service_date)
+        facts = context.reference.code(_set("mue", claim), line.code, line.service_date)
         if facts is None:
             continue
         whole_day = facts.get("indicator") in {"2", "3"}

@@ -233,8 +233,17 @@ KINDS: dict[str, Kind] = {
         Kind("cpt", "CPT codes, which the practice has a licence for", "AMA: a table with the column code", _codes),
         Kind("modifiers", "Modifiers, HCPCS and CPT", _OWN, _codes),
         Kind("pos", "Places of service", f"{_CMS}: a table", _codes),
-        Kind("ncci", "Procedure-to-procedure pairs", f"{_CMS}, quarterly", _ncci, pairs=True),
-        Kind("mue", "Medically unlikely units", f"{_CMS}, quarterly", _mue),
+        Kind("ncci", "Procedure-to-procedure pairs, practitioners", f"{_CMS}, quarterly", _ncci, pairs=True),
+        Kind("mue", "Medically unlikely units, practitioners", f"{_CMS}, quarterly", _mue),
+        *(
+            Kind(f"{name}_{which}", f"{title} of {whom}", f"{_CMS}, quarterly", read, pairs=name == "ncci")
+            for name, title, read in (("ncci", "Procedure-to-procedure pairs", _ncci), ("mue", "Unlikely units", _mue))
+            for which, whom in (
+                ("outpatient", "hospitals' outpatients"),
+                ("medicaid", "Medicaid, practitioners"),
+                ("medicaid_outpatient", "Medicaid, hospitals' outpatients"),
+            )
+        ),
         Kind("mpfs", "Physician fee schedule indicators", f"{_CMS}: relative value file (PPRRVU), or a table", _mpfs),
         Kind("npi", "Providers", f"{_CMS}: NPPES dissemination file", _npi),
         Kind("zip", "ZIP codes with their state", "a table: code, state", _codes),
