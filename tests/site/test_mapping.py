@@ -61,14 +61,14 @@ def test_the_values_of_a_message_go_to_billing_as_one_body() -> None:
 def test_messages_of_a_batch_do_not_mix() -> None:
     bad = sample("ehr_visits/amount_that_is_none")
     visit = sample("ehr_visits/registration")
-    reply = call(ROOT, "ehr_visits", ("DFT^P03", TWO_LINES), ("DFT^P03", bad), ("ADT^A04", visit), ("MDM^T02", visit))
+    reply = call(ROOT, "ehr_visits", ("DFT^P03", TWO_LINES), ("DFT^P03", bad), ("ADT^A04", visit), ("ORU^R01", visit))
     good, errored, registered, unknown = reply.header["results"]
     assert good["deliveries"]
     assert errored["error"]["code"] == "H223"
     assert not errored["deliveries"]
     body = json.loads(reply.parts[registered["deliveries"][0]["part"]])
     assert [name for name, _ in body] == ["Visit"]
-    assert unknown["skipped"] == [{"reason": "No step of this channel takes MDM^T02.", "path": ""}]
+    assert unknown["skipped"] == [{"reason": "No step of this channel takes ORU^R01.", "path": ""}]
     assert not unknown["deliveries"]
 
 
