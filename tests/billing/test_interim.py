@@ -13,12 +13,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from hub.billing import claims
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Department
 from hub.billing.explain import explain
+from hub.billing.made_anew import as_of_today
 from hub.billing.stay_parts import parts
 from hub.billing.values import AmountCode, Charge, DatedCode, Stay, Visit
-from hub.formats.x12.claim import Institutional
+from hub.formats.x12.claim import Institutional, ValueCode
 from hub.formats.x12.institutional import read_837i
 from hub.formats.x12.judge import judge
 from hub.simulators.acknowledgements import Source, Verdict, ack_999, claim_acknowledgement
@@ -30,6 +32,7 @@ from hub.simulators.x12 import read_claims, read_interchange
 from hub.site.load import Site, load_site
 from hub.site.mapping import run_steps
 from hub.store import tables
+from hub.store.database import reading
 
 from .conftest import World
 from .payer import Desk, Line, Paid, Remit
@@ -329,6 +332,43 @@ def test_the_next_payer_gets_a_part_as_the_first_one_did(world: World) -> None:
     assert said_by(world, made).patient_status == "30"
 
 
+def test_a_part_that_was_not_sent_is_made_anew_for_the_same_days(world: World) -> None:
+    arriving = ward(world)
+    world.config = replace(world.config, policy=world.config.policy.model_copy(update={"approval": "person"}))
+    nights(world, 0, 22)
+    before = billed_days(world)
+    assert [frequency for frequency, _, _ in before] == ["2", "3"]
+    card = world.coverage(member_id="W999999999")
+    world.decide_values([replace(arriving, coverages=(card,), as_of=world.clock.now().isoformat())])
+    assert billed_days(world) == []
+    world.run_due("bill")
+    assert billed_days(world) == before
+    world.check_ledger()
+
+
+def billed_days(world: World) -> list[tuple[str, date, date]]:
+    rows = [row for row in world.rows(tables.claim) if row["state"] != "void"]
+    stays = [(row["frequency"], said_by(world, row)) for row in rows]
+    return sorted((frequency, said.statement_from, said.statement_to) for frequency, said in stays)
+
+
+def test_what_is_known_by_now_of_a_part_is_compared_with_its_bill_for_the_same_days(world: World) -> None:
+    whole_stay(world)
+    bed(world, ARRIVED + 14 * DAY, "0250", "20.00")
+    world.bill_and_batch()
+    *sent, replacement = world.rows(tables.claim)
+    with reading(world.store) as connection:
+        decision = Desk(world).decision(None, connection)
+        made = [as_of_today(decision, row) for row in sent]
+        assert claims.first_frequency(decision, replacement) == "3"
+    now = [each.institutional for each in made if each and each.institutional]
+    bills = [said_by(world, row) for row in sent]
+    for days in (lambda each: (each.statement_from, each.statement_to), lambda each: each.patient_status):
+        assert [days(each) for each in now] == [days(each) for each in bills]
+    assert now[1].values == (ValueCode("80", Decimal(10)), ValueCode("01", Decimal("950.00")))  # told at the end
+    assert [each.frequency for each in made if each] == ["2", "3", "4"]
+
+
 def test_the_days_of_a_part_are_explained_by_the_payers_file(world: World) -> None:
     whole_stay(world)
     row = world.rows(tables.claim, frequency="3")[0]
@@ -440,9 +480,9 @@ def test_a_long_stay_goes_from_admission_and_charges_through_three_bills_to_its_
     remittance = Remittance(payer, "EFT100", tuple(decisions))
     (row,) = Desk(world).take(write_835(remittance, "CLEARWAY01", 900, world.clock.now()).encode())
     assert row["state"] == "posted"
-    claims = world.rows(tables.claim)
-    assert {claim["state"] for claim in claims} == {"paid"}
-    for claim, decision in zip(claims, decisions, strict=True):
+    rows = world.rows(tables.claim)
+    assert {claim["state"] for claim in rows} == {"paid"}
+    for claim, decision in zip(rows, decisions, strict=True):
         assert world.balances(claim_id=claim["id"]).get("receivable payer", 0) == 0
         assert claim["total_cents"] == decision.charge
     assert -world.balances()["revenue"] == 24 * 95_000 + 4 * 22_150
