@@ -30,7 +30,7 @@ from hub.store.changes import Row
 
 HELD_FOR = "replacement"
 _OF_ITS_OWN = frozenset(
-    {"id", "control_number", "payer_claim_number", "replaces_id", "batch_id", "approved_by", "version"}
+    {"id", "control_number", "payer_claim_number", "replaces_id", "batch_id", "approved_by", "version", "fence"}
 )
 _FILED = (*SENT, *ADJUDICATED, "batched", "reversed", "closed")
 
