@@ -282,8 +282,9 @@ def _sentence(statuses: Iterable[Status]) -> str:
     reasons = [reason for status in statuses for reason in status.reasons]
     said = [vocabulary.category(reason.category) for reason in reasons]
     for reason in reasons:
-        about = f", {vocabulary.entity(reason.entity)}" if reason.entity else ""
-        said.append(f"{vocabulary.status(reason.status)} (Status {reason.status or 'none'}{about}.)")
+        about = f", about {vocabulary.entity(reason.entity)}" if reason.entity else ""
+        why = vocabulary.status(reason.status).rstrip(".")
+        said.append(f"{why} (status {reason.status or 'none'}{about}).")
     return " ".join(dict.fromkeys(said)) or "The answer gives no reason."
 
 

@@ -32,6 +32,11 @@ class NotFound(HubError):  # noqa: N818  a page's outcome
     code = "H740"
 
 
+#: The cookie that holds the names of the channels that a person has starred.
+STARRED = "hub_starred"
+_YEAR = 365 * 86_400
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What every request shares."""
@@ -170,11 +175,22 @@ class Call:
             business_now=settings.clock.now_ms(),
             badges=badges,
             theme=_cookie_word(self.request, "hub_theme", {"light", "dark"}),
+            starred=self.starred,
             keys_off=self.request.cookies.get("hub_keys") == "off",
             toast=TOASTS.get(self.query.get("said", ""), ""),
             **values,
         )
         return HTMLResponse(html, status_code=code)
+
+    def keep(self, response: Response, name: str, value: str) -> None:
+        """Have the person's browser keep *value* under *name* for a year."""
+        secure = self.site.settings.secure
+        response.set_cookie(name, value, max_age=_YEAR, httponly=True, samesite="lax", secure=secure)
+
+    @property
+    def starred(self) -> frozenset[str]:
+        """The channels that the person has starred in this browser."""
+        return frozenset(self.request.cookies.get(STARRED, "").split(".")) - {""}
 
     def back(self, path: str, said: str = "") -> Response:
         """Send the browser on to *path* after an act, with a word of confirmation (a key of `TOASTS`)."""
@@ -187,7 +203,7 @@ TOASTS = {
     "draining": "Draining. Nothing more is taken in; what is there is worked off.",
     "paused": "Paused. Nothing that is stored is lost; it goes on when you resume.",
     "resumed": "Resumed.",
-    "replayed": "Sent again as a new attempt, linked to this message.",
+    "replayed": "Sent again: it waits its turn, as an attempt linked to this message.",
     "closed": "Closed without sending.",
     "commented": "Comment added.",
     "assigned": "Assigned.",

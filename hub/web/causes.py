@@ -59,7 +59,7 @@ _MISSED = {
     "no acknowledgement": ("no 999", "1 batch has no 999 in time.", "{n} batches have no 999 in time."),
     "no claim acknowledgement": ("no 277CA", "1 batch has no 277CA in time.", "{n} batches have no 277CA in time."),
     "claim not found": ("not found", "1 claim is not found by its payer.", "{n} claims are not found by their payers."),
-    "lost claim": ("no 277CA/claim", "1 claim is in no 277CA in time.", "{n} claims are in no 277CA in time."),
+    "lost claim": ("no 277CA/claim", "1 claim has no 277CA in time.", "{n} claims have no 277CA in time."),
     "no decision": ("no 835", "1 claim has no 835 in time.", "{n} claims have no 835 in time."),
     "totals differ": (
         "277CA totals", "1 batch differs from what a 277CA counts.", "{n} batches differ from what 277CAs count.",
@@ -145,13 +145,18 @@ def errors(seen: Seen) -> Iterator[Need]:
             yield Need(
                 f"errors/{name}",
                 "errored",
-                f"{ended} of {name} ended in an error within {age(int(window * 1000))}.",
-                f"hub find --channel {name} --outcome errored",
+                f"{ended} of {name} ended in an error in the last {_span(window)}.",
+                "See what they have in common, mend that, and replay them.",
                 "",
                 f"/messages?channel={name}&onward=errored",
                 "See its messages",
                 channel=name,
             )
+
+
+def _span(seconds: float) -> str:
+    """``hour``, ``15 min``, ``2 days``: as it stands after "the last"."""
+    return {3600: "hour", 86_400: "day", 60: "minute"}.get(int(seconds), age(int(seconds * 1000)))
 
 
 def undecided_sends(seen: Seen) -> Iterator[Need]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from hub.web.render import age
 from hub.web.settings import ChannelInfo, DestinationInfo, WebSettings
 
 _SLOW_MS = 60_000
+_RANK = (
+    "failed", "ambiguous", "retrying", "quiet", "unknown", "stopped", "paused", "draining", "drained", "running",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class ChannelView:
     waiting: int
     oldest_at: int | None
     last_in: int | None
+    last_out: int | None
     rate: queries.Rate
     latency: paces.Latency | None
     usual: paces.Usual | None
@@ -62,8 +67,23 @@ class ChannelView:
 
     @property
     def clears_in_ms(self) -> int | None:
-        """How long the queue takes at the pace of the last hour; None when nothing waits or nothing was sent."""
-        return self.waiting * 3_600_000 // self.rate.done if self.waiting and self.rate.done else None
+        """How long the queue takes at the pace of the last hour; None when nothing waits, or it does not move."""
+        stands = self.state != "running" or any(each.pause for each in self.destinations)
+        return self.waiting * 3_600_000 // self.rate.done if self.waiting and self.rate.done and not stands else None
+
+    @property
+    def links(self) -> list[str]:
+        """How its endpoints stand, those of one state together: ``listening, 4 connected``, ``2 connected``."""
+        listening = [f"{e.state}{f', {e.peers} connected' if e.peers else ''}" for e in self.sources]
+        by_state = Counter(e.state for each in self.destinations for e in each.endpoints)
+        several = [f"{count} {state}" if sum(by_state.values()) > 1 else state for state, count in by_state.items()]
+        return [*dict.fromkeys(listening), *([f"out: {', '.join(several)}"] if several else [])]
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """How bad it is, the worst first: its state, whether it says why, how many messages failed."""
+        state = _RANK.index(self.state) if self.state in _RANK else 0
+        return state, not self.why, -(self.counts["errored"] + self.counts["rejected"] + self.counts["held"])
 
 
 def ask_engine(control: Control, actor: str) -> tuple[dict[str, Any], str]:
@@ -147,6 +167,7 @@ def channel_view(
         waiting=sum(w.count for w in waits),
         oldest_at=min((w.oldest_at for w in waits), default=None),
         last_in=last_in,
+        last_out=max(filter(None, (paces.last_sent(connection, info.name, d.name) for d in infos)), default=None),
         rate=queries.rate_of(connection, info.name, now),
         latency=paces.latency(connection, info.name),
         usual=usual,
@@ -167,7 +188,7 @@ def _state(
     """State, a few words beside it, the tone of the reason row, and its sentence."""
     now = real_ms()
     if pause:
-        quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{pause.reason}\N{RIGHT DOUBLE QUOTATION MARK}"
+        quoted = _quoted(pause.reason)
         if pause.draining:
             rest = "Everything is worked off; nothing is in hand." if idle else "What is there is worked off."
             return "drained" if idle else "draining", f"by {pause.actor}", "info", f"{quoted} {rest}"
@@ -194,9 +215,14 @@ def _state(
             return "retrying", destination.info.name, "warn", f"{destination.info.name}: {why}"
     stopped = next((d.pause for d in destinations if d.pause), None)
     if stopped:
-        return "running", "", "info", f"{stopped.destination} is paused by {stopped.actor}: {stopped.reason}"
+        return "running", "", "info", f"{stopped.destination} is paused by {stopped.actor}: {_quoted(stopped.reason)}"
     slow = next((w for w in waits if now - w.oldest_at > _SLOW_MS), None)
     return "running", "", "warn" if slow else "info", f"{slow.destination}: {_waits(slow)}" if slow else ""
+
+
+def _quoted(reason: str) -> str:
+    """A person's own words, closed by a full stop."""
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{reason.rstrip('.')}.\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
 def _waits(waiting: queries.Waiting) -> str:

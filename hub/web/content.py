@@ -16,6 +16,7 @@ from hub.formats.x12.outline import outline_837
 from hub.formats.x12.segments import read_segments
 from hub.web.claim_part import rows_of_claim
 from hub.web.masking import Piece, X12Masks, hl7_field_is_masked, hl7_pieces, json_lines
+from hub.web.words import SEGMENT_WORDS
 
 _SHOWN_LINES = 2000
 
@@ -160,8 +161,10 @@ def _hl7(body: bytes) -> ParsedView:
             hint = _hint(definition, segment.name) if definition else "not in the standard: the sender's own"
             leaves = [leaf for repetition in field.repetitions for leaf in repetition]
             if len(leaves) == 1:
-                shown = leaves[0].text or '""'
-                rows.append(ParsedRow(1, short(leaves[0].path, several), field.name, (Piece(shown, what),), hint))
+                only = leaves[0]
+                shown, place = only.text or '""', short(only.path, several)
+                name = field.name if "." not in place or place.endswith(".1") else f"{field.name}, {only.name}"
+                rows.append(ParsedRow(1, place, name, (Piece(shown, what),), hint))
                 continue
             rows.append(ParsedRow(1, short(field.path, several), field.name, (), hint))
             rows.extend(
@@ -192,13 +195,15 @@ def _x12(body: bytes, claim: str) -> ParsedView:
         pieces = (*masks.pieces(segment), Piece(segment.delimiters.segment))
         if number not in wanted:
             continue
-        loop, name, opens = segment.id, "", False
+        loop, name, opens = segment.id, SEGMENT_WORDS.get(segment.id, ""), False
         if named:
             row = outline[number]
             loop, name, opens = row.loop or segment.id, row.name, row.opens
             opens = opens or loop != group
             group = loop
-        rows.append(ParsedRow(0 if opens else 1, loop if opens or not named else "", name if opens else "", pieces))
+        rows.append(
+            ParsedRow(0 if opens else 1, loop if opens or not named else "", name if opens or not named else "", pieces)
+        )
     counted = f"{len(rows)} of the batch's {len(segments)} segments" if claim else f"{len(segments)} segments"
     return ParsedView(
         f"{counted}{', by loop' if named else ''}.",

@@ -71,13 +71,6 @@ class Overview:
         return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
-#: Causes that are of the whole practice, by the start of their key.
-_WHOLE = ("queue/", "remittance/")
-_RANK = [
-    "failed", "ambiguous", "retrying", "quiet", "unknown", "stopped", "paused", "draining", "drained", "running",
-]  # fmt: skip
-
-
 def overview(call: Call, period: str) -> Overview:
     """The whole state of the hub as far as the person may see it, worst first."""
     site = call.site
@@ -87,12 +80,12 @@ def overview(call: Call, period: str) -> Overview:
         channels = channel_views(
             connection, site.settings, waits, engine, problem, since_day=_since_day(site, period), sees=call.sees
         )
-        channels.sort(key=lambda view: _RANK.index(view.state) if view.state in _RANK else 0)
+        channels.sort(key=lambda view: (view.rank[0], view.info.name not in call.starred, *view.rank[1:]))
         stages = claims_by_state(call, connection)
         disk = forecast(connection, site.settings.control_socket.parent, real_ms())
         needs = needs_of(look_around(connection, site.settings, channels, waits, problem), call.may)
         if call.session.channels:
-            needs = [need for need in needs if not need.key.startswith(_WHOLE)]
+            needs = [need for need in needs if need.channel or need.key == "engine"]
     total = _sum_counts([view.counts for view in channels])
     return Overview(
         period=period,

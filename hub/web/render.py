@@ -42,7 +42,8 @@ def make_environment(zone: ZoneInfo) -> Environment:
         clock=lambda then: at(then, zone).strftime("%H:%M:%S"),
         clock_ms=lambda then: at(then, zone).strftime("%H:%M:%S.%f")[:-3],
         moment=lambda then: moment(at(then, zone)),
-        daytime=lambda then: at(then, zone).strftime("%-d %b %H:%M"),
+        daytime=lambda then: daytime(at(then, zone)),
+        stamp=lambda then: at(then, zone).strftime("%-d %b %Y %H:%M:%S"),
         dayclock=lambda then: at(then, zone).strftime("%-d %b %H:%M:%S"),
         iso=lambda then: at(then, zone).isoformat(),
         day=day,
@@ -117,6 +118,12 @@ def took(milliseconds: int) -> str:
 def moment(instant: datetime) -> str:
     """An instant in full, with its zone."""
     return instant.strftime("%a %-d %b %Y %H:%M:%S %Z")
+
+
+def daytime(instant: datetime) -> str:
+    """An instant to the minute; with its year when that is not this one."""
+    this_year = datetime.now(instant.tzinfo).year
+    return instant.strftime("%-d %b %H:%M" if instant.year == this_year else "%-d %b %Y %H:%M")
 
 
 def day(text: str) -> str:

@@ -59,6 +59,7 @@ ROUTES: tuple[Entry, ...] = (
     Entry("GET", "/channels/{name}", "status.view", channels.show),
     Entry("POST", "/channels/{name}/pause", "channels.operate", channels.pause),
     Entry("POST", "/channels/{name}/drain", "channels.operate", channels.drain),
+    Entry("POST", "/channels/{name}/star", "status.view", channels.star),
     Entry("POST", "/channels/{name}/resume", "channels.operate", channels.resume),
     Entry("GET", "/messages", "messages.view", messages.listing),
     Entry("GET", "/messages.csv", "messages.view", bulk.export),

@@ -38,9 +38,15 @@ def _write(call: Call, name: str, args: dict[str, object], said: str) -> Respons
         call.site.control.write(name, {"actor": call.actor, "key": need.key, **args}, call.actor)
     except HubError as error:
         return _page(
-            call, {"reason": f"{error.what} {error.expected} {error.fix}".strip()}, str(args.get("reason", ""))
+            call,
+            {"reason": " ".join(filter(None, (error.what, _sentence(error.expected), error.fix)))},
+            str(args.get("reason", "")),
         )
     return call.back("/", said)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _need(call: Call) -> Need:

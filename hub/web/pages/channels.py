@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from hub.core.clock import at, real_ms
 from hub.core.errors import HubError
-from hub.web.call import Call, NotFound
+from hub.web.call import STARRED, Call, NotFound
 from hub.web.deployed import Deployed, deployed
 from hub.web.overview import overview
 from hub.web.queries import channels as paces
@@ -39,6 +39,16 @@ def drain(call: Call) -> Response:
 def resume(call: Call) -> Response:
     """Go on."""
     return _switch(call, "resume")
+
+
+def star(call: Call) -> Response:
+    """Star the channel in this browser, or take its star away."""
+    name = call.request.path_params["name"]
+    if not call.sees(name) or name not in {channel.name for channel in call.site.settings.channels}:
+        raise NotFound("There is no channel of that name.")
+    response = call.back(f"/channels/{name}")
+    call.keep(response, STARRED, ".".join(sorted(call.starred ^ {name})))
+    return response
 
 
 def _switch(call: Call, command: str) -> Response:

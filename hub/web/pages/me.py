@@ -11,8 +11,6 @@ from hub.security.users import PERMISSIONS, ROLES, find_user, list_users
 from hub.web.call import Call, local_path
 from hub.web.words import ROLE_WORDS
 
-_YEAR = 365 * 86_400
-
 
 def show(call: Call) -> Response:
     """The person's own page."""
@@ -53,7 +51,7 @@ def preferences(call: Call) -> Response:
     for name, field in (("hub_theme", "theme"), ("hub_keys", "keys")):
         value = str(call.form.get(field, ""))
         value = value if value in {"light", "dark", "off"} else ""
-        response.set_cookie(name, value, max_age=_YEAR, httponly=True, samesite="lax", secure=call.site.settings.secure)
+        call.keep(response, name, value)
     return response
 
 

@@ -39,6 +39,7 @@ TABS = (
     ("log", "Log"),
 )
 REASON_LENGTH = 10
+_ACCOUNTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +150,18 @@ def show(call: Call) -> Response:
     if tab not in {key for key, _ in TABS}:
         raise NotFound("There is no such view of a message.")
     detail, deliveries, context = load(call)
-    call.look("message", detail.id, patients=subjects(call, detail), always=False)
+    patients = subjects(call, detail)
+    call.look("message", detail.id, patients=patients, always=False)
     with call.reading() as connection:
         values: dict[str, Any] = {}
         match tab:
             case "":
                 values["moments"] = _timeline(detail, deliveries)
+                values["claims"] = messages.claims_in(connection, detail) if call.may("claims.view") else []
+                values["remittances"] = (
+                    messages.remittances_in(connection, detail.id) if _whole_practice(call, "remittances.view") else []
+                )
+                values["accounts"] = patients[:_ACCOUNTS] if _whole_practice(call, "accounts.view") else ()
             case "raw":
                 values["raw"] = raw_view(content_of(call, connection, detail.raw_id))
             case "parsed":
@@ -168,6 +175,11 @@ def show(call: Call) -> Response:
             case "diff":
                 values["diff"] = diff_view(call, connection, detail)
     return call.page("message.html", tab=tab, tabs=TABS, **context, **values)
+
+
+def _whole_practice(call: Call, permission: str) -> bool:
+    """Whether the person may do something that is of no channel."""
+    return call.may(permission) and not call.session.channels
 
 
 def replay_form(call: Call) -> Response:
@@ -376,7 +388,7 @@ def _answers(
 
 def _timeline(detail: messages.MessageDetail, deliveries: list[messages.Delivery]) -> list[Moment]:
     where = f" from {detail.source}" if detail.source else ""
-    kept = f"{detail.size:,} bytes, on disk before it was answered"
+    kept = f"{detail.size:,} bytes, on disk" + (" before it was answered" if detail.answer != "not owed" else "")
     moments = [Moment(detail.received_at, "in", "info", f"Received{where}", kept)]
     if detail.answer == "delivered":
         moments.append(Moment(detail.received_at, "done", "ok", "Answered", "the answer is on its own tab"))
@@ -399,6 +411,9 @@ def _timeline(detail: messages.MessageDetail, deliveries: list[messages.Delivery
         if not delivery.tries and delivery.state == "delivered" and delivery.finished_at:
             took = f"in {delivery.finished_at - delivery.created_at:,} ms"
             moments.append(Moment(delivery.finished_at, "done", "ok", f"{delivery.destination} took it", took))
+        if delivery.tries and delivery.state == "queued" and delivery.tries[-1].outcome != "transient":
+            again = f"To be sent again to {delivery.destination}"
+            moments.append(Moment(delivery.tries[-1].ended_at or 0, "queued", "info", again, delivery.reason))
         if delivery.state == "closed" and delivery.finished_at:
             moments.append(Moment(delivery.finished_at, "closed", "ok", "Closed without sending", delivery.reason))
     if detail.finished_at is not None:

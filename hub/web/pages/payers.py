@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from hub.billing.edits.table import EDITS
+from hub.formats.x12 import vocabulary
 from hub.web.call import Call, NotFound
 from hub.web.queries import payers
 
@@ -39,4 +41,6 @@ def show(call: Call) -> Response:
         rules=rules,
         findings=findings,
         others=others,
+        edits=EDITS,
+        reason_of=vocabulary.adjustment_reason,
     )

@@ -19,6 +19,7 @@ from hub.web.pages.item_acts import Conflict, MatchOffer, Offer, ProposalOffer
 from hub.web.pages.people import Person, person
 from hub.web.queries import accounts, queues
 from hub.web.queries.queues import Item
+from hub.web.render import day
 from hub.web.words import QUEUES
 
 RESOLUTIONS = {
@@ -41,6 +42,22 @@ RESOLUTIONS = {
     "anomalies": ("explained", "reported"),
 }
 COMMENT_LENGTH = 2
+#: How a page calls what billing keeps of an item, where its own word does not say it.
+_CALLED = {"said": "payer_says", "for": "work_of", "next": "to_do", "edits": "found_by_edit"}
+#: What to do about a denial, by the word of the denial table.
+_TO_DO = {
+    "correct": "correct the claim",
+    "records": "send records",
+    "appeal": "write an appeal",
+    "other payer": "bill the other payer",
+    "patient": "bill the patient",
+    "accept": "accept it",
+    "wait": "wait for the payer",
+    "close": "close it",
+    "review": "look at it closely",
+}
+#: Whether a denial can be appealed, by the word of the denial table.
+_APPEAL = {"no": "hardly worth one", "yes": "possible", "proof": "with a proof"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,7 @@ class Opened:
     """The open item: its evidence, history, patient, and what can be done about it."""
 
     facts: tuple[tuple[str, Piece], ...]
+    lines: tuple[queues.About, ...]
     history: tuple[HistoryRow, ...]
     who: Person | None
     advice: str
@@ -302,11 +320,13 @@ def _opened(call: Call, item: Item) -> Opened:
         evidence = call.unseal("work_item", item.sealed)
         offers = item_acts.offers(call, connection, item)
         proposals = item_acts.proposals(call, connection, item, evidence)
+        lines = queues.about(connection, item) if call.may("claims.view") else []
     call.look("work item", item.id, patients=[patient.patient_id if patient else item.patient_id])
     candidates = item_acts.candidates(item, evidence)
     elsewhere = {"denial", "note"} | ({"candidates"} if candidates else set()) | ({"findings"} if proposals else set())
     return Opened(
-        facts=tuple(json_facts({key: value for key, value in evidence.items() if key not in elsewhere})),
+        facts=tuple(json_facts(_told({key: value for key, value in evidence.items() if key not in elsewhere}, item))),
+        lines=tuple(lines),
         history=tuple(HistoryRow(each.at, each.actor, each.kind, _words(call, each.sealed)) for each in history),
         who=person(call, patient) if patient else None,
         advice=str(evidence.get("note") or "") if "denial" in evidence else "",
@@ -318,6 +338,19 @@ def _opened(call: Call, item: Item) -> Opened:
     )
 
 
+def _told(evidence: dict[str, Any], item: Item) -> dict[str, Any]:
+    """What billing keeps of *item*, in the words of a page; without what the page says already."""
+    told = dict(evidence)
+    if "next" in told:  # what the denial table says of the denial
+        told["next"] = _TO_DO.get(str(told["next"]), told["next"])
+        told["appeal"] = _APPEAL.get(str(told.get("appeal")), told.get("appeal"))
+        told.pop("rule", None)
+    for key, value in evidence.items():
+        if value in ([item.rule], [item.claim_number], item.claim_number):
+            told.pop(key, None)
+    return {_CALLED.get(key, key): value for key, value in told.items()}
+
+
 def _appeal(call: Call, row: queues.Appeal) -> AppealView:
     body = call.unseal("denial_action", row.sealed)
     proofs = [str(each.get("title", "")) for each in body.get("evidence", ()) if isinstance(each, dict)]
@@ -325,10 +358,12 @@ def _appeal(call: Call, row: queues.Appeal) -> AppealView:
 
 
 def _words(call: Call, sealed: bytes) -> str:
+    """The words of an event: to whom, until when, how it ended, and the person's remark."""
     body = call.unseal("work_event", sealed)
-    parts = [
-        str(body[key])
-        for key in ("resolution", "assignee", "until", "text", "comment", "reason", "note")
-        if body.get(key)
+    said = [
+        f"to {body['assignee'] or 'nobody'}" if "assignee" in body else "",
+        f"until {day(str(body['until']))}" if body.get("until") else "",
+        str(body.get("resolution") or ""),
     ]
-    return ": ".join(parts)
+    remarks = [str(body[key]) for key in ("text", "comment", "reason", "note") if body.get(key)]
+    return ": ".join([*filter(None, said), *remarks])

@@ -13,7 +13,8 @@ from hub.web.call import Call, NotFound
 from hub.web.masking import Piece, json_facts
 from hub.web.queries import remittances
 from hub.web.remittance_lines import checked
-from hub.web.words import PROVIDER_WORDS
+from hub.web.render import day
+from hub.web.words import HANDLING_WORDS, PROVIDER_WORDS
 
 STATES = ("staged", "posting", "posted", "held", "duplicate", "closed")
 
@@ -54,6 +55,9 @@ def show(call: Call) -> Response:
         posted = remittances.posted(connection, found.id)
         read_again = checked(connection, call.site.vault, found)
     body = call.unseal("remittance", found.sealed)
+    if body.get("handling") in HANDLING_WORDS:
+        body["handling"] = f"{HANDLING_WORDS[body['handling']]} ({body['handling']})"
+    body["produced"] = day(str(body.get("produced") or ""))
     return call.page(
         "remittance.html",
         title=f"Remittance {found.trace}",

@@ -15,7 +15,8 @@ PERIODS = {"today": "today", "week": "the last 7 days", "all": "everything kept"
 
 def show(call: Call) -> Response:
     """The status page."""
-    return call.page("status.html", title="Status", view=overview(call, _period(call)))
+    only = call.query.get("starred") == "1"
+    return call.page("status.html", title="Status", view=overview(call, _period(call)), only_starred=only)
 
 
 def as_json(call: Call) -> Response:
@@ -41,6 +42,7 @@ def as_json(call: Call) -> Response:
                     "waiting": c.waiting,
                     "oldest_at": c.oldest_at,
                     "last_in": c.last_in,
+                    "last_out": c.last_out,
                 }
                 for c in view.channels
             ],
@@ -58,6 +60,7 @@ def live_values(view: Overview) -> dict[str, str]:
     for channel in view.channels:
         values[f"{channel.info.name}/waiting"] = f"{channel.waiting:,}"
         values[f"{channel.info.name}/last"] = age(view.at - channel.last_in) if channel.last_in else "none"
+        values[f"{channel.info.name}/out"] = age(view.at - channel.last_out) if channel.last_out else "none"
     for stage in view.stages:
         values[f"stage/{stage.title}"] = f"{stage.claims:,}"
         values[f"stage/{stage.title}/cents"] = shown(from_cents(stage.cents))

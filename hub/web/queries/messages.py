@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, literal, literal_col
 from hub.core.ids import id_floor
 from hub.core.vault import Vault
 from hub.store.identifiers import identified
-from hub.store.tables import attempt, delivery, message
+from hub.store.tables import attempt, batch, claim, delivery, message, remittance
 
 PAGE = 50
 _RECENT = 500
@@ -198,7 +198,7 @@ def find(
         found, reached = connection.execute(search_statement(search, digests, first, PAGE + 1)).all(), None
     else:
         found, reached = _piecewise(connection, search, first, clock)
-    more, rows = len(found) > PAGE, [_row(row) for row in found[:PAGE]]
+    more, rows = len(found) > PAGE, _explained(connection, [_row(row) for row in found[:PAGE]])
     if search.after is not None:
         return MessagePage(tuple(reversed(rows)), newer=more, older=True)
     return MessagePage(tuple(rows), newer=search.before is not None, older=more or reached is not None, reached=reached)
@@ -248,7 +248,7 @@ def everything(
         return []
     search = _until(connection, search)
     statement = search_statement(search, digests, first, at_most).order_by(None).order_by(message.c.sequence)
-    return [_row(row) for row in connection.execute(statement)]
+    return _explained(connection, [_row(row) for row in connection.execute(statement)])
 
 
 def first_sequence_since(connection: Connection, since_ms: int) -> int | None:
@@ -330,6 +330,29 @@ def deliveries(connection: Connection, sequence: int) -> list[Delivery]:
     ]  # fmt: skip
 
 
+def claims_in(connection: Connection, detail: MessageDetail) -> list[tuple[int, str]]:
+    """The claims that the message carries as a batch: id and control number, the first 50."""
+    rows = connection.execute(
+        select(claim.c.id, claim.c.control_number)
+        .join(batch, batch.c.id == claim.c.batch_id)
+        .where(batch.c.reference == detail.control_id, batch.c.message_id == detail.id)
+        .order_by(claim.c.id)
+        .limit(50)
+    )
+    return [(row.id, row.control_number) for row in rows]
+
+
+def remittances_in(connection: Connection, message_id: int) -> list[tuple[int, str]]:
+    """The remittances that the message brought: id and trace number, the first 50."""
+    rows = connection.execute(
+        select(remittance.c.id, remittance.c.trace)
+        .where(remittance.c.message_id == message_id)
+        .order_by(remittance.c.ordinal)
+        .limit(50)
+    )
+    return [(row.id, row.trace) for row in rows]
+
+
 def delivery_message_id(connection: Connection, delivery_id: int) -> int | None:
     """The id of the message that delivery *delivery_id* belongs to."""
     return connection.execute(select(delivery.c.message_id).where(delivery.c.id == delivery_id)).scalar()
@@ -345,10 +368,35 @@ def children(connection: Connection, message_id: int) -> list[MessageRow]:
     ]
 
 
+def _explained(connection: Connection, rows: list[MessageRow]) -> list[MessageRow]:
+    """*rows*; where one is in error and says nothing itself, with what the destination said that refused it."""
+    silent = [row.sequence for row in rows if row.onward == "errored" and not row.reason]
+    if not silent:
+        return rows
+    refused = connection.execute(
+        select(delivery.c.message_sequence, delivery.c.destination, delivery.c.reason).where(
+            delivery.c.message_sequence.in_(silent), delivery.c.state == "refused"
+        )
+    )
+    said = {row.message_sequence: f"{row.destination}: {row.reason}" for row in refused if row.reason}
+    return [replace(row, reason=row.reason or said.get(row.sequence, "")) for row in rows]
+
+
 def failures(connection: Connection, channel: str) -> list[tuple[str, str, int, int, int]]:
     """Recent messages of *channel* that did not end well, by cause: outcome, reason, times, first and last received."""
+    refused = (
+        select(delivery.c.destination + literal(": ") + delivery.c.reason)
+        .where(delivery.c.message_sequence == message.c.sequence, delivery.c.state == "refused")
+        .order_by(delivery.c.sequence)
+        .limit(1)
+        .scalar_subquery()
+    )
     newest = [
-        select(message.c.onward, message.c.reason, message.c.received_at)
+        select(
+            message.c.onward,
+            func.coalesce(func.nullif(message.c.reason, ""), refused, literal("")).label("reason"),
+            message.c.received_at,
+        )
         .where(message.c.channel == channel, message.c.onward == state)
         .order_by(message.c.sequence.desc())
         .limit(_RECENT)
@@ -359,7 +407,7 @@ def failures(connection: Connection, channel: str) -> list[tuple[str, str, int, 
     rows = connection.execute(
         select(
             recent.c.onward,
-            func.coalesce(recent.c.reason, literal("")),
+            recent.c.reason,
             func.count(),
             func.min(recent.c.received_at),
             func.max(recent.c.received_at),

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 from hub.store.tables import charge as charges
 from hub.store.tables import (
     claim,
+    claim_line,
     denial,
     denial_action,
     ledger_posting,
@@ -86,6 +87,20 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What an item is about, line by line: a service line of its claim (*ordinal*), or the charge itself (0)."""
+
+    ordinal: int
+    code: str
+    modifiers: str
+    units_milli: int
+    service_on: str
+    cents: int
+    performer: str
+    department: str
+
+
+@dataclass(frozen=True, slots=True)
 class Appeal:
     """An appeal under way. The *sealed* letter is opened by whoever shows it."""
 
@@ -114,6 +129,30 @@ def counts(connection: Connection, today: str, within: tuple[str, ...] = ()) -> 
             .group_by(work_item.c.queue)
         )
     }
+
+
+def about(connection: Connection, item: Item) -> list[About]:
+    """The service lines of the claim of *item*, or its charge; at most 50."""
+    if item.claim_id is not None:
+        source = claim_line.join(charges, charges.c.id == claim_line.c.charge_id)
+        columns = (claim_line, charges.c.performing_npi, charges.c.department)
+        found = select(*columns).select_from(source).where(claim_line.c.claim_id == item.claim_id)
+        return [
+            About(
+                row.ordinal, row.code, row.modifiers, row.units_milli, row.service_on, row.charge_cents,
+                row.performing_npi, row.department,
+            )
+            for row in connection.execute(found.order_by(claim_line.c.ordinal).limit(50))
+        ]  # fmt: skip
+    if item.charge_id is None:
+        return []
+    return [
+        About(
+            0, row.code, row.modifiers, row.units_milli, row.service_on, row.amount_cents, row.performing_npi,
+            row.department,
+        )
+        for row in connection.execute(select(charges).where(charges.c.id == item.charge_id))
+    ]  # fmt: skip
 
 
 def _of(within: tuple[str, ...]) -> list[ColumnElement[bool]]:
