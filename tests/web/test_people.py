@@ -174,7 +174,7 @@ def test_an_alert_is_taken_and_snoozed_with_a_reason_and_counts_no_more(world: W
     assert before
     key = "queue/denials"
     assert post(client, "/alerts/take", key=key, owner="me") == "/?said=taken"
-    assert '<span class="hint">operator</span>' in client.get("/").text
+    assert '<span class="hint">with operator</span>' in client.get("/").text
     assert "Say why it may be quiet" in post(client, "/alerts/snooze", key=key, minutes="60", reason="")
     assert post(client, "/alerts/snooze", key=key, minutes="60", reason="waits for the payer") == "/?said=snoozed"
     page = client.get("/").text
