@@ -440,7 +440,7 @@ def _post_claims(decision: Decision, row: Row) -> bool:
             remittance_id=row["id"],
             trace=row["trace"],
             payer_id=row["payer_id"],
-            payer_name=_called(decision, row),
+            payer_name=row["payer_name"],
             paid_on=row["paid_on"],
             claim=records.from_plain(RemittanceClaim, decision.unseal("remittance_claim", each.body)),
         )
@@ -464,19 +464,13 @@ def _post_claims(decision: Decision, row: Row) -> bool:
     return bool(staged)
 
 
-def _called(decision: Decision, row: Row) -> str:
-    """The payer of a remittance as people here know it; as it names itself (N102) when the site does not know it."""
-    payer = decision.config.payers.get(row["payer_id"])
-    return payer.name if payer else str(row["payer_name"])
-
-
 def _post_provider_adjustments(decision: Decision, row: Row) -> None:
     body: dict[str, Any] = decision.unseal("remittance", row["body"])
     provider_adjustments.post_all(
         decision,
         remittance_id=row["id"],
         payer_id=row["payer_id"],
-        payer_name=_called(decision, row),
+        payer_name=row["payer_name"],
         adjustments=[records.from_plain(ProviderAdjustment, e) for e in body["provider_adjustments"]],
         interest=Decimal(body.get("interest", "0")),
     )
