@@ -387,8 +387,14 @@ class Deliveries:
         self._pump()
 
     def _record(self, sent: Sent) -> None:
-        recorded = self._around.journal.submit_grouped(self._rows.write_records, sent)
+        recorded = self._around.journal.submit_grouped(
+            self._rows.write_records, sent, patient=not self._somebody_waits_for(sent.entry)
+        )
         recorded.addCallback(self._recorded, sent).addErrback(self._log_failure).addBoth(lambda _: self._one_less())
+
+    def _somebody_waits_for(self, entry: Entry) -> bool:
+        """Whether another delivery may go only when *entry* is recorded: in its lane, or because so many are open."""
+        return self._open >= self._most_open or any(self._lanes.waiting_in(lane) for lane in entry.lanes)
 
     def _recorded(self, arrival: Arrival | None, sent: Sent) -> None:
         reached("delivery.recorded")

@@ -2,10 +2,11 @@
 
 Writes that wait together share a transaction and its one sync. Each runs in a savepoint of its own, so that one that
 fails does not fail its neighbours; writes of the same kind may run as one statement for all
-(:meth:`Journal.submit_grouped`) and fall back to one by one when that fails. Where the store can be synced apart from
-the commit, another thread does so while the next transaction is written, if it is large; that is committed when the
-sync is over. A COMMIT or a sync that fails, or whose outcome is unknown, stops the node: nobody is answered, and the
-restart reads from the store what really happened.
+(:meth:`Journal.submit_grouped`) and fall back to one by one when that fails. A transaction costs as much for one write
+as for several, so while messages keep coming, writes that nobody waits for gather for some milliseconds. Where the
+store can be synced apart from the commit, and many writes wait, another thread does so while the next transaction is
+written; that is committed when the sync is over. A COMMIT or a sync that fails, or whose outcome is unknown, stops the
+node: nobody is answered, and the restart reads from the store what really happened.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ from hub.store.syncing import log_sync
 
 MANY = 24
 """So many writes are worth a transaction of their own while the one before it is synced."""
+
+PATIENCE_SECONDS = 0.008
+"""So long a write that nobody waits for may wait for company, while messages keep coming."""
+AT_ONCE = 32
+"""No more of them share a transaction: a sender waits for the one that is in hand, and then for its own."""
+LULL_SECONDS = 0.002
+"""So long after an intake was told, without another, messages do not keep coming."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,6 +70,8 @@ class _Job:
     apply: Callable[[Connection], Any] | None = None
     apply_many: ApplyMany | None = None
     request: Any = None
+    urgent: bool = False
+    since: float = 0.0  # monotonic
 
 
 class Journal:
@@ -83,7 +93,9 @@ class Journal:
         self._on_failure = on_failure
         self._batch = batch
         self._urgent: deque[_Job] = deque()
+        self._prompt: deque[_Job] = deque()
         self._patient: deque[_Job] = deque()
+        self._told_at = 0.0  # of the last intake, monotonic
         self._wake = threading.Condition()
         self._closing = False
         self._failed: BaseException | None = None
@@ -121,13 +133,14 @@ class Journal:
         for thread in self._threads:
             thread.join()
 
-    def submit(self, write: Callable[[Connection], T], *, urgent: bool = False) -> Deferred[T]:
+    def submit(self, write: Callable[[Connection], T], *, urgent: bool = False, patient: bool = False) -> Deferred[T]:
         """Run *write* in a transaction; fires with its result after the commit.
 
         An exception of *write* undoes that write alone and is what the Deferred fails with. *urgent* writes (intake)
-        go first.
+        go first. While they keep coming, *patient* ones, for which nothing else waits, are written some at a time:
+        that takes a fraction of the processor's time, and keeps senders from waiting for them.
         """
-        return self._put(_Job(Deferred(), apply=write), urgent)
+        return self._put(_Job(Deferred(), apply=write), urgent, patient)
 
     def submit_grouped(
         self,
@@ -135,14 +148,16 @@ class Journal:
         request: R,
         *,
         urgent: bool = False,
+        patient: bool = False,
     ) -> Deferred[T]:
         """Like :meth:`submit`, for writes that *apply_many* does for many requests at once, in their order."""
-        return self._put(_Job(Deferred(), apply_many=apply_many, request=request), urgent)
+        return self._put(_Job(Deferred(), apply_many=apply_many, request=request), urgent, patient)
 
-    def _put(self, job: _Job, urgent: bool) -> Deferred[Any]:
+    def _put(self, job: _Job, urgent: bool, patient: bool) -> Deferred[Any]:
         with self._wake:
             if self._failed is None and not self._closing:
-                (self._urgent if urgent else self._patient).append(job)
+                (self._urgent if urgent else self._patient if patient else self._prompt).append(job)
+                job.urgent, job.since = urgent, time.monotonic()
                 self._wake.notify()
                 return job.deferred
         job.deferred.errback(StoreFailedError("Nothing more is written; the node is stopping."))
@@ -152,7 +167,7 @@ class Journal:
         while True:
             with self._wake:
                 while not self._may_write():
-                    self._wake.wait()
+                    self._wake.wait(self._patient_in() if self._patient and self._synced.is_set() else None)
                 groups = _alike(self._next_jobs())
             if not groups:
                 self._committed.put(None)
@@ -160,12 +175,15 @@ class Journal:
             jobs = [job for group in groups for job in group]
             try:
                 results = self._commit(groups)
+                beside = self._sync is not None and self._waiting >= MANY
+                if self._sync is not None and not beside:  # few would wait for it in any case
+                    self._sync()
             except BaseException as error:
                 self._fail(jobs, error)
                 self._committed.put(None)
                 return
-            if self._sync is None:
-                self._reactor.callFromThread(_fire, jobs, results)
+            if not beside:
+                self._tell(jobs, results)
             else:
                 self._synced.clear()
                 self._committed.put((jobs, results))
@@ -183,17 +201,36 @@ class Journal:
             with self._wake:
                 self._synced.set()
                 self._wake.notify()
-            self._reactor.callFromThread(_fire, jobs, results)
+            self._tell(jobs, results)
+
+    def _tell(self, jobs: list[_Job], results: list[Any]) -> None:
+        if jobs[0].urgent:
+            self._told_at = time.monotonic()
+        self._reactor.callFromThread(_fire, jobs, results)
 
     def _may_write(self) -> bool:
         """Whether to begin a transaction; while one is being synced only for many writes, because few cost as much."""
-        waiting = len(self._urgent) + len(self._patient)
-        return self._closing or waiting >= MANY or (waiting > 0 and self._synced.is_set())
+        if self._closing or self._waiting >= MANY:
+            return True
+        return self._synced.is_set() and bool(self._urgent or self._prompt or self._patience_is_over())
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._urgent) + len(self._prompt) + len(self._patient)
+
+    def _patience_is_over(self) -> bool:
+        return bool(self._patient) and (self._closing or self._waiting >= MANY or self._patient_in() <= 0)
+
+    def _patient_in(self) -> float:
+        """Seconds until the patient writes have waited long enough."""
+        return min(self._patient[0].since + PATIENCE_SECONDS, self._told_at + LULL_SECONDS) - time.monotonic()
 
     def _next_jobs(self) -> list[_Job]:
-        jobs = [self._urgent.popleft() for _ in range(min(len(self._urgent), self._batch))]
-        room = max(self._batch - len(jobs), 8)
-        jobs.extend(self._patient.popleft() for _ in range(min(len(self._patient), room)))
+        over = self._patience_is_over()
+        jobs = _first(self._urgent, self._batch)
+        jobs += _first(self._prompt, max(self._batch - len(jobs), 8))
+        if over:
+            jobs += _first(self._patient, max(AT_ONCE - len(jobs), 8))
         return jobs
 
     def _commit(self, groups: list[list[_Job]]) -> list[Any]:
@@ -213,8 +250,9 @@ class Journal:
     def _fail(self, jobs: list[_Job], error: BaseException) -> None:
         with self._wake:
             is_first, self._failed = self._failed is None, self._failed or error
-            waiting = [*jobs, *self._urgent, *self._patient]
+            waiting = [*jobs, *self._urgent, *self._prompt, *self._patient]
             self._urgent.clear()
+            self._prompt.clear()
             self._patient.clear()
         failure = StoreFailedError(
             "The store could not commit.",
@@ -225,6 +263,11 @@ class Journal:
         if is_first:
             self._reactor.callFromThread(self._on_failure, error)
         self._reactor.callFromThread(_fire, waiting, [stopped] * len(waiting))
+
+
+def _first(jobs: deque[_Job], most: int) -> list[_Job]:
+    """Take up to *most* of *jobs*."""
+    return [jobs.popleft() for _ in range(min(len(jobs), most))]
 
 
 def _alike(jobs: list[_Job]) -> list[list[_Job]]:

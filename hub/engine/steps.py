@@ -329,7 +329,10 @@ class Steps:
                 begun = len(reserved)
                 self._reserve_deliveries(arrival, result, reply.parts, reserved)
                 written.append(_Written(arrival, result, reserved[begun:], reply.parts))
-            made = yield self._around.journal.submit(partial(self._write_results, written=written))
+            nobody_waits = not any(arrival.message_id in self._around.awaited for arrival in arrivals)
+            made = yield self._around.journal.submit(
+                partial(self._write_results, written=written), patient=nobody_waits
+            )
         except StoreFailedError:
             raise
         except Exception as error:

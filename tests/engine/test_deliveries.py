@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from twisted.internet.defer import Deferred, DeferredList
 
 from hub.core.errors import HubError
-from hub.engine import deliveries
+from hub.engine import deliveries, journal
 from hub.engine.contracts import DELIVERED, Failure, Outcome, Parcel
 from hub.engine.plan import ChannelPlan
 from hub.store.tables import attempt, message
@@ -601,3 +601,25 @@ def test_a_node_that_stops_while_a_delivery_waits_leaves_it_to_the_next(make_nod
     yield after.settled()
     assert after.peer.ids == ["m1"]
     assert after.attempts() == [(1, "transient"), (2, "delivered")]
+
+
+# ---------------------------------------------------------------- writes that gather
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_delivery_that_waits_for_the_one_before_it_does_not_wait_for_company_too(
+    make_node: MakeNode, store: Engine, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    node = make_node(store, destinations=[destination(ambiguous="retry")])
+    node.peer.answer = held = Held()
+    yield node.start()
+    yield DeferredList([node.receive(raw(f"m{number}", "a")) for number in range(5)])
+    yield node.until(lambda: len(node.deliveries()) == 5 and held.waiting, "one under way, four behind it")
+    monkeypatch.setattr(journal, "PATIENCE_SECONDS", 600)
+    monkeypatch.setattr(journal, "LULL_SECONDS", 600)
+    for number in range(5):
+        yield node.until(lambda: held.waiting, "the next one is under way")
+        held.give(f"m{number}")
+
+    assert node.peer.ids == [f"m{number}" for number in range(5)]
+    assert node.states()[:4] == ["delivered"] * 4

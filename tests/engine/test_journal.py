@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 
 import hub.engine.journal
-from hub.engine.journal import MANY, Journal, StoreFailedError
+from hub.engine.journal import AT_ONCE, MANY, Journal, StoreFailedError
 from hub.store.database import open_store
 from hub.store.tables import metadata, setting
 
@@ -140,21 +140,35 @@ def until(condition: Callable[[], bool]) -> Any:
         yield deferLater(reactor, 0.001)  # type: ignore[arg-type]
 
 
+class Door:
+    """Keeps a write in the journal's thread until a test has submitted what should wait meanwhile."""
+
+    def __init__(self) -> None:
+        self.entered, self.open = threading.Event(), threading.Event()
+
+    def put(self, connection: Connection, name: str) -> str:
+        self.entered.set()
+        assert self.open.wait(60)
+        return put(connection, name)
+
+
 @pytest_twisted.inlineCallbacks
 def test_nobody_hears_of_a_commit_before_it_is_synced_and_many_writes_go_on_meanwhile(
     slow_journal: Journal, disk: Disk, store: Engine
 ) -> Any:
-    written = threading.Event()
+    written, door = threading.Event(), Door()
     names = [f"two {number:02}" for number in range(MANY)]
 
     def second(connection: Connection, name: str) -> str:
         written.set()
         return put(connection, name)
 
-    one: Deferred[str] = slow_journal.submit(lambda connection: put(connection, "one"))
-    yield until(lambda: disk.begun.acquire(blocking=False))
+    one: Deferred[str] = slow_journal.submit(partial(door.put, name="one"))
+    yield until(door.entered.is_set)
     two = [slow_journal.submit(partial(second, name=name)) for name in names]
+    door.open.set()
     yield until(written.is_set)
+    yield until(lambda: disk.begun.acquire(blocking=False))
 
     assert not one.called
     assert names_in(store) == ["one"]  # their commit waits for the sync of the first
@@ -182,16 +196,19 @@ def test_few_writes_wait_for_a_sync_and_share_the_next_transaction(slow_journal:
     assert not disk.begun.acquire(blocking=False)
 
 
+@pytest.mark.parametrize("waiting", [MANY, 1])
 @pytest_twisted.inlineCallbacks
 def test_a_sync_that_fails_answers_nobody_and_stops_the_node_once(
-    slow_journal: Journal, disk: Disk, store: Engine, failures: list[BaseException]
+    slow_journal: Journal, disk: Disk, store: Engine, failures: list[BaseException], waiting: int
 ) -> Any:
-    written = threading.Event()
+    written, door = threading.Event(), Door()
     disk.error = OSError(5, "Input/output error")
-    writes = [slow_journal.submit(lambda connection: put(connection, "one"))]
+    writes = [slow_journal.submit(partial(door.put, name="one"))]
+    yield until(door.entered.is_set)
+    writes += [slow_journal.submit(lambda _connection: written.set()) for _ in range(waiting)]
+    door.open.set()
     yield until(lambda: disk.begun.acquire(blocking=False))
-    writes += [slow_journal.submit(lambda _connection: written.set()) for _ in range(MANY)]
-    yield until(written.is_set)
+    yield until(lambda: written.is_set() or waiting < MANY)
 
     disk.may_end.release()
     results = yield DeferredList(writes, consumeErrors=True)
@@ -199,3 +216,64 @@ def test_a_sync_that_fails_answers_nobody_and_stops_the_node_once(
     assert not any(good for good, _ in results)
     assert all(failure.check(StoreFailedError) for _, failure in results)
     assert failures == [disk.error]
+
+
+def patience(monkeypatch: pytest.MonkeyPatch, *, seconds: float, lull: float) -> None:
+    monkeypatch.setattr(hub.engine.journal, "PATIENCE_SECONDS", seconds)
+    monkeypatch.setattr(hub.engine.journal, "LULL_SECONDS", lull)
+
+
+@pytest_twisted.inlineCallbacks
+def test_writes_that_nobody_waits_for_gather_while_messages_keep_coming(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    patience(monkeypatch, seconds=600, lull=600)
+    written: list[int] = []
+    yield journal.submit(lambda connection: put(connection, "message 1"), urgent=True)
+    few = [journal.submit(lambda _connection: written.append(1), patient=True) for _ in range(MANY - 2)]
+    yield journal.submit(lambda connection: put(connection, "message 2"), urgent=True)
+    yield journal.submit(lambda connection: put(connection, "waited for"))
+    assert not written
+
+    more = [journal.submit(lambda _connection: written.append(1), patient=True) for _ in range(2)]
+    yield DeferredList([*few, *more])
+    assert len(written) == MANY
+
+
+@pytest.mark.parametrize(("seconds", "lull"), [(0.01, 600), (600, 0.01)])
+@pytest_twisted.inlineCallbacks
+def test_they_gather_no_longer_than_for_a_moment_and_not_when_messages_stay_away(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, seconds: float, lull: float
+) -> Any:
+    patience(monkeypatch, seconds=seconds, lull=lull)
+    yield journal.submit(lambda connection: put(connection, "message"), urgent=True)
+
+    result = yield journal.submit(lambda connection: put(connection, "its delivery"), patient=True)
+
+    assert result == "its delivery"
+
+
+def test_what_gathers_is_written_before_the_journal_stops(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    patience(monkeypatch, seconds=600, lull=600)
+    journal = Journal(store, reactor, lambda _error: None)  # type: ignore[arg-type]
+    journal.submit(lambda connection: put(connection, "message"), urgent=True)
+    journal.submit(lambda connection: put(connection, "its delivery"), patient=True)
+    journal.start()
+    journal.stop()
+    assert names_in(store) == ["its delivery", "message"]
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_sender_waits_for_a_limited_number_of_writes_that_gathered(slow_journal: Journal, disk: Disk) -> Any:
+    door, order = Door(), list[str]()
+    writes = [slow_journal.submit(partial(door.put, name="first"))]
+    yield until(door.entered.is_set)
+    writes += [slow_journal.submit(lambda _: order.append("other"), patient=True) for _ in range(3 * AT_ONCE)]
+    door.open.set()
+    yield until(lambda: disk.begun.acquire(blocking=False))
+    writes.append(slow_journal.submit(lambda _connection: order.append("message"), urgent=True))
+    disk.may_end.release(100)
+    yield DeferredList(writes)
+
+    assert order.index("message") <= AT_ONCE
+    assert len(order) == 3 * AT_ONCE + 1
