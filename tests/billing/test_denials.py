@@ -61,6 +61,9 @@ def test_the_more_special_row_decides_and_a_code_without_a_row_is_nobodys() -> N
     assert table.look_up("90001", "CO", "50", ()).action == "records"
     assert table.look_up("90003", "CO", "50", ()).action == "appeal"
     assert table.look_up("90003", "PR", "50", ()).action == "patient"
+    vein = with_site([Rule("", "CO", "97", "", "bundling", "accept", procedure="36415")], [])
+    assert vein.look_up("90001", "CO", "97", ("M15",), "36415").rule == "CO-97@36415"
+    assert vein.look_up("90001", "CO", "97", ("M15",), "99213").action == "correct"
     unknown = table.look_up("90001", "CO", "777", ())
     assert (unknown.covered, unknown.category, unknown.action) == (False, "unknown", "review")
 
@@ -188,6 +191,7 @@ def test_only_proof_that_a_claim_was_filed_in_time_makes_its_appeal_worth_writin
     desk.send(Remit((Paid(claim["control_number"], "150", "0", (line,)),)))
     row = the_denial(desk, claim)
     assert (row["action"], row["chance"], row["appeal"]) == (action, chance, "proof")
+    assert row["deadline_on"] == "2027-02-09"  # somebody may still find the proof
 
 
 def test_a_claim_that_was_not_this_payers_waits_for_the_one_to_which_it_was_passed_on(desk: Desk) -> None:

@@ -54,7 +54,8 @@ def correct(decision: Decision, due: Row) -> None:
     if _is_small(decision, row):
         _write_off(decision, row)
         return
-    verdict = decision.config.denials.look_up(row["payer_id"], row["group"], row["reason"], row["remarks"].split())
+    remarks = row["remarks"].split()
+    verdict = decision.config.denials.look_up(row["payer_id"], row["group"], row["reason"], remarks, row["procedure"])
     stopped = guard(decision, row, verdict)
     if not stopped:
         try:

@@ -16,7 +16,7 @@ from importlib import resources
 from hub.core.errors import HubError
 
 COLUMNS = (
-    *("payer", "group", "reason", "remark", "category", "action", "auto", "resubmit", "appeal", "patient"),
+    *("payer", "group", "reason", "remark", "procedure", "category", "action", "auto", "resubmit", "appeal", "patient"),
     *("wait", "fix", "note"),
 )
 REMARK_COLUMNS = ("remark", "effect", "fix", "note")
@@ -106,17 +106,19 @@ class Rule:
     wait: int = 0
     fix: str = ""
     note: str = ""
+    procedure: str = ""
 
     @property
     def name(self) -> str:
-        """How the rule is called: ``90002/CO-97+N20``."""
+        """How the rule is called: ``90002/CO-97+N20@36415``."""
         code = f"{self.group}-{self.reason}" if self.group else self.reason
-        return f"{f'{self.payer}/' if self.payer else ''}{code}{f'+{self.remark}' if self.remark else ''}"
+        more = (("+", self.remark), ("@", self.procedure))
+        return "".join((f"{self.payer}/" if self.payer else "", code, *(sign + said for sign, said in more if said)))
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
+    def key(self) -> tuple[str, ...]:
         """What no two rows of one table share."""
-        return (self.payer, self.group, self.reason, self.remark)
+        return (self.payer, self.group, self.reason, self.remark, self.procedure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +178,10 @@ class DenialTable:
         ordered = {reason: tuple(sorted(found, key=_special, reverse=True)) for reason, found in by_reason.items()}
         return cls(ordered, {each.remark: each for each in remarks})
 
-    def look_up(self, payer_id: str, group: str, reason: str, remarks: Sequence[str]) -> Verdict:
-        """What the table says of *group*-*reason* with *remarks*, decided by *payer_id*."""
-        rule = next((each for each in self.rules.get(reason, ()) if _fits(each, payer_id, group, remarks)), None)
+    def look_up(self, payer_id: str, group: str, reason: str, remarks: Sequence[str], procedure: str = "") -> Verdict:
+        """What the table says of *group*-*reason* with *remarks*, decided by *payer_id* about a *procedure*."""
+        rules = self.rules.get(reason, ())
+        rule = next((each for each in rules if _fits(each, payer_id, group, remarks, procedure)), None)
         said = [self.remarks[each] for each in remarks if each in self.remarks]
         effects = frozenset(effect for each in said for effect in each.effects)
         if rule is None:
@@ -264,7 +267,7 @@ def _verdict(rule: Rule, group: str, said: Sequence[Remark], effects: frozenset[
     return Verdict(rule=rule.name, effects=effects, covered=covered, **{**known, "note": " ".join(notes)})
 
 
-_KEY = frozenset({"payer", "group", "reason", "remark"})
+_KEY = frozenset({"payer", "group", "reason", "remark", "procedure"})
 
 
 def _patient(by_rule: str, group: str, effects: frozenset[str]) -> str:
@@ -287,11 +290,13 @@ def _by_remark(effects: frozenset[str], fix: str) -> str:
 
 
 def _special(rule: Rule) -> int:
-    return 8 * bool(rule.payer) + 4 * bool(rule.remark) + 2 * bool(rule.group)
+    return 8 * bool(rule.payer) + 4 * bool(rule.remark) + 2 * bool(rule.procedure) + bool(rule.group)
 
 
-def _fits(rule: Rule, payer_id: str, group: str, remarks: Sequence[str]) -> bool:
-    return rule.payer in {"", payer_id} and rule.group in {"", group} and (not rule.remark or rule.remark in remarks)
+def _fits(rule: Rule, payer_id: str, group: str, remarks: Sequence[str], procedure: str) -> bool:
+    wanted, same = (rule.payer, rule.group, rule.procedure), (payer_id, group, procedure)
+    fits = all(not each or each == said for each, said in zip(wanted, same, strict=True))
+    return fits and (not rule.remark or rule.remark in remarks)
 
 
 @cache

@@ -48,7 +48,7 @@ def triage(
     """
     outcomes.settle(decision, remitted, ours, refused)
     for refusal in refused:
-        each = _with_facts(decision, remitted, ours, _sorted(decision.config, remitted, refusal))
+        each = _with_facts(decision, remitted, ours, _sorted(decision.config, remitted, ours, refusal))
         row = _deny(decision, remitted, ours, each, spared=spared)
         automatic.act(decision, row, each.verdict)
 
@@ -96,13 +96,15 @@ def deadline(decision: Decision, payer_id: str, verdict_action: str, denied_on: 
     return (date.fromisoformat(denied_on) + timedelta(days=days)).isoformat()
 
 
-def _sorted(config: BillingConfig, remitted: Remitted, refusal: Refusal) -> _Sorted:
+def _sorted(config: BillingConfig, remitted: Remitted, ours: BilledClaim, refusal: Refusal) -> _Sorted:
     """The refusal with its verdict: of several codes, the first that the table knows decides."""
     remarks = tuple(_remarks(remitted.claim, refusal.ordinal))
+    procedure = _procedure(ours, refusal)
     found = []
     for code in refusal.codes:
         group, _, reason = code.partition("-")
-        found.append(_Sorted(refusal, remarks, code, config.denials.look_up(remitted.payer_id, group, reason, remarks)))
+        verdict = config.denials.look_up(remitted.payer_id, group, reason, remarks, procedure)
+        found.append(_Sorted(refusal, remarks, code, verdict))
     return next((each for each in found if each.verdict.covered), found[0])
 
 
@@ -113,9 +115,13 @@ def _with_facts(decision: Decision, remitted: Remitted, ours: BilledClaim, each:
         days = int(decision.config.policy.crossover_wait // 86_400)
         note = f"{verdict.note} The payer passed the claim on to the one that is responsible."
         verdict = replace(verdict, action="wait", auto="yes", resubmit="", wait=days, note=note)
-    elif verdict.appeal == "proof" and not appeals.was_in_time(decision, ours.chain_id, ours.service_on, ours.payer_id):
+    elif (verdict.action, verdict.appeal) == ("appeal", "proof") and not _is_proven(decision, ours):
         verdict = replace(verdict, action="accept", note=f"{verdict.note} No acknowledgement here proves that.")
     return replace(each, verdict=verdict)
+
+
+def _is_proven(decision: Decision, ours: BilledClaim) -> bool:
+    return appeals.was_in_time(decision, ours.chain_id, ours.service_on, ours.payer_id)
 
 
 def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sorted, *, spared: bool) -> Row:
@@ -123,7 +129,8 @@ def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sort
     group, _, reason = each.code.partition("-")
     denied_on = _decided_on(decision, remitted)
     level = appeals.level_of(decision, ours.id, refusal.charge_id, remitted.payer_id)
-    due_on = deadline(decision, remitted.payer_id, verdict.action, denied_on, level)
+    action = "appeal" if verdict.appeal == "proof" else verdict.action  # proof may still be found
+    due_on = deadline(decision, remitted.payer_id, action, denied_on, level)
     denial_id = decision.ids.next()
     item_id = decision.open_item(
         queue=QUEUE,
@@ -140,7 +147,6 @@ def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sort
         remittance_id=remitted.remittance_id,
         remittance_claim_id=remitted.id,
     )
-    line = next((line for line in ours.lines if line.charge_id == refusal.charge_id), None)
     row = decision.insert(
         "denial",
         id=denial_id,
@@ -156,7 +162,7 @@ def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sort
         reason=reason,
         codes=" ".join(refusal.codes)[:80],
         remarks=" ".join(each.remarks)[:80],
-        procedure=line.code if line else "",
+        procedure=_procedure(ours, refusal),
         cents=refusal.cents,
         rule=verdict.rule[:64],
         covered=verdict.covered,
@@ -173,6 +179,11 @@ def _deny(decision: Decision, remitted: Remitted, ours: BilledClaim, each: _Sort
     )
     tell.denied(decision, row)
     return row
+
+
+def _procedure(ours: BilledClaim, refusal: Refusal) -> str:
+    """The code that was billed for what is refused; empty where the whole claim is."""
+    return next((line.code for line in ours.lines if line.charge_id == refusal.charge_id), "")
 
 
 def _decided_on(decision: Decision, remitted: Remitted) -> str:
