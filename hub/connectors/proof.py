@@ -58,7 +58,8 @@ class Signature(Settings):
         None,
         pattern=_HEADER,
         description="Where a text stands that is used once. A second request with it is refused, unless the first one "
-        "could not be stored.",
+        "could not be stored. Texts are forgotten when the hub is started again: then its content tells that it is a "
+        "repeat, which has no effect.",
         examples=["X-Hub-Nonce"],
     )
 
