@@ -91,6 +91,7 @@ def _enter(decision: Decision, said: Charge) -> None:
 
 
 def _take_again(decision: Decision, charge: OpenCharge, said: Charge) -> None:
+    said = charge.as_corrected(said)
     known = replacements.pending(charge) or charge.said
     if replace(said, source_path="") == replace(known, source_path=""):
         decision.count("duplicate charges")
@@ -206,15 +207,18 @@ def _review(decision: Decision, charge: OpenCharge, kind: str, sentence: str) ->
     )
 
 
-def settle(decision: Decision, charge: OpenCharge) -> str:
-    """Let a charge go on if nothing stands in its way, else hold it. Returns what does, or an empty text."""
+def settle(decision: Decision, charge: OpenCharge, resolution: str = "resolved by itself") -> str:
+    """Let a charge go on if nothing stands in its way, else hold it. Returns what does, or an empty text.
+
+    *resolution* is how the item is closed that told of what stood in its way before.
+    """
     if charge.body.get("joins"):
         return replacements.HELD_FOR
     visit = decision.row("visit", id=charge.row["visit_id"])
     assert visit is not None
     before, obstacle = charge.held_for, _obstacle(decision, charge, visit)
     if before and before != obstacle:
-        decision.close_items("resolved by itself", item_key=f"charge/{charge.id}/{before}")
+        decision.close_items(resolution, item_key=f"charge/{charge.id}/{before}")
     if obstacle:
         hold(decision, charge, obstacle)
         return obstacle

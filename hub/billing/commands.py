@@ -11,16 +11,23 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from hub.billing import claims, closing, ledger, money_commands, next_payer, replacements, submission_commands
+from hub.billing import (
+    charge_commands,
+    claims,
+    closing,
+    ledger,
+    money_commands,
+    next_payer,
+    replacements,
+    submission_commands,
+)
 from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
-from hub.billing.charges import SENTENCES, settle
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.decision import Decision
 from hub.billing.denials.commands import COMMANDS as OF_DENIALS
 from hub.billing.events import UNSENT, OpenClaim
 from hub.billing.ledger import PATIENT, PAYER, WRITE_OFF, Posting
-from hub.billing.open_charge import arm_bill, opened
 from hub.billing.rules.fields import field_of, read
 from hub.core.errors import HubError, masked
 from hub.core.money import from_cents, money, shown, to_cents
@@ -173,39 +180,6 @@ def _unsent(decision: Decision, args: Args) -> tuple[OpenClaim, Payer]:
     return claim, payer
 
 
-def release_charge(decision: Decision, args: Args) -> Answer:
-    """``charge_id``, ``version``, ``comment``: let a held charge go on, and bill it now.
-
-    What the person vouches for is that it is no duplicate; any other obstacle must have gone.
-    """
-    charge = opened(decision, the_row(decision, "charge", args))
-    if charge.row["state"] != "held":
-        raise CommandError(f"Only a held charge can be released; this one is {charge.row['state']}.")
-    if charge.held_for == "duplicate":
-        charge.body["cleared"] = ["duplicate"]
-    if charge.held_for == replacements.HELD_FOR:
-        raise CommandError(
-            "This charge goes with the replacement of its visit's claim, which waits for approval.",
-            fix="Approve the replacement; or discard it, and the charge is billed on a claim of its own.",
-        )
-    obstacle = settle(decision, charge)
-    if obstacle:
-        raise CommandError(SENTENCES[obstacle], fix="Correct it in the EHR; the charge then goes on by itself.")
-    arm_bill(decision, charge.row["visit_id"], charge.billed_with, decision.now_ms)
-    return {"state": charge.row["state"]}
-
-
-def void_charge(decision: Decision, args: Args) -> Answer:
-    """``charge_id``, ``version``, ``reason``: take back a charge that should not have been made and is on no claim."""
-    charge, reason = opened(decision, the_row(decision, "charge", args)), the_text(args, "reason")
-    if charge.row["state"] not in {"held", "open"} or charge.held_for == replacements.HELD_FOR:
-        raise CommandError(f"This charge is {charge.row['state']} and cannot be taken back here.")
-    decision.close_items(reason, charge_id=charge.id)
-    charge.body["void_reason"] = reason
-    charge.void()
-    return {"state": charge.row["state"]}
-
-
 def write_off(decision: Decision, args: Args) -> Answer:
     """Give up what a payer or the patient still owes.
 
@@ -289,7 +263,7 @@ def _check_done(decision: Decision, item: Row) -> None:
     charge = decision.row("charge", id=item["charge_id"]) if item["kind"].startswith("charge held") else None
     if charge is not None and charge["state"] == "held":
         raise CommandError(
-            "The charge is still held.", fix="Release it or take it back; the item then resolves itself."
+            "The charge is still held.", fix="Release it, correct it or take it back; the item then resolves itself."
         )
     claim = decision.row("claim", id=item["claim_id"]) if item["queue"] in {"claim edits", "approval"} else None
     if claim is not None and claim["state"] in {"held", "needs fix"}:
@@ -346,7 +320,13 @@ def snooze_item(decision: Decision, args: Args) -> Answer:
     return {"until": until}
 
 
-_OTHERS = (money_commands.COMMANDS, closing.COMMANDS, submission_commands.COMMANDS, OF_DENIALS)
+_OTHERS = (
+    charge_commands.COMMANDS,
+    money_commands.COMMANDS,
+    closing.COMMANDS,
+    submission_commands.COMMANDS,
+    OF_DENIALS,
+)
 _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
     command.__name__: command
     for command in (
@@ -356,8 +336,6 @@ _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {
         rebill_claim,
         accept_proposal,
         undo_repair,
-        release_charge,
-        void_charge,
         write_off,
         match_payment,
         resolve_item,

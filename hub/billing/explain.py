@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from hub.billing.claim_body import ClaimBody, Source, Sources
+from hub.billing.open_charge import BY_PERSON
 from hub.billing.rules.fields import FIELDS, field_of
 from hub.core.vault import Vault
 from hub.formats.x12.element_sources import ElementSource, element_sources
@@ -267,6 +268,8 @@ class _Read:
         within = (f"{field}[", f"{field}.")
         places = [place for path, place in self._places.items() if path == field or path.startswith(within)]
         if places:
+            if places[0].startswith(BY_PERSON):
+                return Origin("person", f"{places[0].removeprefix(BY_PERSON)} corrected {field.replace('_', ' ')}")
             kind = "file" if places[0].startswith("transforms/") else "message"
             return Origin(kind, ", ".join(dict.fromkeys(places)), self._message_id)
         place = f"the script {self._script}" if self._script else "its message, by a mapping that kept no places"

@@ -15,6 +15,8 @@ from hub.core.money import to_cents
 from hub.store.changes import Row
 
 STAY = "stay"
+BY_PERSON = "person "
+"""Before the name, in the origins of a value that a person corrected."""
 
 
 def charge_digest(decision: Decision, source: str, transaction: str) -> bytes:
@@ -100,6 +102,23 @@ class OpenCharge:
         self.change(held_for=self.held_for, state=self.row["state"], **columns(said))
         self._move("charge", UNBILLED, REVENUE)
 
+    def correct(self, field: str, value: Any) -> None:
+        """Have *field* say *value* (plain, as in a message's values) from now on, by the word of who decides."""
+        corrected = self.body.setdefault("corrected", {})
+        before = corrected[field][0] if field in corrected else self.body["charge"].get(field)
+        corrected[field] = [before, value, self.decision.actor]
+        self.body.setdefault("history", []).append(self.body["charge"])
+        self.body["charge"] = _corrected(self.body["charge"], field, value, self.decision.actor)
+        self.change(held_for=self.held_for, **columns(self.said))
+
+    def as_corrected(self, said: Charge) -> Charge:
+        """*said* by the source, as a person corrected it: a source that repeats itself does not undo that."""
+        plain = to_plain(said)
+        for field, (before, after, by) in self.body.get("corrected", {}).items():
+            if plain[field] == before:
+                plain = _corrected(plain, field, after, by)
+        return from_plain(Charge, plain)
+
     def void(self) -> None:
         """Take the charge back."""
         self._move("credit", REVENUE, self._account())
@@ -132,6 +151,13 @@ class OpenCharge:
             ),
         )
         self.decision.update("charge", self.row, body=self.decision.seal("charge", self.body))
+
+
+def _corrected(plain: dict[str, Any], field: str, value: Any, by: str) -> dict[str, Any]:
+    """A charge in plain values with another *value*, and with whose word that is among its origins."""
+    within = (f"{field}[", f"{field}.")
+    origins = [each for each in plain.get("origins", ()) if each[0] != field and not each[0].startswith(within)]
+    return {**plain, field: value, "origins": [*origins, [field, f"{BY_PERSON}{by}"]]}
 
 
 def opened(decision: Decision, row: Row) -> OpenCharge:

@@ -76,6 +76,13 @@ _CLAIM_FIELDS = (
     ("note", "Note to the payer"),
 )
 
+_CHARGE_FIELDS = (
+    ("performing_npi", "Performing provider (NPI)"),
+    ("department", "Department"),
+    ("place_of_service", "Place of service"),
+    ("modifiers", "Modifiers"),
+)
+
 ACTS: dict[str, Act] = {
     act.key: act
     for act in (
@@ -83,6 +90,17 @@ ACTS: dict[str, Act] = {
             "release", "release_charge", "Release the charge",
             "It goes on to be billed. Whatever else stood against it must be corrected first.",
             "charge", "claims.correct", ("held",),
+        ),
+        Act(
+            "correct-charge", "correct_charge", "Correct the charge",
+            "It goes on by itself once nothing stands against it. What the EHR said is kept beside your word.",
+            "charge", "claims.correct", ("held",),
+            (
+                Ask("field", "What is corrected", "choice", _CHARGE_FIELDS),
+                Ask("value", "New value", hint="Several modifiers with blanks between."),
+                _why(),
+            ),
+            queues=("charge review",),
         ),
         Act(
             "void", "void_charge", "Take the charge back", "It is not billed to anybody.",

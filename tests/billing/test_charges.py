@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.billing.control_numbers import is_intact
+from hub.billing.explain import explain
 from hub.billing.values import Address
 from hub.core.codec import to_plain
 from hub.store import tables
@@ -158,6 +159,82 @@ def test_a_charge_whose_visit_never_comes_goes_to_a_person_once(world):
     assert (item["kind"], item["money_cents"]) == ("charge held: visit", 15000)
     world.decide_values([world.visit()])
     assert world.items() == []
+
+
+def corrected(world, **said):
+    held = next(row for row in world.rows(tables.charge) if row["state"] == "held")
+    about = {"charge_id": held["id"], "version": held["version"], "reason": "read off the note"}
+    return world.command("correct_charge", **about, **said)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "value"),
+    [
+        ({"performing_npi": "1999009999"}, "performing_npi", "NPI"),
+        ({"department": "ATTIC"}, "department", "fm"),
+        ({"department": "ATTIC"}, "place_of_service", "11"),
+    ],
+)
+def test_a_held_charge_goes_on_when_a_person_has_corrected_what_held_it(world, wrong, field, value):
+    right = world.charge()
+    world.decide_values([world.visit(), world.charge(**wrong)])
+    assert corrected(world, field=field, value=right.performing_npi if value == "NPI" else value)["ok"]
+    assert world.items() == []
+    assert world.one(tables.charge)["state"] == "open"
+    (batch,) = world.bill_and_batch()
+    assert batch.kind == "837P"
+    world.check_ledger()
+
+
+def test_a_source_that_repeats_itself_does_not_undo_a_correction_and_one_that_says_something_else_does(world):
+    right, wrong = world.charge(), world.charge(performing_npi="1999009999")
+    world.decide_values([world.visit(), wrong])
+    assert corrected(world, field="performing_npi", value=right.performing_npi)["ok"]
+    world.decide_values([wrong])
+    assert world.one(tables.charge)["performing_npi"] == right.performing_npi
+    world.decide_values([world.charge(performing_npi="1999009999", units=Decimal(2))])
+    kept = world.one(tables.charge)
+    assert (kept["performing_npi"], kept["units_milli"], kept["state"]) == (right.performing_npi, 2000, "open")
+    world.decide_values([world.charge(performing_npi="1888008888", units=Decimal(2))])
+    assert world.one(tables.charge)["state"] == "held"
+    world.check_ledger()
+
+
+def test_two_like_services_are_told_apart_by_a_modifier_that_a_person_adds(world):
+    world.decide_values([world.visit(), world.charge("T1"), world.charge("T2")])
+    assert corrected(world, field="modifiers", value="76")["ok"]
+    assert world.items() == []
+    assert {row["state"] for row in world.rows(tables.charge)} == {"open"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("performing_npi", "1888008888"),
+        ("department", "cellar"),
+        ("place_of_service", "office"),
+        ("modifiers", "two five"),
+        ("amount", "1.00"),
+    ],
+)
+def test_a_correction_is_held_against_what_the_practice_knows(world, field, value):
+    world.decide_values([world.visit(), world.charge(department="ATTIC")])
+    answer = corrected(world, field=field, value=value)
+    assert answer["ok"] is False
+    assert answer["error"]["expected"]
+    assert len(world.items("charge review")) == 1
+
+
+def test_a_corrected_charge_tells_whose_word_it_is(world):
+    right = world.charge()
+    world.decide_values([world.visit(), world.charge(performing_npi="1999009999")])
+    assert corrected(world, field="performing_npi", value=right.performing_npi)["ok"]
+    world.bill_and_batch()
+    claim = world.one(tables.claim)
+    with world.store.connect() as connection:
+        found = explain(connection, world.vault, claim["id"], world.open(tables.claim, claim))
+    told = {origin.kind: origin.place for each in found for origin in each.origins if origin.kind == "person"}
+    assert "corrected performing npi" in told["person"]
 
 
 @pytest.mark.parametrize(

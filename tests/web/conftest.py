@@ -197,7 +197,9 @@ class FakeEngine(threading.Thread):
         if name != "comment_item" and int(args["version"]) != row.version:
             return _refused("Somebody changed this since you opened it.", "Load it again.")
         if name == "resolve_item" and row.kind.startswith("charge held"):
-            return _refused("The charge is still held.", "Release it or take it back; the item then resolves itself.")
+            return _refused(
+                "The charge is still held.", "Release it, correct it or take it back; the item then resolves itself."
+            )
         values: dict[str, Any] = {
             "approve_claim": {"state": "ready", "approved_by": actor},
             "correct_claim": {},
@@ -205,6 +207,7 @@ class FakeEngine(threading.Thread):
             "hold_claim": {"state": "held"},
             "rebill_claim": {"state": "void"},
             "release_charge": {"state": "open"},
+            "correct_charge": {"state": "open"},
             "void_charge": {"state": "void"},
             "write_off": {},
             "send_appeal": {"state": "sent"},
@@ -218,7 +221,7 @@ class FakeEngine(threading.Thread):
         }[name]
         version = row.version + (name != "comment_item")
         connection.execute(update(table).where(table.c.id == row.id).values(version=version, **values))
-        if name in {"release_charge", "void_charge"}:
+        if name in {"release_charge", "correct_charge", "void_charge"}:
             connection.execute(
                 update(item).where(item.c.charge_id == row.id).values(state="resolved", resolution="released")
             )

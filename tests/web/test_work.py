@@ -38,6 +38,19 @@ def test_a_held_charge_is_released_in_place_and_its_item_leaves_the_queue(world:
     assert state_of(world, "charge", world.ids["held_charge"]) == "open"
 
 
+def test_what_holds_a_charge_is_corrected_in_place_and_only_with_a_value_and_a_reason(
+    world: World, biller: TestClient
+) -> None:
+    path = f"/queues/items/{world.ids['held_item']}"
+    fields = {**fields_of(biller.get(path).text, "do/correct-charge"), "field": "modifiers"}
+    answer = biller.post(f"{path}/do/correct-charge", data=fields)
+    assert "New value: this is needed." in answer.text
+    assert "Say why" in answer.text
+    done = biller.post(f"{path}/do/correct-charge", data={**fields, "value": "76", "reason": "done twice that day"})
+    assert done.headers["location"] == "/queues/charge-review?said=done"
+    assert state_of(world, "charge", world.ids["held_charge"]) == "open"
+
+
 def test_a_charge_is_taken_back_only_with_a_reason(world: World, biller: TestClient) -> None:
     path = f"/queues/items/{world.ids['held_item']}"
     fields = fields_of(biller.get(path).text, "do/void")
@@ -54,7 +67,7 @@ def test_an_item_is_not_resolved_while_its_charge_is_held_and_the_page_says_why(
     answer = biller.post(f"{path}/resolve", data=fields)
     assert answer.status_code == 422
     assert "The charge is still held." in answer.text
-    assert "Release it or take it back" in answer.text
+    assert "Release it, correct it or take it back" in answer.text
     assert 'value="looked at it"' in answer.text
 
 
