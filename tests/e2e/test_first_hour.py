@@ -88,8 +88,10 @@ class _Closing:
 
 
 def _any_port(site: Path) -> None:
-    file = site / "channels" / "ehr_visits.toml"
-    file.write_text(file.read_text().replace("tcp:127.0.0.1:2575", "tcp:127.0.0.1:0"))
+    """What else listens on this machine, at the ports that a new site chooses, is not what the tutorial is about."""
+    for name, chosen in (("channels/ehr_visits.toml", "2575"), ("config/hub.toml", "8080")):
+        file = site / name
+        file.write_text(file.read_text().replace(f"tcp:127.0.0.1:{chosen}", "tcp:127.0.0.1:0"))
 
 
 def _messages(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
