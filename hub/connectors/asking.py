@@ -20,9 +20,14 @@ ACCEPT = {"Accept": "application/json"}
 
 
 class FailedError(Exception):
-    """The delivery ends here, with this outcome. *status* is the server's, where it answered."""
+    """The delivery ends here, with this outcome. *status* is the server's, where it answered.
 
-    def __init__(self, outcome: Outcome, state: EndpointState = EndpointState.CONNECTED, status: int = 0) -> None:
+    *state* is how things stand with the server now, None where it was not asked.
+    """
+
+    def __init__(
+        self, outcome: Outcome, state: EndpointState | None = EndpointState.CONNECTED, status: int = 0
+    ) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
         self.state = state
@@ -154,7 +159,8 @@ class AskingDestination:
         return outcome
 
     def _failed(self, failed: FailedError) -> Outcome:
-        self._stand(failed.state, failed.outcome.reason)
+        if failed.state is not None:
+            self._stand(failed.state, failed.outcome.reason)
         return failed.outcome
 
     def _stand(self, state: EndpointState, detail: str = "") -> None:

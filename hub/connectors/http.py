@@ -109,7 +109,7 @@ class HttpDestination(AskingDestination):
         """Send *parcel* and wait for the answer."""
         call = self._compose(parcel)
         if isinstance(call, Outcome):
-            raise FailedError(call)
+            raise FailedError(call, None)
         try:
             answer = await self.client.request(call.method, call.url, call.headers, parcel.body)
         except NoAnswerError as error:

@@ -35,8 +35,10 @@ class HubError(Exception):
 def masked(value: str) -> str:
     """*value* with every letter and digit hidden but its shape kept: ``A-12`` becomes ``x-99``, at most 24 characters.
 
+    What would break a line of a terminal or a log becomes a dot.
+
     The shape is what an engineer needs to see (a date written with dashes, a missing digit); the content
     is not ours to show.
     """
-    shape = "".join("x" if c.isalpha() else "9" if c.isalnum() else c for c in value[:24])
+    shape = "".join("x" if c.isalpha() else "9" if c.isalnum() else c if c.isprintable() else "·" for c in value[:24])
     return f"{shape}…" if len(value) > 24 else shape

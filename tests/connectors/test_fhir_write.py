@@ -234,3 +234,13 @@ async def test_what_cannot_be_what_was_asked_for_is_refused_unsent(
 def test_settings_that_do_not_go_together_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         FhirDestinationSettings.model_validate({"base": "https://ehr.example/fhir", **options})
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_sent_at_all_says_nothing_of_the_server(around: Surroundings) -> None:
+    settings = FhirDestinationSettings.model_validate({"base": "http://127.0.0.1:9/fhir/", "resource": "ClaimResponse"})
+    destination = fhir.open_destination(settings, around.destination(fhir.CONNECTOR))
+    before = destination.health()[0].state
+    outcome = await destination.deliver(parcel(b"no JSON", "P7"))
+    assert failure_of(outcome) == "permanent"
+    assert destination.health()[0].state == before

@@ -20,6 +20,7 @@ def test_an_error_says_nothing_of_what_it_does_not_know() -> None:
 def test_the_shape_of_a_value_stays_visible() -> None:
     assert masked("A-12") == "x-99"
     assert masked("QUIGLEY^NORA") == "xxxxxxx^xxxx"
+    assert masked("A-12\nB\x0b") == "x-99·x·"
 
 
 @given(st.text())
