@@ -89,7 +89,14 @@ def test_an_operator_finds_why_a_queue_stands_and_replays_what_failed(
     eventually(lambda: rows(site, waits) == [(1,)], "a delivery that cannot leave")
     page.goto(f"{pages}/")
     page.get_by_role("link", name="claims_out").first.click()
-    expect(page.get_by_role("row").filter(has_text="oldest")).to_have_count(1)
+    stands = page.get_by_role("row").filter(has_text="oldest")
+
+    def seen() -> bool:
+        """While it is tried again, nothing waits for a moment."""
+        page.reload()
+        return stands.count() == 1
+
+    eventually(seen, "the page shows what stands")
     expect(page.locator(".note").filter(has_text="Nothing is lost.")).to_be_visible()
     page.goto(f"{pages}/messages?since=any&channel=ehr_visits&onward=held")
     page.keyboard.press("j")
