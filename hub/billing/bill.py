@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hub.billing import charges, claims, interim, patients, replacements
+from hub.billing import charges, claims, discharges, interim, patients, replacements
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT
 from hub.billing.grouping import Group, group, group_stay
@@ -27,13 +27,15 @@ def bill(decision: Decision, due: Row) -> None:
     together = [charge for charge in everything if charge.billed_with == due["subject"]]
     if visit["state"] != "open":
         return
-    if not together:
-        if due["subject"] == STAY:
-            interim.miss_last_bill(decision, visit)
-    elif due["subject"] == STAY:
+    if due["subject"] != STAY:
+        if together:
+            _bill(decision, visit, together)
+        return
+    if together:
         _bill_stay(decision, visit, together)
     else:
-        _bill(decision, visit, together)
+        interim.miss_last_bill(decision, visit)
+    discharges.restate(decision, visit)
 
 
 def _bill_stay(decision: Decision, visit: Row, together: list[OpenCharge]) -> None:
@@ -97,7 +99,10 @@ def _joins_a_filed_claim(decision: Decision, late: list[OpenCharge], part: Part 
     if decision.config.policy.late_charges != "replacement" or any(charge.body.get("alone") for charge in late):
         return False
     base = replacements.filed_claim(decision, late[0], part)
-    return base is not None and replacements.join(decision, base, late)
+    joins = base is not None and replacements.join(decision, base, late)
+    if joins:
+        decision.close_item(discharges.cancelled_key(late[0].row["visit_id"]), "a replacement was drafted")
+    return joins
 
 
 def is_going_on(said: Visit) -> bool:

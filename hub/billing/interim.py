@@ -11,10 +11,12 @@ from datetime import date, timedelta
 from hub.billing import patients
 from hub.billing.claim_body import ClaimBody
 from hub.billing.decision import Decision
+from hub.billing.events import UNSENT
 from hub.billing.open_charge import STAY, OpenCharge
 from hub.billing.stay_parts import Part, Period, parts
 from hub.billing.values import Stay
 from hub.formats.x12.claim import Institutional
+from hub.formats.x12.frequency import replaces_prior
 from hub.store.changes import Row
 
 INPATIENT, RECURRING = "I", "R"  # PV1-2, HL7 table 0004
@@ -53,8 +55,12 @@ def in_parts(decision: Decision, visit: Row, charges: Sequence[OpenCharge]) -> l
 
 
 def billed_periods(decision: Decision, visit: Row) -> set[Period]:
-    """The days of the visit's bills on which the patient is still there."""
-    stays = [said for _, said in stay_claims(decision, visit)]
+    """The days of the visit's bills on which the patient is still there; what only waits for a person is none yet."""
+    stays = [
+        said
+        for row, said in stay_claims(decision, visit)
+        if row["replaces_id"] is not None or not replaces_prior(row["frequency"]) or row["state"] not in UNSENT
+    ]
     return {(said.statement_from, said.statement_to) for said in stays if said.still_a_patient}
 
 

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hub.billing import canonical, claims, ledger, patients
+from hub.billing import canonical, claims, ledger, patients, stay_end
 from hub.billing.asked import CommandError
 from hub.billing.claim_body import ClaimBody
 from hub.billing.control_numbers import control_number, line_control_number
 from hub.billing.decision import Decision
 from hub.billing.events import ADJUDICATED, SENT, UNSENT, OpenClaim, open_claim
-from hub.billing.grouping import MOST_DIAGNOSES, MOST_LINES, MOST_LINES_OF_STAY, group
+from hub.billing.grouping import MOST_DIAGNOSES, MOST_LINES, MOST_LINES_OF_STAY, group, group_stay
 from hub.billing.open_charge import OpenCharge, arm_bill, opened
+from hub.billing.stay_end import End
 from hub.billing.stay_parts import Part
 from hub.billing.values import Charge
 from hub.core.codec import from_plain, to_plain
@@ -148,7 +149,7 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
         key=f"claim/{claim_id}/replacement",
         kind="void claim" if content.frequency == VOID else "replacement claim",
         sentence=(
-            f"Charges changed after their claim was sent. This one {what} claim {base.row['control_number']}"
+            f"{_cause(decision, base)} This one {what} claim {base.row['control_number']}"
             f" ({shown(content.charge)}); it goes when somebody approves it."
         ),
         money_cents=abs(row["total_cents"] - base.row["total_cents"]) or row["total_cents"],
@@ -159,6 +160,12 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
     )
     decision.count("replacements drafted")
     return True
+
+
+def _cause(decision: Decision, base: OpenClaim) -> str:
+    if stay_end.changed(decision, base):
+        return "The end of the stay changed after its bill was sent."
+    return "Charges changed after their claim was sent."
 
 
 def is_draft(decision: Decision, claim: OpenClaim) -> bool:
@@ -328,7 +335,8 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
     old = claims.content(decision, base)
     kept = claims.charges_of(decision, base.row["id"])
     late = _late(decision, base)
-    if not late and not any(charge.body.get("pending") for charge in kept):
+    end = stay_end.changed(decision, base)
+    if not late and not end and not any(charge.body.get("pending") for charge in kept):
         return replace(old, frequency=REPLACEMENT), []
     patient = patients.surviving(decision, base.row["patient_id"])
     if patients.primary(decision, patient, base.row["service_on"]) is None:
@@ -340,7 +348,7 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
     diagnoses = tuple(dict.fromkeys((*(code for _, _, codes in lines for code in codes), *old.diagnoses)))
     pointed = {code for _, _, codes in lines for code in codes}
     if old.institutional:
-        return _stay_as(decision, base, old, lines)
+        return _ended_as(decision, base, old, lines, end) if end else _stay_as(decision, base, old, lines)
     if len(lines) > MOST_LINES or len(pointed) > MOST_DIAGNOSES:
         return None
     diagnoses = diagnoses[:MOST_DIAGNOSES]
@@ -399,27 +407,60 @@ def _lines(
         yield line, charge, codes
 
 
+def _ended_as(
+    decision: Decision,
+    base: OpenClaim,
+    old: Claim,
+    lines: list[tuple[ClaimLine, OpenCharge, tuple[str, ...]]],
+    end: End,
+) -> tuple[Claim, list[OpenCharge]] | None:
+    """The replacement of a hospital's claim whose stay has another *end*: it says of the stay what is known now."""
+    if len(lines) > MOST_LINES_OF_STAY:
+        return None
+    charges = [charge for _, charge, _ in lines]
+    now = _claim_of(decision, base, [(charge, pending(charge) or charge.said) for charge in charges], end.part)
+    content = replace(
+        _as(decision, base, old, REPLACEMENT),
+        lines=tuple(line for line, _, _ in lines),
+        diagnoses=now.diagnoses,
+        admission_date=now.admission_date,
+        condition_codes=now.condition_codes,
+        institutional=now.institutional,
+    )
+    return content, charges
+
+
 def _built(decision: Decision, base: OpenClaim, charge: OpenCharge, said: Charge) -> ClaimLine:
     """The line that a claim of its own would have for *said*."""
+    return _claim_of(decision, base, [(charge, said)]).lines[0]
+
+
+def _claim_of(
+    decision: Decision, base: OpenClaim, said: Sequence[tuple[OpenCharge, Charge]], part: Part | None = None
+) -> Claim:
+    """The claim that would be made today of the charges that say *said*."""
     patient = patients.surviving(decision, base.row["patient_id"])
     coverage = patients.primary(decision, patient, base.row["service_on"])
-    assert coverage is not None
-    billable = replace(charge.billable, diagnoses=said.diagnoses)
     person = patients.person(decision, patient)
     visit = decision.row("visit", id=base.row["visit_id"])
+    assert coverage is not None
     assert visit is not None
-    built = canonical.build(
+    about = patients.visit_said(decision, visit, person)
+    billables = [replace(charge.billable, diagnoses=each.diagnoses) for charge, each in said]
+    diagnoses = about.stay.diagnoses if about.stay else ()
+    groups = group_stay(billables, diagnoses) if base.row["form"] == "837I" else group(billables)
+    return canonical.build(
         decision.config,
         control_number=base.row["control_number"],
         payer=decision.config.payers[base.row["payer_id"]],
-        visit=patients.visit_said(decision, visit, person),
+        visit=about,
         patient=person,
         coverage=coverage,
-        group=group([billable])[0],
-        charges=[said],
+        group=groups[0],
+        charges=[each for _, each in said],
         form=base.row["form"],
+        part=part,
     )
-    return built.lines[0]
 
 
 def numbered(content: Claim, number: str) -> Claim:

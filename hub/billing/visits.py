@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub.billing import bill, charges, claims, documents, patients
+from hub.billing import bill, charges, claims, discharges, documents, patients
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT
 from hub.billing.open_charge import opened
@@ -27,6 +27,7 @@ def register(decision: Decision, said: Visit) -> None:
     if said.coverages is not None and newest:
         changed = patients.cover(decision, patient, said.coverages) or changed
     visit = decision.row("visit", account_digest=decision.vault.digest("account", said.account))
+    was_cancelled = visit is not None and visit["state"] == "void"
     if visit is None:
         visit = _open(decision, said, patient, as_of)
     elif visit["state"] != "expected" and _owner(decision, visit)["id"] != patient["id"]:
@@ -38,12 +39,16 @@ def register(decision: Decision, said: Visit) -> None:
         _cancel_charges(decision, visit)
     elif changed:
         _start_over(decision, patient)
+    if was_cancelled and visit["state"] == "open":
+        keys = tuple(_cancelled_key(claim) for claim in decision.rows("claim", visit_id=visit["id"]))
+        decision.close_items("registered again", item_key=keys)
     if said.charged is not None and _is_newest(decision, visit, as_of):
         charges.keep_only(decision, visit, said.charged, said.as_of)
     charges.resettle(decision, decision.rows("charge", visit_id=visit["id"], state="held"))
     if said.signed is not None:
         documents.look_at_claims(decision, visit, "visit")
     if visit["state"] == "open" and said.stay is not None:
+        discharges.follow(decision, visit)
         bill.rearm_stay(decision, visit)
 
 
@@ -90,13 +95,30 @@ def _columns(decision: Decision, said: Visit, patient: Row, as_of: str, notes: d
 
 
 def _cancel_charges(decision: Decision, visit: Row) -> None:
-    """Hold whatever was charged for a visit that was cancelled, as far as nothing was sent."""
+    """Hold what was charged for a visit that was cancelled, as far as nothing was sent; tell a person of the rest."""
     for claim in decision.rows("claim", visit_id=visit["id"], state=UNSENT):
         claims.withdraw(decision, claim["id"], "The visit was cancelled.")
     for row in decision.rows("charge", visit_id=visit["id"], state="self pay"):
         opened(decision, row).from_patient()
     for row in decision.rows("charge", visit_id=visit["id"], state="open"):
         charges.hold(decision, opened(decision, row), "cancelled")
+    for claim in decision.rows("claim", visit_id=visit["id"], order_by="id"):
+        if claim["state"] not in {*UNSENT, "void", "rejected"} and decision.rows("charge", claim_id=claim["id"]):
+            decision.open_item(
+                queue="charge review",
+                key=_cancelled_key(claim),
+                kind="visit cancelled after billing",
+                sentence="The EHR cancelled the visit after its claim was sent. When its charges are taken back there, "
+                "a void is drafted here; when the visit did take place, have it registered again.",
+                money_cents=claim["total_cents"],
+                claim_id=claim["id"],
+                patient_id=claim["patient_id"],
+                again=True,
+            )
+
+
+def _cancelled_key(claim: Row) -> str:
+    return f"claim/{claim['id']}/visit cancelled"
 
 
 def _start_over(decision: Decision, patient: Row) -> None:

@@ -132,7 +132,8 @@ def nights(world: World, first: int, last: int) -> list[bytes]:
 
 
 def leaves(world: World, arriving: Visit, on: date, **said: object) -> None:
-    stay = replace(arriving.stay, discharged=on, discharge_time="1430", patient_status="01", **said)
+    told = {"discharge_time": "1430", "patient_status": "01", **said}
+    stay = replace(arriving.stay, discharged=on, **told)
     world.decide_values([replace(arriving, as_of=world.clock.now().isoformat(), stay=stay)])
 
 

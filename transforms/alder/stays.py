@@ -1,5 +1,7 @@
 """What a hospital department bills by: times, admission, diagnoses, procedures and the codes of UB2."""
 
+from dataclasses import replace
+
 from hub.scripting import AmountCode, DatedCode, Message, Stay
 
 HOSPITAL = {"HOP", "WARD"}
@@ -17,11 +19,14 @@ TIMES = {
 
 
 def stay(message: Message) -> Stay | None:
-    """The stay of a visit to one of the hospital's departments; None for any other visit."""
+    """The stay of a visit to one of the hospital's departments; None for any other visit.
+
+    A cancelled discharge (A13) may still name the one that it takes back.
+    """
     if message["PV1-3.1"] not in HOSPITAL:
         return None
     found = diagnoses(message, "F")
-    return Stay(
+    said = Stay(
         admission_time=hour_and_minute(message["PV1-44.1"]),
         discharge_time=hour_and_minute(message["PV1-45.1"]),
         diagnoses=tuple(code for code, _ in found),
@@ -35,6 +40,9 @@ def stay(message: Message) -> Stay | None:
         values=values(message),
         **message.fields(TIMES),
     )
+    if message.type == "ADT^A13":
+        return replace(said, discharged=None, discharge_time="", patient_status="")
+    return said
 
 
 def diagnoses(message: Message, kind: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Registrations, admissions, their updates and their end (ADT A01, A03, A04, A08, A11) as visits."""
+"""Registrations, admissions, transfers, their updates and their end, and what takes them back (ADT) as visits."""
 
 from hub.scripting import Message, Visit, mapping
 
@@ -6,9 +6,13 @@ from .people import accident, clinicians, coverage, patient
 from .stays import stay
 
 
-@mapping(accepts=["ADT^A01", "ADT^A03", "ADT^A04", "ADT^A08", "ADT^A11"], returns=Visit)
+EVENTS = [f"ADT^{event}" for event in ("A01", "A03", "A04", "A06", "A07", "A08", "A11", "A13")]
+
+
+@mapping(accepts=EVENTS, returns=Visit)
 def visit(message: Message) -> Visit:
-    """One visit per account; A11 takes it back. Without an IN1 the patient pays alone."""
+    """One visit per account; A11, which knows no insurance, takes it back. Without an IN1 the patient pays alone."""
+    cancelled = message.type == "ADT^A11"
     times = message.fields({"as_of": "MSH-7.1 | datetime", "visit_date": "PV1-44.1 | date"})
     return Visit(
         account=message.required("PID-18.1"),
@@ -24,9 +28,9 @@ def visit(message: Message) -> Visit:
         accident=accident(message),
         prior_authorisation=message["IN1-14.1"],
         stay=stay(message),
-        coverages=tuple(coverage(line) for line in message.each("IN1")),
+        coverages=None if cancelled else tuple(coverage(line) for line in message.each("IN1")),
         procedures=charged_for(message),
-        cancelled=message.type == "ADT^A11",
+        cancelled=cancelled,
     )
 
 

@@ -6,7 +6,10 @@ from .interface import ACCOUNT, VISIT_DEPARTMENT, VISIT_NUMBER
 from .people import clinicians, coverage, department, first, npi, patient
 
 
-@mapping(accepts=["ADT^A01", "ADT^A03", "ADT^A04", "ADT^A08", "ADT^A11"], returns=Visit)
+EVENTS = [f"ADT^{event}" for event in ("A01", "A02", "A03", "A04", "A06", "A07", "A08", "A11", "A12", "A13")]
+
+
+@mapping(accepts=EVENTS, returns=Visit)
 def visit(message: Message) -> Visit:
     """One visit per account; A11 takes it back. A message without IN1 says nothing of insurance."""
     times = message.fields({"as_of": "EVN-2.1 | datetime", "sent": "MSH-7.1 | datetime", "on": "PV1-44.1 | date"})
