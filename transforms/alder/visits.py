@@ -5,7 +5,6 @@ from hub.scripting import Message, Visit, mapping
 from .people import accident, clinicians, coverage, patient
 from .stays import stay
 
-
 EVENTS = [f"ADT^{event}" for event in ("A01", "A03", "A04", "A06", "A07", "A08", "A11", "A13")]
 
 

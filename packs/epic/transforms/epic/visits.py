@@ -5,7 +5,6 @@ from hub.scripting import Message, Visit, mapping
 from .interface import ACCOUNT, VISIT_DEPARTMENT, VISIT_NUMBER
 from .people import clinicians, coverage, department, first, npi, patient
 
-
 EVENTS = [f"ADT^{event}" for event in ("A01", "A02", "A03", "A04", "A06", "A07", "A08", "A11", "A12", "A13")]
 
 
