@@ -56,7 +56,7 @@ def _codes(said: Claim) -> set[str]:
     codes = {said.place_of_service, said.payer.id, provider.npi, provider.taxonomy, provider.address.postal_code[:5]}
     address = (said.patient or said.subscriber).address
     codes |= {address.postal_code[:5]} if address else set()
-    codes |= {code for _, each in providers(said) for code in (each.npi, each.taxonomy)}
+    codes |= {code for _, _, each in providers(said) for code in (each.npi, each.taxonomy)}
     codes |= {code.replace(".", "").upper() for code in said.diagnoses}
     for line in said.lines:
         codes |= {line.code, line.place_of_service, line.drug.ndc if line.drug else "", *line.modifiers}

@@ -11,30 +11,35 @@ from decimal import Decimal
 import pytest
 
 from hub.billing.claim_body import ClaimBody
-from hub.billing.edits import CHECKS, EDITS, REPAIRS, Context, is_npi, scrub
+from hub.billing.edits import CHECKS, EDITS, REPAIRS, Context, Edit, is_npi, scrub
 from hub.billing.refdata.kinds import KINDS
 from hub.billing.rules.sample import SAMPLE
 from hub.formats.x12.claim import Address as X12Address
-from hub.formats.x12.claim import Circumstances, Procedure
+from hub.formats.x12.claim import Circumstances, Procedure, ValueCode
 from hub.formats.x12.claim import Facility as X12Facility
 from hub.formats.x12.claim import Person as X12Person
 from hub.formats.x12.claim import Provider as X12Provider
 
 from .edit_samples import (
+    CHILD,
     CONTEXT,
+    DRUG,
     MAMMOGRAM,
     PAYER,
     SAMPLES,
     SERVICE_DATE,
     TODAY,
     Case,
+    billing,
     claim,
+    line,
     lines,
     of,
     payer,
     stay,
     subscriber,
 )
+from .guide_places import of_the_guide, written
 
 
 def found(case: Case) -> set[str]:
@@ -67,6 +72,41 @@ def test_the_passing_sample_passes_and_the_failing_one_fails_this_edit_only(name
     assert found(failing) == {name}
 
 
+ABSENT = {
+    *("ID-09", "ID-11", "ID-12", "ID-13", "ID-18", "ID-19", "ID-20", "ID-27", "ID-28"),
+    *("CL-05", "CL-08", "CL-13", "CL-14", "CL-15", "CL-23", "CL-25", "CB-03"),
+    *("LN-07", "LN-10", "LN-12", "LN-13", "LN-14", "LN-15", "LN-24", "IN-02", "IN-05", "IN-06", "IN-10"),
+}
+"""The edits whose failing sample lacks the element that they name; all others name one that is filled."""
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_an_edit_names_the_place_in_the_837_where_the_claim_says_it_or_where_it_would_stand(name: str) -> None:
+    claim, context = SAMPLES[name][1]
+    candidates = EDITS[name].places_of(claim.form)
+    places = {finding.place for finding in scrub(claim, context).findings} or {candidates[0]}
+    assert places <= of_the_guide(claim.form)
+    assert all(any(candidate.covers(place) for candidate in candidates) for place in places)
+    said = written(claim)
+    assert {place in said for place in places} == {name not in ABSENT}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=lambda edit: edit.id)
+def test_every_place_of_an_edit_is_one_of_its_forms_guide(edit: Edit) -> None:
+    for form in ("837P", "837I") if edit.form == "837" else (edit.form,):
+        assert edit.places_of(form)
+        assert {str(place) for place in edit.places_of(form) if place not in of_the_guide(form)} == set()
+
+
+def test_every_edit_has_a_level_a_word_of_what_to_do_and_the_status_codes_that_it_prevents() -> None:
+    for edit in EDITS.values():
+        assert edit.snip in range(1, 8)
+        assert edit.fix.endswith(".")
+        assert all(code in edit.prevents for code in edit.stc)
+    assert EDITS["ID-02"].stc == ("A7:562:82", "A7:562:DN", "A7:562:DK", "A7:562:DQ", "A7:562:71")
+    assert EDITS["LN-12"].stc == ("A6:544",)
+
+
 ELSEWHERE = X12Address("9 BIRCH LANE", "SPRINGFIELD", "IL", "627011234")
 
 
@@ -88,6 +128,50 @@ def without_check_digit() -> X12Provider:
 )
 def test_an_edit_looks_at_everything_that_it_speaks_of(edit: str, case: Case) -> None:
     assert edit in found(case)
+
+
+NOWHERE = replace(ELSEWHERE, postal_code="627010000")
+PROCEDURE = Procedure("0DTJ4ZZ", SERVICE_DATE)
+FIVE = ("25", "59", "RT", "GP", "GA")
+
+
+@pytest.mark.parametrize(
+    ("edit", "case", "place"),
+    [
+        ("ID-02", of(claim(rendering=without_check_digit())), "2310B NM109"),
+        ("ID-02", of(lines({"rendering": without_check_digit()})), "2420A NM109"),
+        ("ID-02", of(lines({"ordering": without_check_digit()})), "2420E NM109"),
+        ("ID-02", stay(attending=without_check_digit()), "2310A NM109"),
+        ("ID-02", stay({"referring": without_check_digit()}), "2310F NM109"),
+        ("ID-04", of(lines({"rendering": without_check_digit()})), "2420A NM109"),
+        ("ID-06", of(billing(address=replace(ELSEWHERE, line2="PO BOX 1"))), "2010AA N302"),
+        ("ID-07", of(billing(address=NOWHERE)), "2010AA N403"),
+        ("ID-07", of(claim(facility=X12Facility("A", NOWHERE))), "2310C N403"),
+        ("ID-07", stay({"facility": X12Facility("A", NOWHERE)}), "2310E N403"),
+        ("ID-09", of(claim(rendering=X12Provider(X12Person("A", "B"), "1999000114", "2"))), "2310B PRV03"),
+        ("ID-18", of(claim(patient=replace(CHILD, birth_date=TODAY + timedelta(days=9)))), "2010CA DMG02"),
+        ("ID-20", of(claim(patient=replace(CHILD, address=replace(ELSEWHERE, city="")))), "2010CA N401"),
+        ("CL-09", of(lines({"service_date": TODAY + timedelta(days=9)})), "2400 DTP03 (472)"),
+        ("CL-09", stay(statement_to=TODAY + timedelta(days=9)), "2300 DTP03 (434)"),
+        ("CL-17", of(claim(release="N")), "2300 CLM09"),
+        ("CL-22", of(claim(facility=X12Facility("A" * 61, ELSEWHERE))), "2310C NM103"),
+        ("CL-22", of(lines({"note": "X" * 81})), "2400 NTE02"),
+        ("DX-03", of(claim(diagnoses=("E119", "I10", "E9999"))), "2300 HI03-2 (ABF)"),
+        ("DX-03", stay({"diagnoses": ("E119", "I10", "E9999")}), "2300 HI02-2 (ABF)"),
+        ("LN-01", stay({"lines": (line(code="99999", revenue_code="0360", pointers=()),)}), "2400 SV202-2"),
+        ("LN-02", of(lines({"modifiers": FIVE})), "2400 SV101-6"),
+        ("LN-02", of(lines({"modifiers": ("25", "25")})), "2400 SV101-4"),
+        ("LN-12", of(lines({"code": "83036", "clia": "14D"})), "2400 REF02 (X4)"),
+        ("LN-13", of(lines({"code": "J1885", "drug": replace(DRUG, quantity=Decimal(0))})), "2410 CTP04"),
+        ("LN-16", of(lines({"code": "00400", "unit_code": "MJ"})), "2400 SV101-3"),
+        ("IN-07", stay(values=(ValueCode("80", Decimal(2)), ValueCode("99", Decimal(1)))), "2300 HI02-2 (BE)"),
+        ("IN-09", stay(procedures=(PROCEDURE, replace(PROCEDURE, code="X"))), "2300 HI01-2 (BBQ)"),
+        ("IN-10", stay(procedures=(PROCEDURE,)), "2310B NM109"),
+    ],
+)
+def test_an_edit_that_looks_at_several_places_names_the_one(edit: str, case: Case, place: str) -> None:
+    places = {str(finding.place) for finding in scrub(*case).findings if finding.rule == edit}
+    assert places == {place}
 
 
 @pytest.mark.parametrize(

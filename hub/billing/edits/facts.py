@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from hub.formats.x12.claim import Address, Claim, ClaimLine, Person, Provider
+from hub.formats.x12.outline import party_loop
 
 
 def is_npi(text: str) -> bool:
@@ -20,14 +21,15 @@ def is_npi(text: str) -> bool:
     return total % 10 == 0
 
 
-def is_whole(address: Address) -> bool:
-    """Whether the address has everything that N3 and N4 need."""
-    return bool(
-        address.line1
-        and address.city
-        and re.fullmatch(r"[A-Z]{2}", address.state)
-        and re.fullmatch(r"[0-9]{5}([0-9]{4})?", address.postal_code)
-    )
+def lacking(address: Address | None) -> str:
+    """The first element that the address lacks of what N3 and N4 need; empty when it is whole."""
+    if address is None or not address.line1:
+        return "N301"
+    if not address.city:
+        return "N401"
+    if not re.fullmatch(r"[A-Z]{2}", address.state):
+        return "N402"
+    return "" if re.fullmatch(r"[0-9]{5}([0-9]{4})?", address.postal_code) else "N403"
 
 
 def patient_facts(claim: Claim) -> tuple[date | None, str, Address | None]:
@@ -36,30 +38,32 @@ def patient_facts(claim: Claim) -> tuple[date | None, str, Address | None]:
     return who.birth_date, who.sex, who.address
 
 
-def people(claim: Claim) -> Iterator[Person | None]:
-    """The insured person (None when that is no person) and the patient."""
+def people(claim: Claim) -> Iterator[tuple[str, Person | None]]:
+    """The insured person (None when that is no person) and the patient, each with its loop."""
     insured = claim.subscriber.person
-    yield insured if isinstance(insured, Person) else None
+    yield "2010BA", insured if isinstance(insured, Person) else None
     if claim.patient is not None:
-        yield claim.patient.person
+        yield "2010CA", claim.patient.person
 
 
-def providers(claim: Claim) -> Iterator[tuple[int, Provider]]:
-    """Every provider whom the claim names besides the practice, each with its line (0: the claim's)."""
+def providers(claim: Claim) -> Iterator[tuple[int, str, Provider]]:
+    """Every provider whom the claim's form names besides the practice, each with its line (0: the claim's) and loop."""
     stay = claim.institutional
-    named = [claim.rendering, claim.referring, claim.primary_care, claim.supervising]
-    named += [stay.attending, stay.operating, stay.other_operating] if stay else []
-    yield from ((0, provider) for provider in named if provider is not None)
+    named = [("82", claim.rendering), ("DN", claim.referring), ("P3", claim.primary_care), ("DQ", claim.supervising)]
+    named += [("71", stay.attending), ("72", stay.operating), ("ZZ", stay.other_operating)] if stay else []
+    yield from _placed(claim.form, "2300", 0, named)
     for number, line in enumerate(claim.lines, 1):
-        of_line = (
-            line.rendering,
-            line.ordering,
-            line.referring,
-            line.supervising,
-            line.operating,
-            line.other_operating,
-        )
-        yield from ((number, provider) for provider in of_line if provider is not None)
+        of_line = [("82", line.rendering), ("DK", line.ordering), ("DN", line.referring), ("DQ", line.supervising)]
+        of_line += [("72", line.operating), ("ZZ", line.other_operating)]
+        yield from _placed(claim.form, "2400", number, of_line)
+
+
+def _placed(
+    form: str, base: str, line: int, named: list[tuple[str, Provider | None]]
+) -> Iterator[tuple[int, str, Provider]]:
+    for role, provider in named:
+        if provider is not None and (loop := party_loop(form, base, role)):
+            yield line, loop, provider
 
 
 def rendering_npi(claim: Claim, line: ClaimLine) -> str:

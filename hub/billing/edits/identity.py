@@ -7,14 +7,26 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from hub.billing.edits.context import Context, known
-from hub.billing.edits.facts import first_day, is_npi, is_whole, patient_facts, people, providers, service_day, years
+from hub.billing.edits.facts import (
+    first_day,
+    is_npi,
+    lacking,
+    patient_facts,
+    people,
+    providers,
+    service_day,
+    years,
+)
+from hub.billing.edits.places import patient_loop
 from hub.billing.edits.registry import Found, Proposal, edit
 from hub.billing.edits.table import ERROR
 from hub.formats.x12.claim import SELF, Claim, Organisation, Person
+from hub.formats.x12.outline import party_loop
 
 LONGEST_LIFE = timedelta(days=125 * 366)
 _BOX = re.compile(r"\b(P\.? ?O\.? ?BOX|POST OFFICE BOX|LOCK ?BOX)\b")
 _TAXONOMY = re.compile(r"[0-9A-Z]{9}X")
+_TAXONOMIES = {"837P": {"2310B", "2420A"}, "837I": {"2310A"}}  # the providers whose taxonomy the guides take
 _SUFFIXES = {"JR", "SR", "II", "III", "IV"}
 _TEST_NAMES = {"TEST", "TESTPATIENT", "ZZTEST"}
 _RELATIONSHIPS = {"01", "19", "20", "21", "39", "40", "53", "G8"}
@@ -36,21 +48,21 @@ def _billing_npi(claim: Claim, _context: Context) -> Iterator[Found]:
 
 @edit("ID-02")
 def _provider_npis(claim: Claim, _context: Context) -> Iterator[Found]:
-    for line, provider in providers(claim):
+    for line, loop, provider in providers(claim):
         if not is_npi(provider.npi):
-            yield Found(line)
+            yield Found(line, at=f"{loop} NM109")
 
 
 @edit("ID-03")
 def _npis_are_active(claim: Claim, context: Context) -> Iterator[Found]:
     day = service_day(claim)
     billing = claim.billing_provider
-    asked = [(0, billing.npi, "2" if isinstance(billing.party, Organisation) else "1")]
-    asked += [(line, provider.npi, "1") for line, provider in providers(claim) if isinstance(provider.party, Person)]
-    for line, npi, entity in asked:
+    asked = [(0, "2010AA", billing.npi, "2" if isinstance(billing.party, Organisation) else "1")]
+    asked += [(line, loop, each.npi, "1") for line, loop, each in providers(claim) if isinstance(each.party, Person)]
+    for line, loop, npi, entity in asked:
         facts = context.reference.code("npi", npi, day)
         if facts is None or facts.get("entity", entity) != entity:
-            yield Found(line)
+            yield Found(line, at=f"{loop} NM109")
 
 
 @edit("ID-04")
@@ -60,44 +72,44 @@ def _provider_is_enrolled(claim: Claim, context: Context) -> Iterator[Found]:
         yield Found()
     for number, line in enumerate(claim.lines, 1):
         if line.rendering is not None and line.rendering.npi not in roster:
-            yield Found(number)
+            yield Found(number, at=f"{party_loop(claim.form, '2400', '82')} NM109")
 
 
 @edit("ID-05")
 def _tax_id(claim: Claim, context: Context) -> Iterator[Found]:
-    tax_id = claim.billing_provider.tax_id
+    tax_id, at = claim.billing_provider.tax_id, f"2010AA REF02 ({claim.billing_provider.tax_id_kind})"
     if not re.fullmatch(r"[0-9]{9}", tax_id) or tax_id in {"000000000", "123456789"}:
-        yield Found()
+        yield Found(at=at)
     elif context.practice is not None and tax_id != context.practice.tax_id:
-        yield Found(sentence="The tax id is not the one that the practice is enrolled with.")
+        yield Found(sentence="The tax id is not the one that the practice is enrolled with.", at=at)
 
 
 @edit("ID-06")
 def _street(claim: Claim, _context: Context) -> Iterator[Found]:
     address = claim.billing_provider.address
     if _BOX.search(f"{address.line1} {address.line2}"):
-        yield Found()
+        yield Found(at=f"2010AA {'N302' if _BOX.search(address.line2) else 'N301'}")
 
 
 @edit("ID-07")
 def _long_zip(claim: Claim, _context: Context) -> Iterator[Found]:
-    addresses = [claim.billing_provider.address]
+    addresses = [("2010AA", claim.billing_provider.address)]
     if claim.facility is not None:
-        addresses.append(claim.facility.address)
-    for address in addresses:
+        addresses.append((party_loop(claim.form, "2300", "77"), claim.facility.address))
+    for loop, address in addresses:
         if not address.country and not re.fullmatch(r"[0-9]{5}(?!0000|9999)[0-9]{4}", address.postal_code):
-            yield Found()
+            yield Found(at=f"{loop} N403")
 
 
 @edit("ID-08")
 def _zip_and_state(claim: Claim, context: Context) -> Iterator[Found]:
     day = service_day(claim)
-    addresses = [claim.billing_provider.address, patient_facts(claim)[2]]
-    for address in addresses:
+    addresses = [("2010AA", claim.billing_provider.address), (patient_loop(claim), patient_facts(claim)[2])]
+    for loop, address in addresses:
         if address is not None and not address.country:
             facts = context.reference.code("zip", address.postal_code[:5], day)
             if facts is not None and facts.get("state", address.state) != address.state:
-                yield Found()
+                yield Found(at=f"{loop} N403")
 
 
 @edit("ID-09")
@@ -105,12 +117,14 @@ def _taxonomy(claim: Claim, context: Context) -> Iterator[Found]:
     own = claim.billing_provider.taxonomy
     if not own and context.payer.needs_taxonomy:
         yield Found(sentence="This payer requires the practice's taxonomy code and it is missing.")
-    codes = [(0, own)] + [(line, provider.taxonomy) for line, provider in providers(claim)]
-    for line, code in codes:
+    sent = _TAXONOMIES[claim.form]
+    codes = [(0, "2000A", own)]
+    codes += [(line, loop, provider.taxonomy) for line, loop, provider in providers(claim) if loop in sent]
+    for line, loop, code in codes:
         if code and not _TAXONOMY.fullmatch(code):
-            yield Found(line)
+            yield Found(line, at=f"{loop} PRV03")
         elif code and context.reference.code("taxonomy", code, service_day(claim)) is None:
-            yield Found(line, sentence="A taxonomy code is not in the current set.")
+            yield Found(line, sentence="A taxonomy code is not in the current set.", at=f"{loop} PRV03")
 
 
 @edit("ID-11")
@@ -153,35 +167,36 @@ def _member_id(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("ID-17")
 def _names(claim: Claim, _context: Context) -> Iterator[Found]:
-    for person in people(claim):
+    for loop, person in people(claim):
         if person is None or not person.last or not person.first:
-            yield Found(sentence="A first or last name is missing.")
+            at = f"{loop} {'NM104' if person and person.last else 'NM103'}"
+            yield Found(sentence="A first or last name is missing.", at=at)
             continue
         words = person.last.upper().split()
         if len(words) > 1 and words[-1].rstrip(".") in _SUFFIXES:
-            yield Found(sentence="A last name holds a suffix, which has a place of its own.")
+            yield Found(sentence="A last name holds a suffix, which has a place of its own.", at=f"{loop} NM103")
         if _TEST_NAMES & {*words, *person.first.upper().split()}:
-            yield Found(sentence="A name is one that is used for tests.")
+            at = f"{loop} {'NM103' if _TEST_NAMES & {*words} else 'NM104'}"
+            yield Found(sentence="A name is one that is used for tests.", at=at)
 
 
 @edit("ID-18")
 def _birth_date(claim: Claim, context: Context) -> Iterator[Found]:
     born, _, _ = patient_facts(claim)
     if born is None or not context.today - LONGEST_LIFE <= born <= context.today:
-        yield Found()
+        yield Found(at=f"{patient_loop(claim)} DMG02")
 
 
 @edit("ID-19")
 def _sex(claim: Claim, _context: Context) -> Iterator[Found]:
     if patient_facts(claim)[1] not in {"F", "M", "U"}:
-        yield Found()
+        yield Found(at=f"{patient_loop(claim)} DMG03")
 
 
 @edit("ID-20")
 def _patient_address(claim: Claim, _context: Context) -> Iterator[Found]:
-    address = patient_facts(claim)[2]
-    if address is None or not is_whole(address):
-        yield Found()
+    if missing := lacking(patient_facts(claim)[2]):
+        yield Found(at=f"{patient_loop(claim)} {missing}")
 
 
 @edit("ID-21")
@@ -190,7 +205,7 @@ def _relationship(claim: Claim, _context: Context) -> Iterator[Found]:
         yield Found()
     for other in claim.other_payers:
         if other.relationship not in {SELF, *_RELATIONSHIPS}:
-            yield Found()
+            yield Found(at="2320 SBR02")
 
 
 @edit("ID-22")
@@ -198,15 +213,17 @@ def _as_the_payer_knows_them(claim: Claim, context: Context) -> Iterator[Found]:
     said = known(context.eligibility, "eligibility")
     member_id = known(said.member_id, "eligibility")
     person = claim.patient.person if claim.patient else claim.subscriber.person
-    same_person = not said.birth_date or patient_facts(claim)[0] == said.birth_date
-    if said.last:
-        same_person &= isinstance(person, Person) and (
-            person.last[:5].upper() == said.last[:5].upper() and person.first[:1].upper() == said.first[:1].upper()
-        )
-    if not same_person:
-        yield Found()
+    same_name = not said.last or (
+        isinstance(person, Person)
+        and person.last[:5].upper() == said.last[:5].upper()
+        and person.first[:1].upper() == said.first[:1].upper()
+    )
+    if not same_name:
+        yield Found(at=f"{patient_loop(claim)} NM103")
+    elif said.birth_date and patient_facts(claim)[0] != said.birth_date:
+        yield Found(at=f"{patient_loop(claim)} DMG02")
     elif member_id and _bare(claim.subscriber.member_id) != _bare(member_id):
-        yield Found(proposal=Proposal("member_id", member_id))
+        yield Found(proposal=Proposal("member_id", member_id), at="2010BA NM109")
 
 
 def _bare(member_id: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import permutations
 
 from hub.billing.edits.context import Context, known
 from hub.billing.edits.facts import between, fits, rendering_npi
+from hub.billing.edits.places import MOST_MODIFIERS, modifier_place
 from hub.billing.edits.registry import Found, Proposal, edit
 from hub.billing.edits.table import ERROR, WARNING
-from hub.formats.x12.claim import Claim, ClaimLine
+from hub.formats.x12.claim import Claim, ClaimLine, Drug
 
 _SIDES = {"LT", "RT"}
 # The modifiers that NCCI takes as saying that two services were apart.
@@ -55,12 +56,26 @@ def _procedure(claim: Claim, context: Context) -> Iterator[Found]:
 @edit("LN-02")
 def _modifiers(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
-        if len(line.modifiers) > 4 or len(set(line.modifiers)) < len(line.modifiers):
-            yield Found(number, sentence="A line has a modifier twice, or more than four.")
-        elif not all(re.fullmatch(r"[A-Z0-9]{2}", modifier) for modifier in line.modifiers):
-            yield Found(number, sentence="A modifier is not two letters or digits.")
-        elif any(context.reference.code("modifiers", each, line.service_date) is None for each in line.modifiers):
-            yield Found(number)
+        said = line.modifiers
+        twice = [n for n, modifier in enumerate(said) if n >= MOST_MODIFIERS or modifier in said[:n]]
+        malformed = [n for n, modifier in enumerate(said) if not re.fullmatch(r"[A-Z0-9]{2}", modifier)]
+        if twice:
+            sentence = "A line has a modifier twice, or more than four."
+            yield Found(number, sentence=sentence, at=modifier_place(claim, twice[0]))
+        elif malformed:
+            sentence = "A modifier is not two letters or digits."
+            yield Found(number, sentence=sentence, at=modifier_place(claim, malformed[0]))
+        else:
+            known_ones = (context.reference.code("modifiers", each, line.service_date) for each in said)
+            unknown = next((n for n, facts in enumerate(known_ones) if facts is None), None)
+            if unknown is not None:
+                yield Found(number, at=modifier_place(claim, unknown))
+
+
+def _said_at(claim: Claim, line: ClaimLine, modifiers: Collection[str]) -> str:
+    """Where the first of *modifiers* stands on the line, or would stand."""
+    said = (number for number, modifier in enumerate(line.modifiers) if modifier in modifiers)
+    return modifier_place(claim, next(said, len(line.modifiers)))
 
 
 def _set(kind: str, claim: Claim) -> str:
@@ -131,12 +146,13 @@ def _unlisted(claim: Claim, context: Context) -> Iterator[Found]:
 def _bilateral(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
         if "50" in line.modifiers:
+            at = modifier_place(claim, line.modifiers.index("50"))
             if _SIDES & set(line.modifiers):
-                yield Found(number)
+                yield Found(number, at=at)
                 continue
             facts = context.reference.code("mpfs", line.code, line.service_date)
             if facts is not None and facts.get("bilateral", "1") not in {"1", "3"}:
-                yield Found(number)
+                yield Found(number, at=at)
 
 
 @edit("LN-09")
@@ -148,7 +164,7 @@ def _parts_of_a_service(claim: Claim, context: Context) -> Iterator[Found]:
         has_parts, said = facts["pctc"] == "1", {"26", "TC"} & set(line.modifiers)
         place = line.place_of_service or claim.place_of_service
         if (said and not has_parts) or (has_parts and place in _FACILITIES and said != {"26"}):
-            yield Found(number)
+            yield Found(number, at=_said_at(claim, line, said))
 
 
 @edit("LN-10")
@@ -192,26 +208,33 @@ def _laboratory(claim: Claim, context: Context) -> Iterator[Found]:
         if facts is None:
             continue
         if not re.fullmatch(r"[0-9]{2}D[0-9]{7}", line.clia or claim.clia):
-            yield Found(number, sentence="A laboratory service lacks the CLIA number, or it is not a valid one.")
+            sentence = "A laboratory service lacks the CLIA number, or it is not a valid one."
+            yield Found(number, sentence=sentence, at="2400 REF02 (X4)" if line.clia else "2300 REF02 (X4)")
         elif facts.get("waived") == "1" and "QW" not in line.modifiers:
             sentence = "A waived laboratory test usually carries modifier QW; a coder decides."
-            yield Found(number, sentence=sentence, proposal=_with_modifier(line, number, "QW"))
+            proposal = _with_modifier(line, number, "QW")
+            yield Found(number, sentence=sentence, proposal=proposal, at=modifier_place(claim, 0))
 
 
 @edit("LN-13")
 def _drug(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
         if line.drug is not None:
-            fits_form = re.fullmatch(r"[0-9]{11}", line.drug.ndc) and line.drug.unit in {"F2", "GR", "ME", "ML", "UN"}
-            if not fits_form or line.drug.quantity <= 0:
-                yield Found(
-                    number,
-                    sentence="A drug's NDC, quantity or unit is not a valid one.",
-                )
+            if wrong := _unfit(line.drug):
+                yield Found(number, sentence="A drug's NDC, quantity or unit is not a valid one.", at=f"2410 {wrong}")
             elif context.reference.code("ndc", line.drug.ndc, line.service_date) is None:
                 yield Found(number, sentence="A drug's NDC is not in the directory.")
         elif line.code[:1] == "J" and known(context.payer.needs_ndc, "payer.needs_ndc"):
             yield Found(number, sentence="This payer wants the NDC of a drug and it is missing.")
+
+
+def _unfit(drug: Drug) -> str:
+    """The first element of a drug that is none; empty when all are."""
+    if not re.fullmatch(r"[0-9]{11}", drug.ndc):
+        return "LIN03"
+    if drug.quantity <= 0:
+        return "CTP04"
+    return "" if drug.unit in {"F2", "GR", "ME", "ML", "UN"} else "CTP05-1"
 
 
 @edit("LN-14")
@@ -236,8 +259,10 @@ def _therapy(claim: Claim, context: Context) -> Iterator[Found]:
 def _anaesthesia(claim: Claim, _context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
         anaesthesia = between(line.code, "00100", "01999")
-        if anaesthesia and (line.unit_code != "MJ" or not _ANAESTHETISTS & set(line.modifiers)):
+        if anaesthesia and line.unit_code != "MJ":
             yield Found(number)
+        elif anaesthesia and not _ANAESTHETISTS & set(line.modifiers):
+            yield Found(number, at=modifier_place(claim, 0))
         elif line.unit_code == "MJ" and not anaesthesia:
             yield Found(number, sentence="A service that is no anaesthesia is given in minutes.")
 
@@ -286,7 +311,7 @@ def _second_surgeon(claim: Claim, context: Context) -> Iterator[Found]:
             continue
         facts = context.reference.code("mpfs", line.code, line.service_date) or {}
         if (said & _ASSISTANTS and facts.get("assistant") == "1") or ("62" in said and facts.get("co_surgeon") == "0"):
-            yield Found(number)
+            yield Found(number, at=_said_at(claim, line, {*_ASSISTANTS, "62"}))
 
 
 @edit("LN-23")
@@ -312,7 +337,7 @@ def _notices(claim: Claim, context: Context) -> Iterator[Found]:
         if NOTICES & set(line.modifiers):
             on_file = number in known(context.notices, "notices")
             if on_file != bool(_NOTICE_GIVEN & set(line.modifiers)):
-                yield Found(number)
+                yield Found(number, at=_said_at(claim, line, NOTICES))
 
 
 @edit("LN-26")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from hub.billing.edits.context import Context, known
 from hub.billing.edits.facts import service_day
 from hub.billing.edits.registry import Found, edit
 from hub.formats.x12.claim import Adjustment, Claim, ClaimLine, LineAdjudication, OtherPayer
+from hub.formats.x12.claim_writer import TRIPLETS_PER_CAS
 
 _GROUPS = {"CO", "OA", "PI", "PR"}
 _ORDER = "PSTABCDEFGH"
@@ -51,8 +53,9 @@ def _is_of(decision: LineAdjudication, other: OtherPayer) -> bool:
 def _decided_on(claim: Claim, _context: Context) -> Iterator[Found]:
     for other in claim.other_payers:
         dated = other.decided is not None
-        if other.paid is not None and dated == any(_is_of(decision, other) for _, _, decision in _decisions(claim)):
-            yield Found()
+        by_line = any(_is_of(decision, other) for _, _, decision in _decisions(claim))
+        if other.paid is not None and dated == by_line:
+            yield Found(at="2430 DTP03 (573)" if by_line else "2330B DTP03 (573)")
 
 
 @edit("CB-04")
@@ -63,27 +66,41 @@ def _named_payers(claim: Claim, _context: Context) -> Iterator[Found]:
 
 @edit("CB-05")
 def _reasons(claim: Claim, context: Context) -> Iterator[Found]:
-    for number, adjustment in _adjustments(claim):
-        wrong = adjustment.group not in _GROUPS
-        if wrong or context.reference.code("carc", adjustment.reason, service_day(claim)) is None:
-            yield Found(number)
+    for number, at, adjustment in _adjustments(claim):
+        if adjustment.group not in _GROUPS:
+            yield Found(number, at=f"{'2430' if number else '2320'} CAS01 ({adjustment.group})")
+        elif context.reference.code("carc", adjustment.reason, service_day(claim)) is None:
+            yield Found(number, at=at)
 
 
-def _adjustments(claim: Claim) -> Iterator[tuple[int, Adjustment]]:
+def _adjustments(claim: Claim) -> Iterator[tuple[int, str, Adjustment]]:
+    """Every adjustment with its line (0: the claim's) and the place of its reason."""
     for other in claim.other_payers:
-        yield from ((0, adjustment) for adjustment in other.adjustments)
+        yield from ((0, at, adjustment) for at, adjustment in _placed("2320", other.adjustments))
     for number, _, decision in _decisions(claim):
-        yield from ((number, adjustment) for adjustment in decision.adjustments)
+        yield from ((number, at, adjustment) for at, adjustment in _placed("2430", decision.adjustments))
+
+
+def _placed(loop: str, adjustments: tuple[Adjustment, ...]) -> Iterator[tuple[str, Adjustment]]:
+    """Each adjustment with the place of its reason: a CAS has six triplets of one group."""
+    seen: Counter[str] = Counter()
+    for adjustment in adjustments:
+        element = 2 + 3 * (seen[adjustment.group] % TRIPLETS_PER_CAS)
+        seen[adjustment.group] += 1
+        yield f"{loop} CAS{element:02d} ({adjustment.group})", adjustment
 
 
 @edit("CB-06")
 def _amounts(claim: Claim, _context: Context) -> Iterator[Found]:
     for other in claim.other_payers:
         decisions = [decision for _, _, decision in _decisions(claim) if _is_of(decision, other)]
-        amounts = [other.paid, other.remaining, *(d.paid for d in decisions), *(d.remaining for d in decisions)]
+        amounts = [("2320 AMT02 (D)", other.paid), ("2320 AMT02 (EAF)", other.remaining)]
+        amounts += [("2430 SVD02", decision.paid) for decision in decisions]
+        amounts += [("2430 AMT02 (EAF)", decision.remaining) for decision in decisions]
+        negative = next((at for at, amount in amounts if amount is not None and amount < 0), "")
         twice = other.remaining is not None and any(decision.remaining is not None for decision in decisions)
-        if twice or any(amount is not None and amount < 0 for amount in amounts):
-            yield Found()
+        if twice or negative:
+            yield Found(at=negative or "2320 AMT02 (EAF)")
 
 
 @edit("CB-07")
@@ -103,6 +120,6 @@ def _crossed_over(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("CB-09")
 def _can_be_corrected(claim: Claim, context: Context) -> Iterator[Found]:
-    for number, adjustment in _adjustments(claim):
+    for number, at, adjustment in _adjustments(claim):
         if context.reference.code("fixable", adjustment.reason, service_day(claim)) is not None:
-            yield Found(number)
+            yield Found(number, at=at)

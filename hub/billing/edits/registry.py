@@ -27,13 +27,15 @@ class Proposal:
 class Found:
     """What an edit found at *line* (0: not about one line).
 
-    *sentence* and *severity* are given where they are not those of the table.
+    *sentence* and *severity* are given where they are not those of the table, *at* where the place is not the first
+    of them (``2420A NM109``).
     """
 
     line: int = 0
     severity: str = ""
     sentence: str = ""
     proposal: Proposal | None = None
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,23 @@ from datetime import date
 from hub.billing.config import Payer
 from hub.billing.edits import coding, identity, institutional, lines, other_payers, repairs, whole_claim  # noqa: F401  they register
 from hub.billing.edits.context import Context
-from hub.billing.edits.registry import CHECKS, REPAIRS, Proposal
-from hub.billing.edits.table import EDITS, ERROR, REPAIR, WARNING
+from hub.billing.edits.registry import CHECKS, REPAIRS, Found, Proposal
+from hub.billing.edits.table import EDITS, ERROR, REPAIR, WARNING, Edit
 from hub.billing.refdata.lookup import NotLoadedError
 from hub.formats.x12.claim import Claim
+from hub.formats.x12.place import Place, place
+
+OF_THE_CLAIM = place("2300 CLM01")
+"""The place of what is said of a claim as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one edit or rule found. *sentence* is for billers and names nobody; *line* is 0 for the whole claim.
 
-    *hold* asks for a person's decision without calling the claim wrong.
+    *hold* asks for a person's decision without calling the claim wrong. *snip* is the level of the WEDI SNIP types,
+    *place* where in the 837 it is, or would be, *fix* what a biller does about it, *stc* the status codes of the 277CA
+    that it saves the claim from.
     """
 
     rule: str
@@ -28,6 +34,10 @@ class Finding:
     line: int = 0
     proposal: Proposal | None = None
     hold: bool = False
+    snip: int = 7
+    place: Place = OF_THE_CLAIM
+    fix: str = ""
+    stc: tuple[str, ...] = ()
 
     @property
     def stops(self) -> bool:
@@ -75,17 +85,28 @@ def scrub(claim: Claim, context: Context, undone: Collection[str] = (), skip: Co
     for name, check in CHECKS.items():
         if name in skip or not _is_of(name, claim):
             continue
-        edit = EDITS[name]
-        usual = WARNING if edit.severity == REPAIR else edit.severity
         try:
             for each in check(claim, context):  # one by one: what was found before data was missing counts
-                finding = Finding(
-                    name, each.sentence or edit.sentence, each.severity or usual, each.line, each.proposal
-                )
+                finding = _finding(EDITS[name], each, claim.form)
                 found.append(finding)
         except NotLoadedError as missing:
             unchecked.append(Unchecked(name, missing.expected))
     return Scrubbed(claim, tuple(found), tuple(made), tuple(unchecked))
+
+
+def _finding(edit: Edit, found: Found, form: str) -> Finding:
+    usual = WARNING if edit.severity == REPAIR else edit.severity
+    return Finding(
+        edit.id,
+        found.sentence or edit.sentence,
+        found.severity or usual,
+        found.line,
+        found.proposal,
+        snip=edit.snip,
+        place=place(found.at) if found.at else edit.places_of(form)[0],
+        fix=edit.fix,
+        stc=edit.stc,
+    )
 
 
 def findings(claim: Claim, payer: Payer, today: date) -> tuple[Finding, ...]:

@@ -8,12 +8,21 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from hub.billing.edits.context import Context, PastService, known
-from hub.billing.edits.facts import first_day, patient_facts, people, providers, rendering_npi, service_day
+from hub.billing.edits.facts import (
+    first_day,
+    patient_facts,
+    people,
+    providers,
+    rendering_npi,
+    service_day,
+)
+from hub.billing.edits.places import code_place, modifier_place, patient_loop
 from hub.billing.edits.registry import Found, edit
 from hub.billing.edits.table import ERROR, WARNING
 from hub.billing.grouping import MOST_LINES, MOST_LINES_OF_STAY
-from hub.formats.x12.claim import Claim, Organisation, Person
+from hub.formats.x12.claim import Claim, ClaimLine, Organisation, Person
 from hub.formats.x12.frequency import OF_A_PART, REPLACEMENT, REPLACING, WHOLE, replaces_prior
+from hub.formats.x12.outline import party_loop
 
 _TELEHEALTH_PLACES = {"02", "10"}
 _TELEHEALTH_MODIFIERS = {"95", "93", "GT", "GQ", "FQ"}
@@ -36,7 +45,10 @@ def _total(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("CL-03")
 def _charges_something(claim: Claim, _context: Context) -> Iterator[Found]:
-    if claim.charge <= 0 or any(line.charge < 0 for line in claim.lines):
+    negative = next((number for number, line in enumerate(claim.lines, 1) if line.charge < 0), 0)
+    if negative:
+        yield Found(negative, at="2400 SV203" if claim.institutional else "2400 SV102")
+    elif claim.charge <= 0:
         yield Found()
 
 
@@ -45,17 +57,23 @@ def _place_of_service(claim: Claim, context: Context) -> Iterator[Found]:
     places = [(0, claim.place_of_service)]
     places += [(number, line.place_of_service) for number, line in enumerate(claim.lines, 1) if line.place_of_service]
     malformed = [line for line, place in places if not re.fullmatch(r"[0-9]{2}", place)]
-    yield from map(Found, malformed)
+    yield from (Found(line, at=_place_of_service_at(line)) for line in malformed)
     for line, place in places:
         if line not in malformed and context.reference.code("pos", place, service_day(claim)) is None:
-            yield Found(line)
+            yield Found(line, at=_place_of_service_at(line))
+
+
+def _place_of_service_at(line: int) -> str:
+    return "2400 SV105" if line else "2300 CLM05-1"
 
 
 @edit("CL-05")
 def _frequency(claim: Claim, _context: Context) -> Iterator[Found]:
     allowed = _FREQUENCIES if claim.institutional is not None else {WHOLE, *REPLACING}
-    if claim.frequency not in allowed or replaces_prior(claim.frequency) != bool(claim.payer_claim_control_number):
+    if claim.frequency not in allowed:
         yield Found()
+    elif replaces_prior(claim.frequency) != bool(claim.payer_claim_control_number):
+        yield Found(at="2300 REF02 (F8)")
 
 
 @edit("CL-06")
@@ -77,32 +95,39 @@ def _accident(claim: Claim, _context: Context) -> Iterator[Found]:
     if claim.related_causes and claim.accident_date is None:
         yield Found(sentence="The claim is about an accident and does not say when it was.")
     elif "AA" in claim.related_causes and not claim.accident_state:
-        yield Found(sentence="The claim is about a car accident and does not say in which state it was.")
+        sentence = "The claim is about a car accident and does not say in which state it was."
+        yield Found(sentence=sentence, at="2300 CLM11-4")
     elif "EM" in claim.related_causes and claim.payer.filing_indicator not in {"WC", "LM"}:
-        yield Found(severity=WARNING, sentence="An accident at work is usually for workers' compensation to pay.")
+        sentence = "An accident at work is usually for workers' compensation to pay."
+        yield Found(severity=WARNING, sentence=sentence, at="2000B SBR09")
     elif not claim.related_causes and any(code[:1] in {"S", "T"} for code in claim.diagnoses):
-        yield Found(severity=WARNING, sentence="An injury is treated and nothing says how it came about.")
+        sentence = "An injury is treated and nothing says how it came about."
+        yield Found(severity=WARNING, sentence=sentence, at="2300 CLM11-1")
 
 
 @edit("CL-09")
 def _no_future(claim: Claim, context: Context) -> Iterator[Found]:
-    for number, line in enumerate(claim.lines, 1):
-        decided = [decision.decided for decision in line.adjudications]
-        if _latest(line.service_date, line.service_to, *decided) > context.today:
-            yield Found(number)
-    if _latest(claim.accident_date, claim.onset_date, claim.admission_date, *_days_of_stay(claim)) > context.today:
-        yield Found()
+    for number, days in enumerate((_days_of_claim(claim), *map(_days_of_line, claim.lines))):
+        late = next((at for at, day in days if day is not None and day > context.today), "")
+        if late:
+            yield Found(number, at=late)
 
 
-def _days_of_stay(claim: Claim) -> Iterator[date]:
+def _days_of_line(line: ClaimLine) -> Iterator[tuple[str, date | None]]:
+    yield "2400 DTP03 (472)", line.service_date
+    yield "2400 DTP03 (472)", line.service_to
+    yield from (("2430 DTP03 (573)", decision.decided) for decision in line.adjudications)
+
+
+def _days_of_claim(claim: Claim) -> Iterator[tuple[str, date | None]]:
+    yield "2300 DTP03 (435)", claim.admission_date
     if stay := claim.institutional:
-        yield stay.statement_to
-        yield from (each.on for each in stay.procedures)
-        yield from (each.on for each in stay.occurrences)
-
-
-def _latest(*days: date | None) -> date:
-    return max((day for day in days if day is not None), default=date.min)
+        yield "2300 DTP03 (434)", stay.statement_to
+        yield from (("2300 HI (BBQ)" if number else "2300 HI (BBR)", e.on) for number, e in enumerate(stay.procedures))
+        yield from ((f"2300 HI ({'BI' if each.until else 'BH'})", each.on) for each in stay.occurrences)
+        return
+    yield "2300 DTP03 (439)", claim.accident_date
+    yield "2300 DTP03 (431)", claim.onset_date
 
 
 @edit("CL-10")
@@ -164,18 +189,22 @@ def _referral(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("CL-16")
 def _one_number_each(claim: Claim, _context: Context) -> Iterator[Found]:
-    if any(re.search(r"[,;/ ]", number) for number in (claim.prior_authorisation, claim.referral_number)):
-        yield Found()
+    numbers = (("G1", claim.prior_authorisation), ("9F", claim.referral_number))
+    several = next((kind for kind, number in numbers if re.search(r"[,;/ ]", number)), "")
+    if several:
+        yield Found(at=f"2300 REF02 ({several})")
 
 
 @edit("CL-17")
 def _statements(claim: Claim, _context: Context) -> Iterator[Found]:
-    if (
-        claim.assignment not in {"A", "B", "C"}
-        or claim.benefits_assignment not in {"Y", "N", "W"}
-        or claim.release not in {"Y", "I"}
-    ):
-        yield Found()
+    said = (
+        ("CLM07", claim.assignment, {"A", "B", "C"}),
+        ("CLM08", claim.benefits_assignment, {"Y", "N", "W"}),
+        ("CLM09", claim.release, {"Y", "I"}),
+    )
+    wrong = next((element for element, value, allowed in said if value not in allowed), "")
+    if wrong:
+        yield Found(at=f"2300 {wrong}")
 
 
 @edit("CL-18")
@@ -186,7 +215,7 @@ def _duplicate(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in enumerate(claim.lines, 1):
         key = (line.code, tuple(sorted(line.modifiers)), line.service_date, rendering_npi(claim, line))
         if key in past and number not in context.vouched and not _REPEATS & set(line.modifiers):
-            yield Found(number)
+            yield Found(number, at=code_place(claim, line))
 
 
 def _same(service: PastService) -> tuple[str, tuple[str, ...], date, str]:
@@ -209,34 +238,47 @@ def _one_year(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("CL-22")
 def _lengths(claim: Claim, _context: Context) -> Iterator[Found]:
-    if any(len(text) > most for text, most in _limited(claim)):
-        yield Found()
+    too_long = next((at for at, text, most in _limited(claim) if len(text) > most), "")
+    if too_long:
+        yield Found(at=too_long)
     for number, line in enumerate(claim.lines, 1):
-        if len(line.note) > 80 or len(line.description) > 80:
-            yield Found(number)
+        if claim.institutional is None and len(line.note) > 80:
+            yield Found(number, at="2400 NTE02")
+        elif len(line.description) > 80:
+            yield Found(number, at="2400 SV202-7" if claim.institutional else "2400 SV101-7")
 
 
-def _limited(claim: Claim) -> Iterator[tuple[str, int]]:
-    """Texts with the length of their element (005010X222A1)."""
-    subscriber = claim.subscriber
-    party = claim.billing_provider.party
-    yield (party.name if isinstance(party, Organisation) else party.last), 60
-    for person in people(claim):
+def _limited(claim: Claim) -> Iterator[tuple[str, str, int]]:
+    """Texts with their place and the length of their element (005010X222A1)."""
+    subscriber, party = claim.subscriber, claim.billing_provider.party
+    yield "2010AA NM103", party.name if isinstance(party, Organisation) else party.last, 60
+    for loop, person in people(claim):
         if person is not None:
-            yield from ((person.last, 60), (person.first, 35), (person.middle, 25), (person.suffix, 10))
-    yield from ((subscriber.member_id, 80), (subscriber.group_number, 50), (subscriber.group_name, 60))
-    yield from ((claim.payer.name, 60), (claim.note, 80), (claim.medical_record_number, 50))
-    yield from ((claim.prior_authorisation, 50), (claim.referral_number, 50), (claim.payer_claim_control_number, 50))
-    for _, provider in providers(claim):
+            yield from _named(loop, person)
+            yield from ((f"{loop} NM105", person.middle, 25), (f"{loop} NM107", person.suffix, 10))
+    yield "2010BA NM109", subscriber.member_id, 80
+    yield from (("2000B SBR03", subscriber.group_number, 50), ("2000B SBR04", subscriber.group_name, 60))
+    yield from (("2010BB NM103", claim.payer.name, 60), ("2300 NTE02", claim.note, 80))
+    yield "2300 REF02 (EA)", claim.medical_record_number, 50
+    yield from (("2300 REF02 (G1)", claim.prior_authorisation, 50), ("2300 REF02 (9F)", claim.referral_number, 50))
+    yield "2300 REF02 (F8)", claim.payer_claim_control_number, 50
+    for _, loop, provider in providers(claim):
         if isinstance(provider.party, Person):
-            yield from ((provider.party.last, 60), (provider.party.first, 35))
-    addresses = [claim.billing_provider.address, claim.billing_provider.pay_to, patient_facts(claim)[2]]
+            yield from _named(loop, provider.party)
+    provider_address, pay_to = claim.billing_provider.address, claim.billing_provider.pay_to
+    addresses = [("2010AA", provider_address), ("2010AB", pay_to), (patient_loop(claim), patient_facts(claim)[2])]
     if claim.facility is not None:
-        yield claim.facility.name, 60
-        addresses.append(claim.facility.address)
-    for address in addresses:
+        loop = party_loop(claim.form, "2300", "77")
+        yield f"{loop} NM103", claim.facility.name, 60
+        addresses.append((loop, claim.facility.address))
+    for loop, address in addresses:
         if address is not None:
-            yield from ((address.line1, 55), (address.line2, 55), (address.city, 30))
+            yield from ((f"{loop} N301", address.line1, 55), (f"{loop} N302", address.line2, 55))
+            yield f"{loop} N401", address.city, 30
+
+
+def _named(loop: str, person: Person) -> Iterator[tuple[str, str, int]]:
+    yield from ((f"{loop} NM103", person.last, 60), (f"{loop} NM104", person.first, 35))
 
 
 @edit("CL-23")
@@ -263,8 +305,11 @@ def _telehealth(claim: Claim, context: Context) -> Iterator[Found]:
         said = _TELEHEALTH_MODIFIERS & set(line.modifiers)
         if remote or said:
             allowed = set(known(context.payer.telehealth_modifiers, "payer.telehealth_modifiers"))
-            if said - allowed or (remote and allowed and not said) or (said and not remote):
-                yield Found(number)
+            if said - allowed or (remote and allowed and not said):
+                at = next((n for n, modifier in enumerate(line.modifiers) if modifier in said - allowed), None)
+                yield Found(number, at=modifier_place(claim, len(line.modifiers) if at is None else at))
+            elif said and not remote:
+                yield Found(number, at=_place_of_service_at(number if line.place_of_service else 0))
 
 
 @edit("CL-26")

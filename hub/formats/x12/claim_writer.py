@@ -40,7 +40,7 @@ from hub.formats.x12.values import number
 from hub.formats.x12.writer import Element, Envelope, InterchangeWriter, clean
 
 _CLAIMS_PER_LEVEL = 100  # the guides' limit of loop 2300 below one 2000B or 2000C
-_TRIPLETS_PER_CAS = 6
+TRIPLETS_PER_CAS = 6
 _MIA_REMARKS = (20, 21, 22, 23)
 Coded = tuple[tuple[str, str], ...]  # a segment's qualifier and the field that it carries, in the guide's order
 
@@ -246,9 +246,9 @@ class ClaimWriter(ABC):
     def _adjustments(self, adjustments: tuple[Adjustment, ...]) -> None:
         """Write one CAS of up to six triplets per group code, in the order in which the groups appear."""
         for group, members in gathered(adjustments, lambda a: a.group):
-            for start in range(0, len(members), _TRIPLETS_PER_CAS):
+            for start in range(0, len(members), TRIPLETS_PER_CAS):
                 elements: list[str] = []
-                for adjustment in members[start : start + _TRIPLETS_PER_CAS]:
+                for adjustment in members[start : start + TRIPLETS_PER_CAS]:
                     count = "" if adjustment.quantity is None else number(adjustment.quantity)
                     elements += [self.clean(adjustment.reason), plain(adjustment.amount), count]
                 self.add("CAS", group, *elements)

@@ -116,6 +116,13 @@ _INSTITUTIONAL = {
     },
     "2400": {"72": "2420A", "ZZ": "2420B", "82": "2420C", "DN": "2420D"},
 }  # fmt: skip
+
+
+def party_loop(form: str, base: str, role: str) -> str:
+    """The loop of the party in *role* (NM101) below *base*, ``2300``, ``2320`` or ``2400``; empty where it has none."""
+    return (_INSTITUTIONAL if form == "837I" else _PROFESSIONAL)[base].get(role, "")
+
+
 _LEVELS = {"20": "2000A", "22": "2000B", "23": "2000C"}
 _LINE_PARTS = {"LIN": "2410", "SVD": "2430", "LQ": "2440"}
 
