@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from hub.billing import coverage_answers
 from hub.billing.claim_body import ClaimBody
@@ -13,6 +16,8 @@ from hub.billing.decision import Decision
 from hub.billing.edits.context import Context, Eligibility, History, PastService
 from hub.billing.edits.facts import providers, service_day
 from hub.billing.edits.lines import NOTICES
+from hub.billing.edits.over_time import LONGEST_GLOBAL, PLANS
+from hub.billing.ledger import CONTRACTUAL
 from hub.billing.open_charge import opened
 from hub.billing.refdata.lookup import look_up
 from hub.billing.values import Coverage
@@ -21,8 +26,9 @@ from hub.core.money import from_cents
 from hub.formats.x12.claim import Claim, Institutional
 from hub.store.changes import Row
 from hub.store.tables import claim as claim_table
-from hub.store.tables import claim_line, remittance_claim
+from hub.store.tables import claim_line, ledger_posting, remittance_claim
 
+_MOST_SERVICES = 2000  # of a patient's other claims: the newest
 _YEARS_BACK = timedelta(days=3 * 366)
 _NOT_WITH_THE_PAYER = ("void", "rejected", "denied", "reversed")
 SIGNED, WITHDRAWN = "signed", "withdrawn"  # states of a document
@@ -38,7 +44,7 @@ def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Conte
         payer=payer,
         today=date.fromisoformat(decision.today),
         practice=decision.config.practice,
-        reference=look_up(decision.connection, _codes(said)),
+        reference=look_up(decision.connection, _codes(said) | _near(history, said)),
         charged=from_cents(row["total_cents"]),
         history=history,
         eligibility=answered.judged_on(day) if answered else _told_by_source(decision, row),
@@ -46,6 +52,7 @@ def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Conte
         signed=is_signed(decision, row["visit_id"]),
         notices=_notices(decision, row) if _speaks_of_notice(said) else None,
         fees=decision.config.fees,
+        contracts=_contracts(decision, said, payer),
         vouched=_vouched(decision, row) if _may_be_duplicate(history, said) else frozenset(),
     )
 
@@ -67,6 +74,19 @@ def _codes(said: Claim) -> set[str]:
     return codes - {""}
 
 
+def _contracts(decision: Decision, said: Claim, payer: Payer) -> dict[str, Decimal]:
+    known = decision.config.contracts
+    return {line.code: known[key] for line in said.lines if (key := (payer.payer_id, line.code)) in known}
+
+
+def _near(history: History, said: Claim) -> set[str]:
+    """The codes of the patient's other services around those of the claim, whose global days may reach them."""
+    days = {line.service_date for line in said.lines}
+    return {
+        past.code for past in history.services if any(abs(day - past.service_date) <= LONGEST_GLOBAL for day in days)
+    }
+
+
 def _ub_codes(said: Claim, stay: Institutional) -> set[str]:
     codes = {stay.facility_type + said.frequency, *said.condition_codes}
     codes |= {line.revenue_code for line in said.lines}
@@ -76,15 +96,22 @@ def _ub_codes(said: Claim, stay: Institutional) -> set[str]:
 
 
 def _history(decision: Decision, row: Row, said: Claim) -> History:
+    return History(
+        _services(decision, row, said),
+        _latest_number(decision, row, said),
+        _crossed_over(decision, row, said),
+        _stays(decision, row) if said.institutional is not None else (),
+    )
+
+
+def _services(decision: Decision, row: Row, said: Claim) -> tuple[PastService, ...]:
+    """The services of the patient's other claims, as far back as an edit asks for; the newest claim of a charge counts.
+
+    A charge that several payers were billed for is one service of each.
+    """
     since = service_day(said) - _YEARS_BACK if said.lines else date.min
     found = decision.connection.execute(
-        select(
-            claim_line.c.code,
-            claim_line.c.modifiers,
-            claim_line.c.service_on,
-            claim_table.c.rendering_npi,
-            claim_table.c.state,
-        )
+        select(claim_line, claim_table.c.rendering_npi, claim_table.c.state, claim_table.c.payer_id)
         .join(claim_table, claim_table.c.id == claim_line.c.claim_id)
         .where(
             claim_table.c.patient_id == row["patient_id"],
@@ -92,23 +119,46 @@ def _history(decision: Decision, row: Row, said: Claim) -> History:
             claim_table.c.state != "void",
             claim_line.c.service_on >= since.isoformat(),
         )
-    )
-    services = tuple(
+        .order_by(claim_line.c.claim_id.desc(), claim_line.c.ordinal)
+        .limit(_MOST_SERVICES)
+    ).all()
+    newest = list({(past.charge_id, past.payer_id): past for past in reversed(found)}.values())
+    therapies = [past for past in newest if PLANS & set(past.modifiers.split())]
+    written_off = _written_off(decision, therapies)
+    return tuple(
         PastService(
             code=past.code,
             modifiers=tuple(past.modifiers.split()),
             service_date=date.fromisoformat(past.service_on),
             rendering_npi=past.rendering_npi,
             open=past.state not in _NOT_WITH_THE_PAYER,
+            payer_id=past.payer_id,
+            amount=_allowed(decision, past, written_off),
         )
-        for past in found
+        for past in newest
     )
-    return History(
-        services,
-        _latest_number(decision, row, said),
-        _crossed_over(decision, row, said),
-        _stays(decision, row) if said.institutional is not None else (),
+
+
+def _written_off(decision: Decision, services: Sequence[Any]) -> dict[tuple[int, int], int]:
+    """What was written off by contract, in cents, by claim and charge."""
+    if not services:
+        return {}
+    posting = ledger_posting.c
+    rows = decision.connection.execute(
+        select(posting.claim_id, posting.charge_id, func.sum(posting.amount_cents))
+        .where(posting.account == CONTRACTUAL, posting.claim_id.in_({past.claim_id for past in services}))
+        .group_by(posting.claim_id, posting.charge_id)
     )
+    return {(claim_id, charge_id): int(cents) for claim_id, charge_id, cents in rows}
+
+
+def _allowed(decision: Decision, past: Any, written_off: dict[tuple[int, int], int]) -> Decimal:
+    """What the payer allowed of a service that it decided about; of another, what its contract says."""
+    charge = from_cents(past.charge_cents)
+    if cents := written_off.get((past.claim_id, past.charge_id)):
+        return charge - from_cents(cents)
+    rate = decision.config.contracts.get((past.payer_id, past.code))
+    return charge if rate is None else min(charge, rate * past.units_milli / 1000)
 
 
 def _stays(decision: Decision, row: Row) -> tuple[date, ...]:

@@ -19,6 +19,8 @@ from hub.core.units import Duration
 
 Npi = Annotated[str, Field(pattern=r"^\d{10}$", description="National provider identifier, ten digits.")]
 
+PlaceOfService = Annotated[str, Field(pattern=r"^\d{2}$", description="A place of service, two digits.")]
+
 CutOff = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="A time of day, HH:MM.")]
 
 
@@ -53,6 +55,9 @@ class Facility(_File):
     address: PostalAddress
     npi: str = Field(default="", pattern=r"^(\d{10})?$")
     clia: str = Field(default="", pattern=r"^(\d{2}D\d{7})?$", description="Its laboratory's CLIA number.")
+    places_of_service: tuple[PlaceOfService, ...] = Field(
+        default=(), examples=[["22", "23"]], description="Those that it may have; unset: those of its departments."
+    )
 
 
 class Department(_File):
@@ -63,7 +68,7 @@ class Department(_File):
 
     code: str
     title: str
-    place_of_service: str = Field(pattern=r"^\d{2}$", examples=["11"])
+    place_of_service: PlaceOfService = Field(examples=["11"])
     facility: str = Field(default="", description="The code of the facility that it belongs to.")
     bills: Literal["837P", "837I", "both"] = Field(
         default="837P", description="both: charges with a revenue code on an 837I, the others on an 837P."
@@ -111,6 +116,9 @@ class Practice(_File):
     pay_to: PostalAddress | None = Field(default=None, description="Where payments go, if not to the address.")
     pay_to_plan: PayToPlan | None = None
     clia: str = Field(default="", pattern=r"^(\d{2}D\d{7})?$", description="The laboratory's CLIA number.")
+    places_of_service: tuple[PlaceOfService, ...] = Field(
+        default=(), examples=[["11", "20"]], description="Those that its own address may have; unset: any."
+    )
     providers: tuple[Provider, ...] = Field(alias="provider")
     outside_providers: tuple[Provider, ...] = Field(
         default=(), alias="outside_provider", description="Those who refer or order from elsewhere."
@@ -149,6 +157,15 @@ class Partner(_File):
         default=(), description="How the partner wants its own files acknowledged; a channel must take these kinds."
     )
     rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
+
+
+class TherapyThreshold(_File):
+    """From which amount of a calendar year's therapy a payer wants modifier KX, for services from *effective* on."""
+
+    effective: date
+    ends: date | None = Field(default=None, description="The last day of service; unset: until the next one begins.")
+    physical_and_speech: Decimal = Field(ge=0, examples=["2480.00"], description="GP and GN together.")
+    occupational: Decimal = Field(ge=0, examples=["2480.00"], description="GO.")
 
 
 class Payer(_File):
@@ -209,6 +226,12 @@ class Payer(_File):
     requires_auth: tuple[str, ...] | None = Field(default=None, description="Codes that want a prior authorisation.")
     requires_documentation: tuple[str, ...] | None = Field(default=None, description="Codes that want an attachment.")
     telehealth_modifiers: tuple[str, ...] | None = Field(default=None, examples=[["95", "93"]])
+    therapy_thresholds: tuple[TherapyThreshold, ...] = Field(
+        default=(),
+        alias="therapy_threshold",
+        description="From which amount on a year's therapy wants KX. Unset: for Medicare (MB) what CMS published for "
+        "2023 to 2026, for others none.",
+    )
     admission_at: tuple[str, ...] = Field(
         default=("21",),
         examples=[["21", "51", "61"]],

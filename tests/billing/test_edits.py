@@ -7,10 +7,12 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from hub.billing.claim_body import ClaimBody
+from hub.billing.config import Department, Facility, PostalAddress, Practice
 from hub.billing.edits import CHECKS, EDITS, REPAIRS, Context, Edit, is_npi, scrub
 from hub.billing.refdata.kinds import KINDS
 from hub.billing.rules.sample import SAMPLE
@@ -26,6 +28,7 @@ from .edit_samples import (
     DRUG,
     MAMMOGRAM,
     PAYER,
+    PRACTICE,
     SAMPLES,
     SERVICE_DATE,
     TODAY,
@@ -110,6 +113,32 @@ def test_every_edit_has_a_level_a_word_of_what_to_do_and_the_status_codes_that_i
 ELSEWHERE = X12Address("9 BIRCH LANE", "SPRINGFIELD", "IL", "627011234")
 
 
+HOSPITAL = X12Facility("ELM HOSPITAL", ELSEWHERE)
+AT_HOSPITAL = PRACTICE.model_copy(
+    update={
+        "places_of_service": ("11",),
+        "departments": (Department(code="OR", title="Theatre", place_of_service="22", facility="ELM"),),
+        "facilities": (
+            Facility(
+                code="ELM",
+                name="Elm Hospital",
+                address=PostalAddress(line="9 BIRCH LANE", city="SPRINGFIELD", state="IL", postal_code="627011234"),
+                places_of_service=("22", "23"),
+            ),
+        ),
+    }
+)
+
+
+AT_LINE: dict[str, Any] = {"lines": lines({"place_of_service": "11"}).lines}
+
+
+def departments_only() -> Practice:
+    """The same practice, of whose hospital only its departments say what it has."""
+    silent = AT_HOSPITAL.facilities[0].model_copy(update={"places_of_service": ()})
+    return AT_HOSPITAL.model_copy(update={"facilities": (silent,)})
+
+
 def without_check_digit() -> X12Provider:
     return X12Provider(X12Person("EXAMPLAR", "RIN"), "1999000115", "207Q00000X")
 
@@ -121,6 +150,13 @@ def without_check_digit() -> X12Provider:
         ("ID-02", stay(attending=without_check_digit())),
         ("CL-09", stay(procedures=(Procedure("0DTJ4ZZ", TODAY + timedelta(days=1)),))),
         ("CL-10", of(subscriber(circumstances=Circumstances(death_date=SERVICE_DATE - timedelta(days=1))))),
+        ("CL-04", of(claim(place_of_service="24", facility=HOSPITAL), practice=AT_HOSPITAL)),
+        ("CL-04", of(claim(place_of_service="23", facility=HOSPITAL), practice=departments_only())),
+        ("CL-04", of(claim(place_of_service="22"), practice=AT_HOSPITAL)),
+        (
+            "CL-04",
+            of(lines({"place_of_service": "11"}, facility=HOSPITAL, place_of_service="22"), practice=AT_HOSPITAL),
+        ),
         ("CL-13", of(claim(place_of_service="51"), **payer(admission_at=("21", "51")))),
         ("CL-22", of(claim(facility=X12Facility("A" * 61, ELSEWHERE)))),
         ("LN-05", of(lines({"code": "J1885", "units": Decimal("1.0005")}))),
@@ -151,6 +187,8 @@ FIVE = ("25", "59", "RT", "GP", "GA")
         ("ID-09", of(claim(rendering=X12Provider(X12Person("A", "B"), "1999000114", "2"))), "2310B PRV03"),
         ("ID-18", of(claim(patient=replace(CHILD, birth_date=TODAY + timedelta(days=9)))), "2010CA DMG02"),
         ("ID-20", of(claim(patient=replace(CHILD, address=replace(ELSEWHERE, city="")))), "2010CA N401"),
+        ("CL-04", of(claim(place_of_service="24", facility=HOSPITAL), practice=AT_HOSPITAL), "2300 CLM05-1"),
+        ("CL-04", of(claim(**AT_LINE, facility=HOSPITAL, place_of_service="22"), practice=AT_HOSPITAL), "2400 SV105"),
         ("CL-09", of(lines({"service_date": TODAY + timedelta(days=9)})), "2400 DTP03 (472)"),
         ("CL-09", stay(statement_to=TODAY + timedelta(days=9)), "2300 DTP03 (434)"),
         ("CL-17", of(claim(release="N")), "2300 CLM09"),
@@ -177,6 +215,9 @@ def test_an_edit_that_looks_at_several_places_names_the_one(edit: str, case: Cas
 @pytest.mark.parametrize(
     ("edit", "case"),
     [
+        ("CL-04", of(claim(place_of_service="22", facility=HOSPITAL), practice=AT_HOSPITAL)),
+        ("CL-04", of(claim(place_of_service="22", facility=HOSPITAL), practice=departments_only())),
+        ("CL-04", of(claim(place_of_service="10", facility=HOSPITAL), practice=AT_HOSPITAL)),
         ("CL-13", of(claim(place_of_service="51"))),
         ("CL-14", of(lines({**MAMMOGRAM, "prior_authorisation": "A100"}))),
         ("CL-15", of(lines({"referral_number": "R1"}), **payer(needs_referral=True))),

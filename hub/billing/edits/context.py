@@ -16,13 +16,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PastService:
-    """A service of the same patient on another claim. *open* says that the claim waits for its payer or was paid."""
+    """A service of the same patient on another claim. *open* says that the claim waits for its payer or was paid.
+
+    *amount* is what its payer allows of it, as far as a decision or a contract says, else what it charges.
+    """
 
     code: str
     modifiers: tuple[str, ...]
     service_date: date
     rendering_npi: str
     open: bool
+    payer_id: str = ""
+    amount: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Context:
 
     *charged* is what its charges were entered with, *coverages* how many insurances the patient has on the day,
     *signed* whether the EHR has locked the visit, *notices* the lines for which a notice to the patient is on file,
-    *vouched* the lines that a person said are no duplicates.
+    *vouched* the lines that a person said are no duplicates. *fees* is what the practice asks for a unit of a code,
+    *contracts* what the payer has agreed to allow.
     """
 
     payer: Payer
@@ -71,6 +77,7 @@ class Context:
     signed: bool | None = None
     notices: frozenset[int] | None = None
     fees: Mapping[str, Decimal] = field(default_factory=dict)
+    contracts: Mapping[str, Decimal] = field(default_factory=dict)
     vouched: frozenset[int] = frozenset()
 
 

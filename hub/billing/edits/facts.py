@@ -97,6 +97,11 @@ def between(code: str, first: str, last: str) -> bool:
     return code.isdecimal() and len(code) == 5 and first <= code <= last
 
 
+def is_visit(code: str) -> bool:
+    """Whether a code is one of a visit to an office or an emergency department."""
+    return between(code, "99202", "99215") or between(code, "99281", "99285")
+
+
 def fits(facts: dict[str, str] | object, claim: Claim, on: date) -> bool:
     """Whether the patient's sex and age are within the limits that reference data states."""
     limits = facts if isinstance(facts, dict) else {}

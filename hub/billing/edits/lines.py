@@ -11,7 +11,7 @@ from itertools import permutations
 from hub.billing.edits.context import Context, known
 from hub.billing.edits.facts import between, fits, rendering_npi
 from hub.billing.edits.places import MOST_MODIFIERS, modifier_place
-from hub.billing.edits.registry import Found, Proposal, edit
+from hub.billing.edits.registry import Found, edit, with_modifier
 from hub.billing.edits.table import ERROR, WARNING
 from hub.formats.x12.claim import Claim, ClaimLine, Drug
 
@@ -25,7 +25,6 @@ _APART = {
 _FACILITIES = {"19", "21", "22", "23", "24"}
 _ANAESTHETISTS = {"AA", "AD", "QK", "QX", "QY", "QZ"}
 _ASSISTANTS = {"80", "81", "82", "AS"}
-_THERAPY = {"GP", "GO", "GN"}
 _NOTICE_GIVEN = frozenset({"GA", "GX"})
 NOTICES = _NOTICE_GIVEN | {"GZ"}
 """The modifiers that speak of a notice to the patient: that there is one, or none."""
@@ -167,26 +166,6 @@ def _parts_of_a_service(claim: Claim, context: Context) -> Iterator[Found]:
             yield Found(number, at=_said_at(claim, line, said))
 
 
-@edit("LN-10")
-def _visit_and_procedure(claim: Claim, context: Context) -> Iterator[Found]:
-    procedures = set()
-    for _, line in _numbered(claim):
-        facts = context.reference.code("mpfs", line.code, line.service_date)
-        if facts is not None and facts.get("global_days") in {"000", "010", "090"}:
-            procedures.add(line.service_date)
-    for number, line in _numbered(claim):
-        if _is_visit(line.code) and line.service_date in procedures and not {"25", "57", "24"} & set(line.modifiers):
-            yield Found(number, proposal=_with_modifier(line, number, "25"))
-
-
-def _is_visit(code: str) -> bool:
-    return between(code, "99202", "99215") or between(code, "99281", "99285")
-
-
-def _with_modifier(line: ClaimLine, number: int, modifier: str) -> Proposal:
-    return Proposal("modifiers", " ".join((modifier, *line.modifiers)), number)
-
-
 @edit("LN-11")
 def _new_patient(claim: Claim, context: Context) -> Iterator[Found]:
     history = known(context.history, "history")
@@ -212,7 +191,7 @@ def _laboratory(claim: Claim, context: Context) -> Iterator[Found]:
             yield Found(number, sentence=sentence, at="2400 REF02 (X4)" if line.clia else "2300 REF02 (X4)")
         elif facts.get("waived") == "1" and "QW" not in line.modifiers:
             sentence = "A waived laboratory test usually carries modifier QW; a coder decides."
-            proposal = _with_modifier(line, number, "QW")
+            proposal = with_modifier(line, number, "QW")
             yield Found(number, sentence=sentence, proposal=proposal, at=modifier_place(claim, 0))
 
 
@@ -244,14 +223,6 @@ def _discarded(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
         single = context.reference.code("single_dose", line.code, line.service_date) is not None
         if single and not {"JW", "JZ"} & set(line.modifiers):
-            yield Found(number)
-
-
-@edit("LN-15")
-def _therapy(claim: Claim, context: Context) -> Iterator[Found]:
-    for number, line in _numbered(claim):
-        therapy = context.reference.code("therapy", line.code, line.service_date) is not None
-        if therapy and not _THERAPY & set(line.modifiers):
             yield Found(number)
 
 
@@ -328,7 +299,7 @@ def _two_visits(claim: Claim, _context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
         problem = between(line.code, "99202", "99215") and line.service_date in preventive
         if problem and "25" not in line.modifiers:
-            yield Found(number, proposal=_with_modifier(line, number, "25"))
+            yield Found(number, proposal=with_modifier(line, number, "25"))
 
 
 @edit("LN-25")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hub.billing.edits.context import Context
 from hub.billing.edits.table import EDITS
-from hub.formats.x12.claim import Claim
+from hub.formats.x12.claim import Claim, ClaimLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,12 @@ class Proposal:
     field: str
     value: str
     line: int = 0
+
+
+def with_modifier(line: ClaimLine, number: int, modifier: str, *, last: bool = False) -> Proposal:
+    """The proposal to give line *number* one more modifier, before the others or behind them."""
+    said = (*line.modifiers, modifier) if last else (modifier, *line.modifiers)
+    return Proposal("modifiers", " ".join(said), number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from datetime import date
 
 from hub.billing.config import Payer
-from hub.billing.edits import coding, identity, institutional, lines, other_payers, repairs, whole_claim  # noqa: F401  they register
+from hub.billing.edits import (  # noqa: F401  they register
+    coding,
+    identity,
+    institutional,
+    lines,
+    other_payers,
+    over_time,
+    repairs,
+    whole_claim,
+)
 from hub.billing.edits.context import Context
 from hub.billing.edits.registry import CHECKS, REPAIRS, Found, Proposal
 from hub.billing.edits.table import EDITS, ERROR, REPAIR, WARNING, Edit

@@ -20,10 +20,12 @@ from hub.billing.edits.places import code_place, modifier_place, patient_loop
 from hub.billing.edits.registry import Found, edit
 from hub.billing.edits.table import ERROR, WARNING
 from hub.billing.grouping import MOST_LINES, MOST_LINES_OF_STAY
-from hub.formats.x12.claim import Claim, ClaimLine, Organisation, Person
+from hub.formats.x12.claim import Claim, ClaimLine, Facility, Organisation, Person
 from hub.formats.x12.frequency import OF_A_PART, REPLACEMENT, REPLACING, WHOLE, replaces_prior
 from hub.formats.x12.outline import party_loop
+from hub.formats.x12.writer import clean
 
+_AWAY = {"02", "10", "12"}  # where the patient is: by telehealth, or at home
 _TELEHEALTH_PLACES = {"02", "10"}
 _TELEHEALTH_MODIFIERS = {"95", "93", "GT", "GQ", "FQ"}
 _REPEATS = {"76", "77", "59", "91", "XE", "XP", "XS", "XU"}
@@ -54,13 +56,38 @@ def _charges_something(claim: Claim, _context: Context) -> Iterator[Found]:
 
 @edit("CL-04")
 def _place_of_service(claim: Claim, context: Context) -> Iterator[Found]:
-    places = [(0, claim.place_of_service)]
-    places += [(number, line.place_of_service) for number, line in enumerate(claim.lines, 1) if line.place_of_service]
-    malformed = [line for line, place in places if not re.fullmatch(r"[0-9]{2}", place)]
+    places = [(0, claim.place_of_service, claim.facility)]
+    places += [
+        (number, line.place_of_service or claim.place_of_service, line.facility or claim.facility)
+        for number, line in enumerate(claim.lines, 1)
+        if line.place_of_service or line.facility
+    ]
+    malformed = [line for line, place, _ in places if not re.fullmatch(r"[0-9]{2}", place)]
     yield from (Found(line, at=_place_of_service_at(line)) for line in malformed)
-    for line, place in places:
-        if line not in malformed and context.reference.code("pos", place, service_day(claim)) is None:
+    whole = [each for each in places if each[0] not in malformed]
+    yield from (misplaced for line, place, where in whole for misplaced in _misplaced(context, line, place, where))
+    for line, place, _ in whole:
+        if context.reference.code("pos", place, service_day(claim)) is None:
             yield Found(line, at=_place_of_service_at(line))
+
+
+def _misplaced(context: Context, line: int, place: str, where: Facility | None) -> Iterator[Found]:
+    """What is wrong with a place of service by the record of the facility, or of the practice's own address."""
+    practice, at = context.practice, _place_of_service_at(line)
+    if practice is None or place in _AWAY:
+        return
+    if where is None:
+        if practice.places_of_service and place not in practice.places_of_service:
+            yield Found(line, sentence="The place of service is not one that the practice's own address has.", at=at)
+        return
+    named = (where.name, where.npi)
+    record = next((each for each in practice.facilities if (clean(each.name), each.npi) == named), None)
+    if record is None:
+        return
+    inferred = {each.place_of_service for each in practice.departments if each.facility == record.code}
+    if place not in (record.places_of_service or inferred):
+        severity = ERROR if record.places_of_service else WARNING
+        yield Found(line, severity, "The place of service is not one that the facility has.", at=at)
 
 
 def _place_of_service_at(line: int) -> str:
