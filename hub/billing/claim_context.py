@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from hub.billing import coverage_answers
+from hub.billing import authorised, coverage_answers
 from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.decision import Decision
@@ -54,6 +54,7 @@ def context_of(decision: Decision, row: Row, said: Claim, payer: Payer) -> Conte
         fees=decision.config.fees,
         contracts=_contracts(decision, said, payer),
         vouched=_vouched(decision, row) if _may_be_duplicate(history, said) else frozenset(),
+        authorisations=authorised.of_claim(decision, row),
     )
 
 

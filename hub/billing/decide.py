@@ -9,6 +9,7 @@ from typing import Any
 from hub.billing import (
     acknowledgements,
     appointments,
+    authorisations,
     bank,
     batches,
     bill,
@@ -30,7 +31,17 @@ from hub.billing import (
 from hub.billing.config import BillingConfig
 from hub.billing.decision import Decision
 from hub.billing.denials import automatic, triage
-from hub.billing.values import BY_NAME, Appointment, Charge, Document, EligibilityAnswer, Merge, PartnerFile, Visit
+from hub.billing.values import (
+    BY_NAME,
+    Appointment,
+    Authorisation,
+    Charge,
+    Document,
+    EligibilityAnswer,
+    Merge,
+    PartnerFile,
+    Visit,
+)
 from hub.core.clock import real_ms
 from hub.core.codec import from_plain
 from hub.core.errors import HubError
@@ -116,6 +127,8 @@ def _decide_values(decision: Decision, plain: list[list[Any]]) -> None:
                 documents.take(decision, document)
             case EligibilityAnswer() as answer:
                 eligibility.take(decision, answer)
+            case Authorisation() as authorisation:
+                authorisations.take(decision, authorisation)
             case Merge() as merge:
                 merges.merge(decision, merge)
             case PartnerFile() as file:

@@ -8,6 +8,8 @@ from hub.billing.events import UNSENT
 from hub.billing.values import Merge
 from hub.store.changes import Row
 
+_MOVED = ("visit", "charge", "appointment", "eligibility", "authorisation")
+
 
 def merge(decision: Decision, said: Merge) -> None:
     """Let the retired number mean the survivor for ever, and give the survivor what was the retired record's.
@@ -40,9 +42,7 @@ def _join(decision: Decision, retired: Row, survivor: Row) -> None:
     for claim in list(unsent):
         claims.withdraw(decision, claim["id"], "The patient record was merged before the claim was sent.")
         decision.update("claim", claim, patient_id=survivor["id"])
-    moved = {
-        table: _move(decision, table, retired, survivor) for table in ("visit", "charge", "appointment", "eligibility")
-    }
+    moved = {table: _move(decision, table, retired, survivor) for table in _MOVED}
     insured = bool(decision.rows("coverage", patient_id=survivor["id"], active=True))
     for coverage in list(decision.rows("coverage", patient_id=retired["id"], active=True)):
         if insured:

@@ -357,6 +357,36 @@ class EligibilityAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorisedService:
+    """A service that a payer authorised: its *code* (empty: any), and how many *units*, None where it does not say."""
+
+    code: str = ""
+    units: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorisation:
+    """What a payer authorised beforehand, under its *number* (AUT, a ClaimResponse to a preauthorisation).
+
+    It is for *services* (none: any), from *effective* to *expires*, by one of *provider_npis* (none: anybody).
+    *payer_id* is empty where the source does not say whose it is. *active* is False for one that was refused or taken
+    back. *as_of* as of a `Charge`.
+    """
+
+    number: str
+    mrn: str
+    authority: str = ""
+    payer_id: str = ""
+    services: tuple[AuthorisedService, ...] = ()
+    effective: date | None = None
+    expires: date | None = None
+    provider_npis: tuple[str, ...] = ()
+    active: bool = True
+    as_of: str = field(default="", compare=False)
+    source_path: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerFile:
     """A whole X12 file from a clearinghouse or payer, for billing to read: TA1, 999, 277CA, 277, 271, 835.
 
@@ -368,7 +398,8 @@ class PartnerFile:
     source_path: str = ""
 
 
-BillingValue = Visit | Charge | Appointment | Document | EligibilityAnswer | Merge | PartnerFile
+BillingValue = Visit | Charge | Appointment | Document | EligibilityAnswer | Authorisation | Merge | PartnerFile
 BY_NAME: dict[str, type[BillingValue]] = {
-    kind.__name__: kind for kind in (Visit, Charge, Appointment, Document, EligibilityAnswer, Merge, PartnerFile)
+    kind.__name__: kind
+    for kind in (Visit, Charge, Appointment, Document, EligibilityAnswer, Authorisation, Merge, PartnerFile)
 }

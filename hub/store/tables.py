@@ -332,6 +332,20 @@ eligibility = Table(  # what payers answered about coverages, each answer once
     Index(None, "patient_id"),
 )
 
+authorisation = Table(  # what payers authorised beforehand, as it stands now
+    "authorisation",
+    metadata,
+    _id("id", primary_key=True),
+    *_owner(),
+    Column("digest", LargeBinary, nullable=False),  # of the payer's number
+    _id("patient_id"),
+    Column("as_of", String(32), nullable=False, default=""),  # time of the newest snapshot applied
+    Column("message_id", BigInteger),
+    Column("body", LargeBinary, nullable=False),
+    _version(),
+    Index(None, "patient_id"),
+)
+
 visit = Table(
     "visit",
     metadata,

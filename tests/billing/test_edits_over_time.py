@@ -131,6 +131,7 @@ def test_kx_is_proposed_behind_the_plan_of_care_and_is_enough() -> None:
     (finding,) = of_edit(therapy("2400.00", "GP"), "LN-15")
     assert finding.proposal is not None
     assert finding.proposal.value == "GP KX"
+    assert str(finding.place) == "2400 SV101-4"
     assert of_edit(therapy("2400.00", "GP", "KX"), "LN-15") == []
 
 

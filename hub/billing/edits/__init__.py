@@ -6,7 +6,7 @@ fit. Form is repaired and recorded; codes, amounts, dates and identities are a p
 
 from __future__ import annotations
 
-from hub.billing.edits.context import Context, Eligibility, History, PastService
+from hub.billing.edits.context import Authorised, Context, Eligibility, History, PastService
 from hub.billing.edits.facts import is_npi
 from hub.billing.edits.registry import CHECKS, REPAIRS, Proposal
 from hub.billing.edits.scrub import Finding, Repaired, Scrubbed, Unchecked, findings, scrub
@@ -20,6 +20,7 @@ __all__ = [
     "REPAIR",
     "REPAIRS",
     "WARNING",
+    "Authorised",
     "Context",
     "Edit",
     "Eligibility",

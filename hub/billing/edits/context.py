@@ -57,13 +57,30 @@ class Eligibility:
 
 
 @dataclass(frozen=True, slots=True)
+class Authorised:
+    """What the payer authorised beforehand under *number*.
+
+    *services* are codes (an empty one: any) with the units authorised, None where there is no limit; none at all: any
+    service. *used* are the units that other claims took, by code. *providers* are NPIs; none: anybody.
+    """
+
+    number: str
+    services: Mapping[str, Decimal | None] = field(default_factory=dict)
+    effective: date | None = None
+    expires: date | None = None
+    providers: frozenset[str] = frozenset()
+    active: bool = True
+    used: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What one claim is checked against.
 
     *charged* is what its charges were entered with, *coverages* how many insurances the patient has on the day,
     *signed* whether the EHR has locked the visit, *notices* the lines for which a notice to the patient is on file,
     *vouched* the lines that a person said are no duplicates. *fees* is what the practice asks for a unit of a code,
-    *contracts* what the payer has agreed to allow.
+    *contracts* what the payer has agreed to allow, *authorisations* what it authorised for the patient.
     """
 
     payer: Payer
@@ -79,6 +96,7 @@ class Context:
     fees: Mapping[str, Decimal] = field(default_factory=dict)
     contracts: Mapping[str, Decimal] = field(default_factory=dict)
     vouched: frozenset[int] = frozenset()
+    authorisations: tuple[Authorised, ...] = ()
 
 
 def known(value: T | None, name: str) -> T:

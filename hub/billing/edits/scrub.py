@@ -8,6 +8,7 @@ from datetime import date
 
 from hub.billing.config import Payer
 from hub.billing.edits import (  # noqa: F401  they register
+    authorisations,
     coding,
     identity,
     institutional,

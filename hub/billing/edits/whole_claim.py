@@ -199,14 +199,6 @@ def _admission(claim: Claim, context: Context) -> Iterator[Found]:
         yield Found()
 
 
-@edit("CL-14")
-def _authorised(claim: Claim, context: Context) -> Iterator[Found]:
-    codes = known(context.payer.requires_auth, "payer.requires_auth")
-    for number, line in enumerate(claim.lines, 1):
-        if line.code in codes and not (line.prior_authorisation or claim.prior_authorisation):
-            yield Found(number)
-
-
 @edit("CL-15")
 def _referral(claim: Claim, context: Context) -> Iterator[Found]:
     told = claim.referral_number or all(line.referral_number for line in claim.lines)
