@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hub.billing import calendars, claims, missing, rejections
@@ -14,12 +14,13 @@ from hub.billing.config import BillingConfig, Partner
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
 from hub.core.clock import at
+from hub.core.secret import SecretMissingError, SecretName
 from hub.formats.x12.claim import Claim, ClaimBatch, Receiver, Submitter
 from hub.formats.x12.errors import X12Error
 from hub.formats.x12.institutional import write_837i
 from hub.formats.x12.professional import write_837p
 from hub.formats.x12.shapes import shape_judge
-from hub.formats.x12.writer import Envelope
+from hub.formats.x12.writer import Envelope, fits
 from hub.store.changes import Emit, Row
 
 MOST_CLAIMS = 500  # of each form: what one decision has ids for, with room to spare
@@ -64,7 +65,7 @@ def build(decision: Decision, due: Row) -> None:
             kind="wrong environment",
             sentence=f"{partner.title} is set up for {partner.environment}, this site is not. Nothing is sent there.",
         )
-    else:
+    elif may_write(decision, partner):
         more = {form: _send_ready(decision, name, partner, form) for form in _WRITERS}
         if any(more.values()):
             decision.update("due", due, business_at=decision.now_ms + 1)  # more is ready than one batch may hold
@@ -72,8 +73,32 @@ def build(decision: Decision, due: Row) -> None:
     decision.update("due", due, business_at=calendars.next_batch(decision, partner, decision.now_ms))
 
 
+def may_write(decision: Decision, partner: Partner) -> bool:
+    """Whether the site has the passwords that the partner wants in its files; where it lacks one, a person is told."""
+    key, wrong = f"partner/{partner.name}/password", ""
+    for secret in filter(None, (partner.authorisation, partner.password)):
+        try:
+            if not fits(decision.secrets.value(secret), 1, 10):
+                wrong = f'Secret "{secret.name}" is longer than ten characters, or has some that X12 does not carry.'
+        except SecretMissingError as missing:
+            wrong = f"{missing.what} {missing.fix}"
+    if wrong:
+        sentence = f"{partner.title} wants a password in its files. {wrong}"
+        kind = "password missing"
+        decision.open_item(queue="anomalies", key=key, kind=kind, sentence=sentence, again=True)
+        return False
+    decision.close_item(key, "resolved by itself")
+    return True
+
+
+def _reports(config: BillingConfig, payer_id: str) -> bool:
+    """Whether encounters are reported to the payer (BHT06 RP): a batch says of all its claims which they are."""
+    payer = config.payers.get(payer_id)
+    return payer is not None and payer.encounters
+
+
 def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> bool:
-    """Make one batch of what is ready of one form; whether there is more than the partner takes at once."""
+    """Make one batch of what is ready of one form; whether there is more than one batch may hold."""
     most = min(partner.max_claims, MOST_CLAIMS)
     waiting = rejections.held_payers(decision)
     payers = {"payer_id": tuple(set(decision.config.payers) - waiting)} if waiting else {}
@@ -87,7 +112,9 @@ def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> b
         limit=most,
         **payers,
     )
-    ready = {row["control_number"]: OpenClaim(decision, row) for row in rows}
+    reporting = bool(rows) and _reports(decision.config, rows[0]["payer_id"])
+    together = [row for row in rows if _reports(decision.config, row["payer_id"]) == reporting]
+    ready = {row["control_number"]: OpenClaim(decision, row) for row in together}
     contents = {number: claims.content(decision, claim) for number, claim in ready.items()}
     if not contents:
         return False
@@ -99,7 +126,7 @@ def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> b
     while len(written) > partner.max_bytes and len(taken) > 1:
         taken = taken[: min(len(taken) - 1, len(taken) * partner.max_bytes // len(written))] or taken[:1]
         written, _ = _write(decision, partner, numbers, [contents[number] for number in taken])
-    more = len(rows) == most or len(taken) < len(ready)
+    more = len(rows) == most or len(taken) < len(ready) or len(together) < len(rows)
     ready = {number: ready[number] for number in taken}
     if not written:
         return more
@@ -181,7 +208,7 @@ def _objections(
 
 
 def _envelope(decision: Decision, partner: Partner, numbers: _Numbers) -> Envelope:
-    return Envelope(
+    envelope = Envelope(
         sender=partner.submitter_id,
         receiver=partner.receiver_id,
         at=_local(decision),
@@ -192,6 +219,16 @@ def _envelope(decision: Decision, partner: Partner, numbers: _Numbers) -> Envelo
         receiver_qualifier=partner.receiver_qualifier,
         acknowledgement_requested=partner.ask_for_ta1,
     )
+    return admitted(decision, partner, envelope)
+
+
+def admitted(decision: Decision, partner: Partner, envelope: Envelope) -> Envelope:
+    """*envelope* with what the partner assigned for ISA02 and ISA04. Raises `SecretMissingError`."""
+
+    def value(secret: SecretName | None) -> str:
+        return decision.secrets.value(secret) if secret else ""
+
+    return replace(envelope, authorisation=value(partner.authorisation), password=value(partner.password))
 
 
 def _batch(decision: Decision, partner: Partner, numbers: _Numbers, contents: Sequence[Claim]) -> ClaimBatch:
@@ -203,6 +240,7 @@ def _batch(decision: Decision, partner: Partner, numbers: _Numbers, contents: Se
         receiver=Receiver(partner.receiver_name, partner.receiver_id),
         reference=numbers.reference,
         claims=tuple(contents),
+        reporting=_reports(decision.config, contents[0].payer.id),
     )
 
 

@@ -18,6 +18,7 @@ from hub.billing.edits.facts import between
 from hub.billing.grouping import Group
 from hub.billing.ndc import eleven_digits
 from hub.billing.people import People
+from hub.billing.secondary_ids import identified, payer_ids, practice_ids
 from hub.billing.stay_claim import stay_claim
 from hub.billing.stay_parts import Part
 from hub.billing.values import Address as SaidAddress
@@ -38,7 +39,6 @@ from hub.formats.x12.claim import (
     Payer,
     PayToPlan,
     Person,
-    SecondaryId,
     Subscriber,
 )
 from hub.formats.x12.writer import clean
@@ -75,7 +75,7 @@ def build(
         control_number=control_number,
         billing_provider=_billing_provider(config),
         subscriber=subscriber,
-        payer=_payer(payer),
+        payer=payer_of(payer, form),
         place_of_service="",
         diagnoses=group.diagnoses,
         lines=(),
@@ -92,8 +92,8 @@ def build(
         accident_state=visit.accident.state if visit.accident else "",
     )
     if form == "837I":
-        return stay_claim(common, config, visit, charges, people, part)
-    return _professional(common, config, payer, visit, group, charges, people)
+        return identified(stay_claim(common, config, visit, charges, people, part), config, payer)
+    return identified(_professional(common, config, payer, visit, group, charges, people), config, payer)
 
 
 def _professional(
@@ -207,13 +207,15 @@ def _billing_provider(config: BillingConfig) -> BillingProvider:
     )
 
 
-def _payer(payer: PayerConfig) -> Payer:
+def payer_of(payer: PayerConfig, form: str) -> Payer:
+    """The payer as claims of *form* name it (2010BB)."""
     return Payer(
         name=clean(payer.name),
         id=payer.payer_id,
         filing_indicator=payer.claim_filing,
         address=own_address(payer.address) if payer.address else None,
-        provider_ids=(SecondaryId("G2", payer.provider_id),) if payer.provider_id else (),
+        secondary_ids=payer_ids(payer),
+        provider_ids=practice_ids(payer, form),
     )
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from hub.billing.control_numbers import line_control_number
 from hub.billing.matching import BilledLine, match_line
+from hub.billing.secondary_ids import of_other_payer
 from hub.billing.shares import bundling_line
 from hub.core.errors import HubError
 from hub.core.money import shown
@@ -160,7 +161,7 @@ def _other_payer(claim: Claim, said: Sequence[RemittanceClaim], decided: date | 
     # What 2330A does not carry is left out; the payer has it from us.
     insured = replace(claim.subscriber, birth_date=None, sex="")
     return OtherPayer(
-        payer=claim.payer,
+        payer=replace(claim.payer, secondary_ids=(), provider_ids=()),
         subscriber=insured,
         relationship=claim.patient.relationship if claim.patient else SELF,
         paid=sum((each.paid for each in said), Decimal(0)),
@@ -174,6 +175,7 @@ def _other_payer(claim: Claim, said: Sequence[RemittanceClaim], decided: date | 
         decided=decided,
         inpatient=claim.institutional is not None and any(each.inpatient for each in said),
         remark_codes=tuple(remarks)[:_MOST_REMARKS],
+        secondary_ids=of_other_payer(claim.payer),
     )
 
 

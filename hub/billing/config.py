@@ -11,10 +11,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hub.billing.denials.table import DenialTable, shipped
 from hub.billing.rules.model import Rule
+from hub.connectors.settings import Secret
 from hub.core.units import Duration
 
 Npi = Annotated[str, Field(pattern=r"^\d{10}$", description="National provider identifier, ten digits.")]
@@ -39,12 +40,14 @@ class PostalAddress(_File):
 
 
 class Provider(_File):
-    """A person who renders services."""
+    """A person who renders services. Licence and UPIN are for payers that want them besides the NPI."""
 
     npi: Npi
     taxonomy: str = Field(pattern=r"^[0-9A-Z]{9}X$", examples=["207Q00000X"])
     family: str
     given: str
+    license: str = Field(default="", max_length=50, description="The state's licence number (REF*0B).")
+    upin: str = Field(default="", max_length=50, description="REF*1G.")
 
 
 class Facility(_File):
@@ -55,6 +58,7 @@ class Facility(_File):
     address: PostalAddress
     npi: str = Field(default="", pattern=r"^(\d{10})?$")
     clia: str = Field(default="", pattern=r"^(\d{2}D\d{7})?$", description="Its laboratory's CLIA number.")
+    license: str = Field(default="", max_length=50, description="The state's licence number (REF*0B).")
     places_of_service: tuple[PlaceOfService, ...] = Field(
         default=(), examples=[["22", "23"]], description="Those that it may have; unset: those of its departments."
     )
@@ -116,6 +120,8 @@ class Practice(_File):
     pay_to: PostalAddress | None = Field(default=None, description="Where payments go, if not to the address.")
     pay_to_plan: PayToPlan | None = None
     clia: str = Field(default="", pattern=r"^(\d{2}D\d{7})?$", description="The laboratory's CLIA number.")
+    license: str = Field(default="", max_length=50, description="The state's licence number (2010AA REF*0B).")
+    upin: str = Field(default="", max_length=50, description="2010AA REF*1G.")
     places_of_service: tuple[PlaceOfService, ...] = Field(
         default=(), examples=[["11", "20"]], description="Those that its own address may have; unset: any."
     )
@@ -138,6 +144,12 @@ class Partner(_File):
     receiver_id: str = Field(description="ISA08, GS03 and 1000B NM109.")
     receiver_qualifier: str = "ZZ"
     receiver_name: str
+    authorisation: Secret | None = Field(
+        default=None, description="What it assigned for ISA02, at most ten characters; ISA01 is then 03."
+    )
+    password: Secret | None = Field(
+        default=None, description="What it assigned for ISA04, at most ten characters; ISA03 is then 01."
+    )
     environment: Literal["production", "test"] = Field(description="Bound to ISA15; must equal the site's own.")
     ask_for_ta1: bool = True
     batch_every: Duration = Field(default=900.0, description="Business time between two batches.")
@@ -180,6 +192,26 @@ class Payer(_File):
     member_id: str = Field(default="", description="Regular expression that member ids match.")
     address: PostalAddress | None = Field(default=None, description="2010BB N3 and N4, for payers that want it.")
     provider_id: str = Field(default="", description="Its own number of the practice (2010BB REF*G2), if it wants it.")
+    location_id: str = Field(default="", description="Its number of the practice's location (2010BB REF*LU).")
+    secondary_id: str = Field(default="", description="A further id of the payer, as it gives it (2010BB REF*2U).")
+    tax_id: str = Field(default="", pattern=r"^(\d{9})?$", description="The payer's tax id (2010BB REF*EI).")
+    claim_office: str = Field(default="", description="The number of its claim office (2010BB REF*FY).")
+    naic: str = Field(default="", description="Its number at the NAIC (2010BB REF*NF).")
+    wants_license: bool = Field(default=False, description="Wants the licences of providers and places (REF*0B).")
+    wants_upin: bool = Field(default=False, description="Wants the UPINs of providers (REF*1G).")
+    provider_numbers: dict[str, str] = Field(
+        default={},
+        description="Its own numbers of providers, by NPI, and of facilities, by code (REF*G2).",
+        examples=[{"1999000114": "CM20417"}],
+    )
+    location_numbers: dict[str, str] = Field(
+        default={}, description="Its numbers of locations: of providers, by NPI, and of facilities, by code (REF*LU)."
+    )
+    encounters: bool = Field(
+        default=False,
+        description="Its claims report encounters that are paid for otherwise (BHT06 RP): they go in batches of their "
+        "own and may charge nothing.",
+    )
     accepts_assignment: Literal["A", "B", "C"] = Field(
         default="A", description="CLM07: the practice accepts assignment, for laboratory services only, or not."
     )
@@ -245,6 +277,12 @@ class Payer(_File):
     )
     may_span_years: bool = Field(default=False, description="Takes a claim whose services lie in two years.")
     rules: tuple[Rule, ...] = Field(default=(), alias="rule", description="See docs/payer-rules.md.")
+
+    @model_validator(mode="after")
+    def _three_ids(self) -> Payer:
+        if all((self.secondary_id, self.tax_id, self.claim_office, self.naic)):
+            raise ValueError("a claim carries three of secondary_id, tax_id, claim_office and naic at most")
+        return self
 
 
 class DenialPolicy(_File):

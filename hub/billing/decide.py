@@ -99,6 +99,7 @@ def decide(config: BillingConfig, call: TaskCall) -> Reply:
             actor=header.get("actor") or "hub",
             message_id=header.get("message_id"),
             channel=header.get("channel", ""),
+            secrets=call.site.secrets,
         )
         answer: dict[str, Any] | None = None
         match header["work"]:

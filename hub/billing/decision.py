@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
 from hub.billing.config import BillingConfig
 from hub.core.clock import BusinessClock
 from hub.core.ids import IdBlock
+from hub.core.secret import Secrets
 from hub.core.vault import Vault
 from hub.store.changes import Changes, Row
 from hub.store.tables import metadata
@@ -42,6 +43,7 @@ class Decision:
     actor: str = "hub"
     message_id: int | None = None
     channel: str = ""
+    secrets: Secrets = field(default_factory=lambda: Secrets(()))
     changes: Changes = field(default_factory=Changes)
     complete: bool = True
     _rows: dict[str, dict[tuple[Any, ...], Row]] = field(default_factory=dict)

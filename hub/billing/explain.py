@@ -68,7 +68,10 @@ _SOURCES: tuple[tuple[str, str], ...] = (
     (r"payer\.(name|address)", r"payer \1"),
     (r"payer\.id", "visit coverages[0].payer_id"),
     (r"payer\.filing_indicator", "payer claim_filing"),
-    (r"payer\.provider_ids.*", "payer provider_id"),
+    (r"payer\.provider_ids.*", "payer provider_id or location_id"),
+    (r"payer\.secondary_ids.*", "payer secondary_id, tax_id, claim_office or naic"),
+    (r"billing_provider\.secondary_ids.*", "practice license or upin"),
+    (r"(.*\.)?secondary_ids.*", "numbers"),
     (r"assignment", "payer accepts_assignment"),
     (r"benefits_assignment", "visit coverages[0].assigned"),
     (r"release", "visit coverages[0].released"),
@@ -196,6 +199,9 @@ class _Known:
         match kind:
             case "practice":
                 yield Origin("file", f"config/practice.toml, {name}")
+            case "numbers":
+                yield Origin("file", "config/practice.toml, license or upin")
+                yield Origin("file", f"config/payers, {self._claim.payer.id}, [provider_numbers], [location_numbers]")
             case "payer":
                 yield Origin("file", f"config/payers, {self._claim.payer.id}, {name}")
             case "insured" if self._claim.patient is None:

@@ -24,15 +24,14 @@ from hub.billing.control_numbers import control_number
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, OpenClaim, open_claim
 from hub.billing.matching import BilledClaim, billed_claim
+from hub.billing.secondary_ids import identified
 from hub.billing.shares import is_spared, line_shares
 from hub.billing.standing import FORWARDED, said, standing
 from hub.billing.values import Coverage
 from hub.core.codec import from_plain
 from hub.core.money import from_cents, shown
 from hub.formats.x12.claim import Claim
-from hub.formats.x12.claim import Payer as NamedPayer
 from hub.formats.x12.remittance import RemittanceClaim
-from hub.formats.x12.writer import clean
 from hub.store.changes import Row
 from hub.store.tables import ledger_posting
 
@@ -210,8 +209,9 @@ def _made(
         decided=date.fromisoformat(min(payment.paid_on or decision.today, decision.today)),
         control_number=number,
         frequency=claims.first_frequency(decision, first.row),
-        to=_next_payer(decision, ours, coverage, payer),
+        to=_next_payer(decision, ours, coverage, payer, first.row["form"]),
     )
+    content = identified(content, decision.config, payer)
     row = decision.insert(
         "claim",
         id=claim_id,
@@ -242,12 +242,13 @@ def _made(
     return claim
 
 
-def _next_payer(decision: Decision, ours: BilledClaim, coverage: Coverage, payer: Payer) -> NextPayer:
+def _next_payer(decision: Decision, ours: BilledClaim, coverage: Coverage, payer: Payer, form: str) -> NextPayer:
     patient = patients.person(decision, patients.surviving(decision, ours.patient_id))
     subscriber, dependent = canonical.insured(patient, coverage)
-    named = NamedPayer(name=clean(payer.name), id=payer.payer_id, filing_indicator=payer.claim_filing)
     return NextPayer(
-        payer=named, subscriber=replace(subscriber, insurance_type=coverage.insurance_type), patient=dependent
+        payer=canonical.payer_of(payer, form),
+        subscriber=replace(subscriber, insurance_type=coverage.insurance_type),
+        patient=dependent,
     )
 
 

@@ -23,7 +23,7 @@ _FUNCTIONAL = "FA"  # GS01 of acknowledgements: answering them would never end
 def answer(decision: Decision, name: str, received: Sequence[Interchange]) -> None:
     """Emit what the partner *name* wants to hear of the interchanges that it sent in one file."""
     partner = decision.config.partners.get(name)
-    if partner is None:
+    if partner is None or not (partner.wants and batches.may_write(decision, partner)):
         return
     for interchange in received:
         if interchange.isa.usage != batches.USAGE[decision.config.environment]:
@@ -40,7 +40,7 @@ def answer(decision: Decision, name: str, received: Sequence[Interchange]) -> No
 
 
 def _envelope(decision: Decision, partner: Partner) -> Envelope:
-    return Envelope(
+    envelope = Envelope(
         sender=partner.submitter_id,
         receiver=partner.receiver_id,
         at=at(decision.now_ms, decision.clock.zone),
@@ -50,6 +50,7 @@ def _envelope(decision: Decision, partner: Partner) -> Envelope:
         sender_qualifier=partner.submitter_qualifier,
         receiver_qualifier=partner.receiver_qualifier,
     )
+    return batches.admitted(decision, partner, envelope)
 
 
 def _emit(decision: Decision, partner: Partner, kind: str, envelope: Envelope, written: bytes) -> None:

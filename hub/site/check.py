@@ -274,6 +274,12 @@ def _secrets(site: Site) -> Iterator[Finding]:
             for name, secret in secret_names(settings):
                 if wrong := _secret_problem(secrets, secret):
                     yield channel.file.finding((*key, name), *wrong, warning=True)
+    for partner in site.billing.partners.values() if site.billing else ():
+        for name, secret in secret_names(partner):
+            if wrong := _secret_problem(secrets, secret):
+                code, sentence, fix = wrong
+                file = f"config/partners/{partner.name}.toml"
+                yield Finding(file, 0, 0, code, "warning", f"{name}: {sentence}", fix)
     for _, secret in secret_names(site.settings.alerts) if site.settings else ():
         if wrong := _secret_problem(secrets, secret):
             code, sentence, fix = wrong

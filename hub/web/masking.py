@@ -200,6 +200,8 @@ class X12Masks:
     def _hidden(self, segment: Segment) -> frozenset[int]:
         everything = frozenset(range(1, 31))
         match segment.id:
+            case "ISA":
+                return frozenset(place for place in (2, 4) if segment[place].strip())  # what partners let us in by
             case "NM1":
                 self._public = segment[1] in _X12_PUBLIC
                 return frozenset() if self._public else frozenset({3, 4, 5, 6, 7, 9})

@@ -359,7 +359,7 @@ class World:
         site = WorkerSite(
             folder=self.folder,
             var=self.folder,
-            secrets=Secrets(()),
+            secrets=Secrets((self.folder / "secrets",)),
             vault=self.vault,
             clock=self.clock,
             store=self.store,

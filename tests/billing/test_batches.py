@@ -8,10 +8,12 @@ from decimal import Decimal
 import pytest
 
 from hub.billing import batches
+from hub.core.secret import SecretName
 from hub.formats.x12.claim import Address, Claim
 from hub.formats.x12.envelope import read_interchanges
 from hub.formats.x12.judge import judge
 from hub.formats.x12.professional import read_837p
+from hub.formats.x12.shapes import shape_judge
 from hub.store import tables
 from tests.billing.conftest import StaleDecisionError
 
@@ -86,6 +88,84 @@ def test_a_partner_of_another_environment_gets_nothing(world):
     (item,) = world.items("anomalies")
     assert item["kind"] == "wrong environment"
     assert world.one(tables.claim)["state"] == "ready"
+
+
+@pytest.fixture
+def with_password(world):
+    named = {"authorisation": SecretName("clearway_code"), "password": SecretName("clearway_password")}
+    world.config.partners["clearway"] = world.config.partners["clearway"].model_copy(
+        update={**named, "wants": ("TA1",)}
+    )
+    (world.folder / "secrets").mkdir()
+    (world.folder / "secrets/clearway_code").write_text("SITE7")
+    return world
+
+
+def test_a_partner_gets_what_it_assigned_for_the_head_of_its_files(with_password):
+    world = with_password
+    (world.folder / "secrets/clearway_password").write_text("Open2026\n")
+    visit_and_charge(world, 1)
+    (emit,) = world.bill_and_batch()
+    assert emit.body.startswith(b"ISA*03*SITE7     *01*Open2026  *ZZ*ALDERST01      *")
+    assert judge(emit.body).ok
+    assert shape_judge().judge(emit.body).ok
+    world.decide_file(ta1_wanted())
+    (answer,) = [each for each in world.emitted if each.kind == "TA1"]
+    assert answer.body.startswith(b"ISA*03*SITE7     *01*Open2026  *")
+
+
+@pytest.mark.parametrize("password", ["", "too long for an element", "a*b"])
+def test_nothing_goes_to_a_partner_whose_password_is_not_there_until_it_is(with_password, password):
+    world, file = with_password, with_password.folder / "secrets/clearway_password"
+    if password:
+        file.write_text(password)
+    visit_and_charge(world, 1)
+    assert world.bill_and_batch() == []
+    (item,) = world.items("anomalies")
+    assert item["kind"] == "password missing"
+    assert "clearway_password" in item["sentence"]
+    assert not password or password not in item["sentence"]
+    assert world.one(tables.claim)["state"] == "ready"
+    world.decide_file(ta1_wanted())
+    assert world.emitted == []
+    file.write_text("Open2026")
+    world.advance(hours=1)
+    world.run_due("batch")
+    assert len(world.emitted) == 1
+    assert world.items("anomalies") == []
+
+
+def ta1_wanted() -> bytes:
+    """A file of the partner's that asks for a TA1, with a 999 in it that concerns nothing."""
+    return (
+        b"ISA*00*          *00*          *ZZ*CLEARWAY01     *ZZ*ALDERST01      *261110*0931*^*00501*000000009*1*T*:~"
+        b"GS*HB*CLEARWAY01*ALDERST01*20261110*0931*9*X*005010X279A1~ST*271*0001*005010X279A1~"
+        b"BHT*0022*11*R1*20261110*0931~SE*3*0001~GE*1*9~IEA*1*000000009~"
+    )
+
+
+def test_encounters_are_reported_in_batches_of_their_own_and_may_charge_nothing(world):
+    world.config.payers["90003"] = world.config.payers["90003"].model_copy(update={"encounters": True})
+    visit_and_charge(world, 1)
+    other = world.patient("M5")
+    encounter = world.visit("A5", patient=other, coverages=(world.coverage("90003", "NW1"),))
+    world.decide_values([encounter, world.charge("T5", "A5", mrn="M5", amount=Decimal("0.00"))])
+    world.bill_and_batch()
+    world.advance(hours=0.001)
+    world.run_due("batch")
+    made = [emit for emit in world.emitted if emit.kind == "837P"]
+    said = {emit.body.split(b"BHT*")[1].split(b"~")[0].split(b"*")[5]: read_837p(emit.body) for emit in made}
+    assert {kind: [claim.payer.id for claim in claims] for kind, claims in said.items()} == {
+        b"CH": ["90001"],
+        b"RP": ["90003"],
+    }
+    assert all(judge(emit.body).ok for emit in made)
+
+
+def test_a_claim_that_asks_for_nothing_waits_where_its_payer_takes_no_encounters(world):
+    world.decide_values([world.visit(), world.charge(amount=Decimal("0.00"))])
+    assert world.bill_and_batch() == []
+    assert [item["rule"] for item in world.items("claim edits")] == ["CL-03"]
 
 
 def test_what_the_guide_refuses_is_taken_out_and_the_rest_goes(world, monkeypatch):

@@ -195,6 +195,51 @@ def test_what_the_site_says_stands_on_the_claim(world: World) -> None:
     assert annex.referring.party == Person("HALVORSEN", "PIA")
 
 
+def test_a_payer_that_wants_more_numbers_than_the_npi_gets_them_where_the_guide_has_room(world: World) -> None:
+    set_practice(world)
+    practice = world.config.practice
+    doctor = practice.providers[0].model_copy(update={"license": "036-11", "upin": "U9"})
+    annex = practice.facilities[0].model_copy(update={"license": "H-77"})
+    set_practice(world, license="P-1", providers=(doctor, *practice.providers[1:]), facilities=(annex,))
+    world.config.payers["90001"] = world.config.payers["90001"].model_copy(
+        update={
+            "location_id": "LOC1",
+            "secondary_id": "CM2",
+            "naic": "12345",
+            "wants_license": True,
+            "wants_upin": True,
+            "provider_numbers": {doctor.npi: "G2-1", annex.code: "G2-9"},
+            "location_numbers": {annex.code: "LU-9"},
+        }
+    )
+    world.decide_values([world.visit(referring_npi=doctor.npi), world.charge(department="ANX")])
+    (claim,) = sent(world)
+    assert claim.payer.secondary_ids == (SecondaryId("2U", "CM2"), SecondaryId("NF", "12345"))
+    assert claim.payer.provider_ids == (SecondaryId("LU", "LOC1"),)
+    assert claim.billing_provider.secondary_ids == (SecondaryId("0B", "P-1"),)
+    assert claim.rendering
+    of_doctor = (SecondaryId("0B", "036-11"), SecondaryId("1G", "U9"), SecondaryId("G2", "G2-1"))
+    assert claim.rendering.secondary_ids == of_doctor
+    assert claim.referring
+    assert claim.referring.secondary_ids == of_doctor
+    assert claim.facility
+    assert claim.facility.secondary_ids == (
+        SecondaryId("0B", "H-77"),
+        SecondaryId("G2", "G2-9"),
+        SecondaryId("LU", "LU-9"),
+    )
+
+
+def test_a_payer_that_says_nothing_gets_the_npi_alone(world: World) -> None:
+    set_practice(world)
+    doctor = world.config.practice.providers[0].model_copy(update={"license": "036-11"})
+    set_practice(world, license="P-1", providers=(doctor, *world.config.practice.providers[1:]))
+    world.decide_values([world.visit(), world.charge()])
+    (claim,) = sent(world)
+    assert claim.rendering
+    assert claim.rendering.secondary_ids == claim.billing_provider.secondary_ids == claim.payer.secondary_ids == ()
+
+
 def test_a_referring_provider_whose_name_nobody_knows_is_left_out(world: World) -> None:
     world.decide_values([world.visit(referring_npi="1999000445")])
     world.decide_values([world.charge()])

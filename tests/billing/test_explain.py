@@ -115,3 +115,18 @@ def test_what_is_said_after_the_claim_was_made_explains_nothing_of_it(world: Wor
     assert found["2010BA/NM109", 0].element.value == "W123456789"
     assert found["2010BA/NM109", 0].origins == (Origin("message", "IN1[1]-36[1]", registered),)
     assert found["2400/SV101-2", 1].origins == (Origin("message", "FT1[1]-25[1].1", charged),)
+
+
+def test_numbers_besides_the_npi_name_the_files_that_say_them(world: World) -> None:
+    payer = world.config.payers["90001"].model_copy(
+        update={"secondary_id": "CM2", "provider_numbers": {"1999000114": "G2-1"}}
+    )
+    world.config.payers["90001"] = payer
+    world.decide_values([world.visit(), world.charge()])
+    world.bill_and_batch()
+    found = explained(world)
+    assert [origin.place for origin in found["2310B/REF02", 0].origins] == [
+        "config/practice.toml, license or upin",
+        "config/payers, 90001, [provider_numbers], [location_numbers]",
+    ]
+    assert found["2010BB/REF02", 0].origins[0].place.startswith("config/payers, 90001, secondary_id")

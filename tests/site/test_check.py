@@ -46,6 +46,16 @@ def test_a_secret_that_is_not_set_is_named_with_its_place_and_never_with_its_val
     assert not [found for found in check_site(load_site(copied)) if found.code == "H310"]
 
 
+def test_a_partners_password_that_is_not_set_is_named_with_its_setting(copied: Path) -> None:
+    partner = copied / "config/partners/clearway.toml"
+    said = partner.read_text().replace("schema = 1", 'schema = 1\npassword = { secret = "clearway_isa" }', 1)
+    partner.write_text(said)
+    (found,) = [each for each in check_site(load_site(copied)) if each.file == "config/partners/clearway.toml"]
+    assert (found.code, found.level) == ("H310", "warning")
+    assert "clearway_isa" in found.sentence
+    assert "password" in found.sentence
+
+
 SPOILED = [
     ("channels/ehr_visits.toml", "listen =", "lissten =", {"H201", "H202"}, "listen"),
     ("channels/ehr_visits.toml", 'type = "mllp"', 'type = "mlpp"', {"H206"}, "mllp"),
@@ -163,7 +173,13 @@ def test_a_step_whose_result_nothing_takes_is_found(spoil: Spoil) -> None:
         "channels/ehr_visits.toml", "[destination.billing]\ntype", '[destination.billing]\ntakes=["Visit"]\ntype'
     )
     unheard = [found for found in findings(folder) if found.code == "H209"]
-    assert {found.sentence.split('"')[1] for found in unheard} == {"charges", "appointment", "merge", "note"}
+    assert {found.sentence.split('"')[1] for found in unheard} == {
+        "authorisations",
+        "charges",
+        "appointment",
+        "merge",
+        "note",
+    }
 
 
 def test_a_destination_that_nothing_reaches_is_found(spoil: Spoil) -> None:
@@ -173,7 +189,7 @@ def test_a_destination_that_nothing_reaches_is_found(spoil: Spoil) -> None:
         '[destination.ehr]\ntype = "mllp"\nendpoint = "tcp:a.example:1"\norder = "any"\nambiguous = "retry"\n[alerts]',
     )
     found = only(folder)
-    assert (found.code, found.place) == ("H208", "channels/ehr_visits.toml:47:1")
+    assert (found.code, found.place) == ("H208", "channels/ehr_visits.toml:52:1")
 
 
 def test_a_fast_clock_in_production_is_refused(spoil: Spoil) -> None:

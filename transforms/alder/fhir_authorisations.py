@@ -17,16 +17,14 @@ def authorisations(event: Event) -> Iterator[Authorisation | Skip]:
             yield Skip(answer, "no answer with the number of an authorisation")
             continue
         items = answer.each("addItem")
-        providers = {item.identifier(NPI, "provider.identifier") for item in items}
+        providers = {item.identifier(NPI, "provider.identifier") for item in items} - {""}
         yield Authorisation(
             number=answer["preAuthRef"],
             mrn=patient(event).mrn,
             authority="ALDER",
             payer_id=answer.identifier("urn:alder:payer", "insurer.identifier"),
             services=tuple(service(item) for item in items),
-            provider_npis=tuple(
-                sorted({npi for item in items if (npi := item.identifier(NPI, "provider.identifier"))})
-            ),
+            provider_npis=tuple(sorted(providers)),
             active=answer["status"] == "active" and answer["outcome"] != "error",
             as_of=answer["meta.lastUpdated"] or answer["created"],
             **answer.fields(FIELDS),

@@ -46,11 +46,11 @@ def _total(claim: Claim, context: Context) -> Iterator[Found]:
 
 
 @edit("CL-03")
-def _charges_something(claim: Claim, _context: Context) -> Iterator[Found]:
+def _charges_something(claim: Claim, context: Context) -> Iterator[Found]:
     negative = next((number for number, line in enumerate(claim.lines, 1) if line.charge < 0), 0)
     if negative:
         yield Found(negative, at="2400 SV203" if claim.institutional else "2400 SV102")
-    elif claim.charge <= 0:
+    elif claim.charge <= 0 and not context.payer.encounters:
         yield Found()
 
 

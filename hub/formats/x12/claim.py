@@ -94,7 +94,8 @@ class PayToPlan:
 class BillingProvider:
     """Who bills (loop 2010AA). *tax_id* has nine digits; *tax_id_kind* is ``EI`` or ``SY`` (social security).
 
-    *address* is a street; a box or lockbox goes into *pay_to* (loop 2010AB).
+    *address* is a street; a box or lockbox goes into *pay_to* (loop 2010AB). *secondary_ids* are its licence (``0B``)
+    and UPIN (``1G``), on professional claims.
     """
 
     party: Party
@@ -105,6 +106,7 @@ class BillingProvider:
     tax_id_kind: str = "EI"
     pay_to: Address | None = None
     pay_to_plan: PayToPlan | None = None
+    secondary_ids: tuple[SecondaryId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from hub.formats.x12.segments import Segment
 from hub.formats.x12.values import ZERO, amount, optional_amount, period, quantity
 
 _NO_ADDRESS = Address("", "", "", "")
+_TAX_IDS = frozenset({"EI", "SY"})
 _PAYER_IDS = frozenset({"2U", "EI", "FY", "NF"})
 _PROVIDER_IDS = frozenset({"G2", "LU"})
 Coded = tuple[tuple[str, str], ...]
@@ -74,7 +75,7 @@ def read_levels(transaction: Transaction, form: str, read: Callable[[list[Segmen
 def _billing_provider(level: list[Segment]) -> BillingProvider:
     head, parties = parties_of(level)
     own = parties.get("85", [])
-    tax = next((s for s in own if s.id == "REF" and s[1] in {"EI", "SY"}), None)
+    tax = next((s for s in own if s.id == "REF" and s[1] in _TAX_IDS), None)
     plan = parties.get("PE")
     return BillingProvider(
         party=_party(own),
@@ -92,6 +93,7 @@ def _billing_provider(level: list[Segment]) -> BillingProvider:
         )
         if plan
         else None,
+        secondary_ids=tuple(each for each in _secondary_ids(own) if each.kind not in _TAX_IDS),
     )
 
 

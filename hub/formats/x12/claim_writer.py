@@ -133,6 +133,7 @@ class ClaimWriter(ABC):
         self.party("85", provider.party, "XX", provider.npi)  # 2010AA
         self.address(provider.address)
         self.add("REF", provider.tax_id_kind, self.clean(provider.tax_id))
+        self.secondary_ids(provider.secondary_ids)
         if provider.pay_to:  # 2010AB
             self.add("NM1", "87", "1" if isinstance(provider.party, Person) else "2")
             self.address(provider.pay_to)

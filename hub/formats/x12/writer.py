@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hub.formats.x12.errors import UnwritableError
@@ -29,7 +29,8 @@ _ALREADY_CLEAN = re.compile(r"[A-Z0-9]+(?: [A-Z0-9]+)*\Z|\Z")
 class Envelope:
     """Who sends to whom, under which control numbers, when, and whether it counts.
 
-    *usage* is ``T`` or ``P``. *at* is local time of the sender, as ISA09/10 and GS04/05 want it. The group's
+    *usage* is ``T`` or ``P``. *authorisation* and *password* are what the receiver assigned for ISA02 and ISA04, if
+    anything. *at* is local time of the sender, as ISA09/10 and GS04/05 want it. The group's
     sender and receiver default to the interchange's. *transaction_control* numbers the first ST; further
     ones count up.
     """
@@ -47,6 +48,8 @@ class Envelope:
     group_receiver: str = ""
     acknowledgement_requested: bool = False
     delimiters: Delimiters = STANDARD
+    authorisation: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
 
 
 def clean(text: str, delimiters: Delimiters = STANDARD, also: str = "") -> str:
@@ -164,7 +167,8 @@ class InterchangeWriter:
     def _isa(self) -> str:
         envelope, marks = self.envelope, self._delimiters
         elements = (
-            "ISA", "00", " " * 10, "00", " " * 10,
+            "ISA", "03" if envelope.authorisation else "00", envelope.authorisation.ljust(10),
+            "01" if envelope.password else "00", envelope.password.ljust(10),
             envelope.sender_qualifier, envelope.sender.ljust(15),
             envelope.receiver_qualifier, envelope.receiver.ljust(15),
             envelope.at.strftime("%y%m%d"), envelope.at.strftime("%H%M"), marks.repetition, "00501",
@@ -187,9 +191,14 @@ def _check(envelope: Envelope) -> None:
         wrong = "control numbers"
     elif not 1 <= envelope.transaction_control <= 999_999_999:
         wrong = "transaction control number"
-    else:
-        ids = (envelope.sender, envelope.receiver)
-        if any(not 1 <= len(i) <= 15 or not i.isascii() or not set(marks).isdisjoint(i) for i in ids):
-            wrong = "sender or receiver id"
+    elif not all(fits(text, 1, 15, marks) for text in (envelope.sender, envelope.receiver)):
+        wrong = "sender or receiver id"
+    elif not all(fits(text, 0, 10, marks) for text in (envelope.authorisation, envelope.password)):
+        wrong = "authorisation or password"
     if wrong:
         raise UnwritableError(f"The envelope's {wrong} cannot be written.", where="ISA")
+
+
+def fits(text: str, least: int, most: int, marks: tuple[str, ...] = tuple(STANDARD)) -> bool:
+    """Whether an element of the ISA of so many characters can carry *text* beside the delimiters *marks*."""
+    return least <= len(text) <= most and text.isascii() and text.isprintable() and set(marks).isdisjoint(text)

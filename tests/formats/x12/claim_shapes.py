@@ -135,17 +135,17 @@ class Maker:
     def ids(self, *kinds: str) -> tuple[SecondaryId, ...]:
         return tuple(SecondaryId(kind, self.code()) for kind in kinds if self.rng.random() < 0.2)
 
-    def clinician(self, taxonomy: bool = False, address: bool = False) -> Provider:
+    def clinician(self, taxonomy: bool = False, address: bool = False, location: bool = False) -> Provider:
         return Provider(
             self.person(),
             self.npi(),
             self.often(lambda: "207Q00000X") if taxonomy else "",
-            self.ids("0B", "G2"),
+            self.ids("0B", "1G", "G2", *(["LU"] if location else [])),
             self.some(self.address) if address else None,
         )
 
-    def facility(self) -> Facility:
-        return Facility(self.phrase(), self.address(), self.often(self.npi), self.ids("G2"))
+    def facility(self, *others: str) -> Facility:
+        return Facility(self.phrase(), self.address(), self.often(self.npi), self.ids(*others, "G2", "LU"))
 
     def billing_provider(self, organisation: bool) -> BillingProvider:
         return BillingProvider(
@@ -157,16 +157,17 @@ class Maker:
             tax_id_kind="EI" if organisation else self.one_of("EI", "SY"),
             pay_to=self.some(self.address),
             pay_to_plan=self.some(lambda: PayToPlan(self.phrase(), self.code(), self.digits(9), self.address()), 0.2),
+            secondary_ids=() if organisation else self.ids("0B", "1G"),
         )
 
-    def payer(self) -> Payer:
+    def payer(self, professional: bool) -> Payer:
         return Payer(
             self.phrase(),
             self.code(),
             self.one_of("CI", "MC", "MB", "BL", "12"),
             self.some(self.address, 0.3),
-            self.ids("2U", "NF"),
-            self.ids("G2"),
+            self.ids("2U", "EI", "FY", "NF")[:3],
+            self.ids(*(("G2", "LU") if professional else (self.one_of("G2", "LU"),))),
         )
 
     def circumstances(self) -> Circumstances:
@@ -211,7 +212,7 @@ class Maker:
 
     def other_payer(self, payer_id: str, professional: bool, sequence: str) -> OtherPayer:
         subscriber = self.subscriber(professional, sequence)
-        payer = self.payer()
+        payer = self.payer(professional)
         remarks = self.several(lambda: self.one_of("MA01", "N130", "MA18", "N381", "M15", "N19"), 5)
         return OtherPayer(
             payer=replace(payer, id=payer_id, secondary_ids=(), provider_ids=()),
@@ -231,7 +232,7 @@ class Maker:
             inpatient=bool(remarks) and not professional and self.flag(),
             prior_authorisation=self.often(self.code, 0.2),
             referral_number=self.often(self.code, 0.2),
-            secondary_ids=self.ids("2U", "EI"),
+            secondary_ids=self.ids("2U", "EI", "FY", "NF")[:2],
         )
 
     def decision(self, payer_id: str, revenue_code: str) -> LineAdjudication:
@@ -299,7 +300,7 @@ class Maker:
             drug=self.some(self.drug),
             attachments=self.attachments(),
             third_party_note=self.often(self.phrase, 0.2),
-            rendering=self.some(self.clinician),
+            rendering=self.some(lambda: self.clinician(location=True)),
             referring=self.some(self.clinician, 0.2),
             adjudications=tuple(self.decision(each, "") for each in payer_ids),
         )
@@ -316,7 +317,9 @@ class Maker:
             note=note,
             note_kind="DCP" if note and self.flag() else "ADD",
             rendering=self.some(
-                lambda: replace(self.clinician(), party=self.party(), taxonomy=self.often(lambda: "207Q00000X"))
+                lambda: replace(
+                    self.clinician(location=True), party=self.party(), taxonomy=self.often(lambda: "207Q00000X")
+                )
             ),
             epsdt=self.flag(),
             family_planning=self.flag(),
@@ -342,7 +345,7 @@ class Maker:
             postage=self.some(self.amount, 0.2),
             purchase=self.some(lambda: Purchase(self.npi(), self.amount(), self.often(self.npi), self.flag()), 0.15),
             facility=self.some(self.facility, 0.2),
-            supervising=self.some(self.clinician, 0.2),
+            supervising=self.some(lambda: self.clinician(location=True), 0.2),
             ordering=self.some(lambda: self.clinician(address=True), 0.3),
             forms=self.several(lambda: Form("UT", self.one_of("01.02", "04.03C"), self.answers()), 2),
         )
@@ -362,8 +365,8 @@ class Maker:
             not_covered=self.some(self.amount, 0.3),
             service_tax=self.some(self.amount, 0.2),
             facility_tax=self.some(self.amount, 0.2),
-            operating=self.some(self.clinician, 0.2),
-            other_operating=self.some(self.clinician, 0.2),
+            operating=self.some(lambda: self.clinician(location=True), 0.2),
+            other_operating=self.some(lambda: self.clinician(location=True), 0.2),
             adjudications=tuple(self.decision(each, revenue_code) for each in payer_ids),
         )
 
@@ -377,7 +380,7 @@ class Maker:
             control_number=f"PCN{number:05d}X",
             billing_provider=self.billing_provider(organisation=not professional),
             subscriber=self.subscriber(professional, "PST"[len(payer_ids)]),
-            payer=self.payer(),
+            payer=self.payer(professional),
             place_of_service="",
             diagnoses=tuple(self.rng.sample(DIAGNOSES, self.rng.randint(1, 12))),
             lines=(),
@@ -394,7 +397,7 @@ class Maker:
             medical_record_number=self.often(self.code),
             note=self.often(self.phrase, 0.3),
             referring=self.some(self.clinician, 0.3),
-            facility=self.some(self.facility, 0.3),
+            facility=self.some(lambda: self.facility("0B"), 0.3),
             other_payers=tuple(
                 self.other_payer(each, professional, "PST"[place]) for place, each in enumerate(payer_ids)
             ),
@@ -429,8 +432,8 @@ class Maker:
             onset_date=self.some(self.day, 0.2),
             patient_paid=self.some(self.amount, 0.3),
             clia=self.often(lambda: "14D0000001", 0.2),
-            rendering=self.some(lambda: replace(self.clinician(taxonomy=True), party=self.party())),
-            supervising=self.some(self.clinician, 0.2),
+            rendering=self.some(lambda: replace(self.clinician(taxonomy=True, location=True), party=self.party())),
+            supervising=self.some(lambda: self.clinician(location=True), 0.2),
             signature_source=self.often(lambda: "P", 0.2),
             special_program=self.often(lambda: "03", 0.2),
             initial_treatment_date=self.some(self.day, 0.2),
@@ -481,7 +484,7 @@ class Maker:
             ),
             accident_state=self.often(lambda: "IL", 0.2),
             note_kind=self.one_of("ADD", "DCP", "MED") if made.note else "ADD",
-            rendering=self.some(self.clinician, 0.3),
+            rendering=self.some(lambda: self.clinician(location=True), 0.3),
             institutional=Institutional(
                 facility_type=self.one_of("13", "11", "85", "22"),
                 statement_from=first,
@@ -501,9 +504,9 @@ class Maker:
                 values=self.several(lambda: ValueCode(self.one_of("80", "A1", "01"), self.amount()), 3),
                 treatment_codes=self.several(lambda: self.one_of("A01", "A12"), 2),
                 patient_due=self.some(self.amount, 0.2),
-                attending=self.some(lambda: self.clinician(taxonomy=True), 0.9),
-                operating=self.some(self.clinician, 0.3),
-                other_operating=self.some(self.clinician, 0.2),
+                attending=self.some(lambda: self.clinician(taxonomy=True, location=True), 0.9),
+                operating=self.some(lambda: self.clinician(location=True), 0.3),
+                other_operating=self.some(lambda: self.clinician(location=True), 0.2),
             ),
         )
 
