@@ -42,7 +42,9 @@ from hub.billing.values import (
     Name,
     PartnerFile,
     Patient,
+    PatientPayment,
     Stay,
+    Transport,
     Visit,
 )
 from hub.formats.hl7v2.build import NULL, Builder
@@ -79,6 +81,7 @@ __all__ = [
     "Outgoing",
     "PartnerFile",
     "Patient",
+    "PatientPayment",
     "Read",
     "Reject",
     "Row",
@@ -86,6 +89,7 @@ __all__ = [
     "Skip",
     "Stay",
     "Table",
+    "Transport",
     "Visit",
     "X12File",
     "mapping",

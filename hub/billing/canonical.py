@@ -27,6 +27,7 @@ from hub.billing.values import Name as SaidName
 from hub.billing.values import Patient as SaidPatient
 from hub.formats.x12.claim import (
     Address,
+    Ambulance,
     Attachment,
     BillingProvider,
     Circumstances,
@@ -69,7 +70,8 @@ def build(
 
     *part* is the part of a long stay that it is for.
     """
-    subscriber, dependent = _expecting(visit, *insured(patient, coverage))
+    weighed = any(charge.code in payer.weight_for for charge in charges)
+    subscriber, dependent = _as_patient(visit, weighed, *insured(patient, coverage))
     people = People(config, visit, charges)
     common = Claim(
         control_number=control_number,
@@ -120,6 +122,8 @@ def _professional(
         admission_date=stay.admitted if stay else None,
         discharge_date=stay.discharged if stay else None,
         special_program=clean(visit.special_program),
+        patient_paid=visit.patient_paid,
+        ambulance=_ambulance(visit),
         **_illness(visit.dates),
         clia=_clia(config, charges),
         rendering=None if _bills_alone(config, payer, first.rendering_npi) else people.named(first.rendering_npi),
@@ -171,18 +175,38 @@ def _line(
         copay_exempt=charge.copay_exempt,
         drug=Drug(eleven_digits(drug.ndc), drug.quantity, drug.unit) if drug else None,
         note=clean(charge.note),
+        referring_clia=clean(charge.referring_clia),
         prior_authorisation=clean(asked) if asked != common.prior_authorisation else "",
         ordering=people.named(charge.ordering_npi) if charge.ordering_npi != charge.performing_npi else None,
     )
 
 
-def _expecting(visit: Visit, subscriber: Subscriber, dependent: Patient | None) -> tuple[Subscriber, Patient | None]:
-    """Both, with what the visit says of a pregnancy on whoever is the patient."""
-    if not visit.pregnant:
-        return subscriber, dependent
+def _as_patient(
+    visit: Visit, weighed: bool, subscriber: Subscriber, dependent: Patient | None
+) -> tuple[Subscriber, Patient | None]:
+    """Both, with what the visit says of whoever is the patient: a pregnancy, the weight where it is *weighed*."""
+    who = dependent or subscriber
+    said = replace(who.circumstances, pregnant=visit.pregnant, weight=visit.weight if weighed else None)
     if dependent is None:
-        return replace(subscriber, circumstances=replace(subscriber.circumstances, pregnant=True)), None
-    return subscriber, replace(dependent, circumstances=replace(dependent.circumstances, pregnant=True))
+        return replace(subscriber, circumstances=said), None
+    return subscriber, replace(dependent, circumstances=said)
+
+
+def _ambulance(visit: Visit) -> Ambulance | None:
+    said = visit.transport
+    if said is None:
+        return None
+    return Ambulance(
+        reason=clean(said.reason),
+        miles=said.miles,
+        weight=visit.weight if said.weight is None else said.weight,
+        round_trip=clean(said.round_trip),
+        stretcher=clean(said.stretcher),
+        conditions=said.conditions,
+        pick_up=_address(said.pick_up),
+        drop_off=_address(said.drop_off),
+        drop_off_name=clean(said.drop_off_name),
+    )
 
 
 def insured(patient: SaidPatient, coverage: Coverage) -> tuple[Subscriber, Patient | None]:

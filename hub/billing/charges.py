@@ -14,7 +14,7 @@ from hub.billing import claims, interim, patients, replacements
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, open_claim
 from hub.billing.open_charge import STAY, OpenCharge, arm_bill, charge_digest, columns, opened
-from hub.billing.values import Charge, Document
+from hub.billing.values import Charge, Document, PatientPayment
 from hub.core.codec import to_plain
 from hub.core.money import to_cents
 from hub.store.changes import Row
@@ -326,7 +326,7 @@ def find_visit(decision: Decision, account: str) -> Row | None:
     return decision.row("visit", account_digest=decision.vault.digest("account", account))
 
 
-def expect_visit(decision: Decision, said: Charge | Document, **columns: str) -> Row:
+def expect_visit(decision: Decision, said: Charge | Document | PatientPayment, **columns: str) -> Row:
     """Keep a place for the visit that *said* speaks of and that was not announced yet."""
     patient = patients.expect(decision, said.authority, said.mrn)
     return decision.insert(

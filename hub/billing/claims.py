@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hub.billing import canonical, ledger
+from hub.billing import canonical, ledger, patient_paid
 from hub.billing.claim_body import ClaimBody, Source, Sources
 from hub.billing.claim_context import context_of
 from hub.billing.config import Payer
@@ -50,6 +50,7 @@ def create(
     (``needs fix``).
     """
     claim_id = decision.ids.next()
+    said = patient_paid.of_claim(decision, visit, said, sum(charge.row["amount_cents"] for charge in charges))
     content = canonical.build(
         decision.config,
         control_number=control_number(decision.vault, claim_id),

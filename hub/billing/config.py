@@ -272,6 +272,11 @@ class Payer(_File):
     facility_at_home: bool = Field(
         default=False, description="Wants a place of service also for the patient's home (12). Unverified: most do not."
     )
+    weight_for: tuple[str, ...] = Field(
+        default=("J0881", "J0882", "J0885", "J0887", "J0888", "Q4081"),
+        description="Codes whose claims tell the patient's weight (PAT08), where it is known. Unverified: those of "
+        "drugs that make red blood cells.",
+    )
     unit_decimals: int = Field(
         default=3, ge=0, le=6, description="Decimals of a line's units that it takes. Unverified: 3 is what most take."
     )

@@ -22,6 +22,7 @@ from hub.billing import (
     merges,
     missing,
     next_payer,
+    patient_payments,
     payer_news,
     remittances,
     silence,
@@ -40,6 +41,7 @@ from hub.billing.values import (
     EligibilityAnswer,
     Merge,
     PartnerFile,
+    PatientPayment,
     Visit,
 )
 from hub.core.clock import real_ms
@@ -122,6 +124,8 @@ def _decide_values(decision: Decision, plain: list[list[Any]]) -> None:
                 visits.register(decision, visit)
             case Charge() as charge:
                 charges.take(decision, charge)
+            case PatientPayment() as payment:
+                patient_payments.take(decision, payment)
             case Appointment() as appointment:
                 appointments.book(decision, appointment)
             case Document() as document:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 from hub.billing.claim_body import ClaimBody, Source, Sources
 from hub.billing.open_charge import BY_PERSON
 from hub.billing.rules.fields import FIELDS, field_of
+from hub.billing.values import FROM_MESSAGE
 from hub.core.vault import Vault
 from hub.formats.x12.element_sources import ElementSource, element_sources
 from hub.formats.x12.frequency import CONTINUING, FIRST, LAST
@@ -97,7 +98,9 @@ _SOURCES: tuple[tuple[str, str], ...] = (
     (r"(disability_from|disability_to)", r"visit dates.\1"),
     (r"return_date", "visit dates.returned"),
     (r"special_program", "visit special_program"),
-    (r"(subscriber|patient)\.circumstances\.pregnant", "visit pregnant"),
+    (r"(subscriber|patient)\.circumstances\.(pregnant|weight)", r"visit \2"),
+    (r"patient_paid", "visit patient_paid"),
+    (r"ambulance\.(.*)", r"visit transport.\1"),
     (r"accident_(state)", r"visit accident.\1"),
     (r"accident_date", "visit accident.on"),
     (r"related_causes.*", "visit accident.cause"),
@@ -209,7 +212,7 @@ class _Known:
             case "insured":
                 yield self._visit.origin(f"coverages[0].insured_{name}")
             case "visit":
-                yield self._visit.origin(name)
+                yield from self._visit.elsewhere(name) or [self._visit.origin(name)]
             case "diagnosis":
                 yield from self._diagnosis(int(name))
             case "charge":
@@ -268,6 +271,12 @@ class _Read:
         self._message_id = source.message_id
         self._places = dict(source.origins)
         self._script = self._places.get("script", "")
+
+    def elsewhere(self, field: str) -> list[Origin]:
+        """Where other messages said the parts of *field*; nothing where its own message did."""
+        places = [place for path, place in self._places.items() if path.startswith(f"{field}[")]
+        found = [re.fullmatch(rf"{FROM_MESSAGE}(\d+): (.*)", place) for place in places]
+        return [Origin("message", each[2], int(each[1])) for each in found if each]
 
     def origin(self, field: str) -> Origin:
         """Where *field* was read, the whole of a list if that is what is asked for; else the script that made it."""

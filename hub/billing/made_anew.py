@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.billing import canonical, claims, patients
+from hub.billing import canonical, claims, patient_paid, patients
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
 from hub.billing.grouping import group, group_stay
@@ -32,6 +32,8 @@ def as_of_today(decision: Decision, row: Row) -> Claim | None:
     groups = group_stay(billables, diagnoses) if row["form"] == "837I" else group(billables)
     if len(groups) != 1:
         return None
+    cents = sum(charge.row["amount_cents"] for charge in charges)
+    said = patient_paid.of_claim(decision, visit, said, cents, row["chain_id"])
     return canonical.build(
         decision.config,
         control_number=row["control_number"],

@@ -7,10 +7,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from hub.billing.decision import Decision
+from hub.billing.patient_paid import added_up
 from hub.billing.values import Coverage, Name, Patient, Visit
 from hub.core.codec import from_plain, to_plain
 from hub.core.vault import Vault
 from hub.store.changes import Row
+
+KEPT = ("documents", "payments")
+"""What a visit's body keeps beside what its source said last of the visit itself."""
 
 
 def alias_digest(vault: Vault, authority: str, mrn: str) -> bytes:
@@ -42,8 +46,8 @@ def person(decision: Decision, row: Row) -> Patient:
 def visit_said(decision: Decision, row: Row, of: Patient) -> Visit:
     """What the source said last of the visit of *row*, whose patient is *of*."""
     body = decision.unseal("visit", row["body"])
-    own = {name: value for name, value in body.items() if name not in {"message_id", "documents"}}
-    return from_plain(Visit, {**own, "patient": to_plain(of)})
+    own = {name: value for name, value in body.items() if name not in {"message_id", *KEPT}}
+    return added_up(from_plain(Visit, {**own, "patient": to_plain(of)}), body.get("payments", {}))
 
 
 def register(decision: Decision, said: Patient, as_of: str) -> tuple[Row, bool]:

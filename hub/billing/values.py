@@ -13,6 +13,8 @@ from datetime import date
 from decimal import Decimal
 
 Origins = tuple[tuple[str, str], ...]
+FROM_MESSAGE = "message "
+"""Before a message's id and ``:``, in the place of a value that another message said than the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,25 @@ class Drug:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transport:
+    """A transport by ambulance (CR1): *reason* is CR104 (``A`` to ``E``), *miles* how far.
+
+    *round_trip* and *stretcher* say why these were needed, *conditions* are the codes that apply (CRC*07), *pick_up*
+    and *drop_off* where it went from and to. *weight* is the patient's in pounds, where it is not the visit's.
+    """
+
+    reason: str
+    miles: Decimal
+    weight: Decimal | None = None
+    round_trip: str = ""
+    stretcher: str = ""
+    conditions: tuple[str, ...] = ()
+    pick_up: Address | None = None
+    drop_off: Address | None = None
+    drop_off_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """One insurance of the patient.
 
@@ -203,7 +224,9 @@ class Visit:
     message names, whatever their part; *special_program* is CLM12; *stay* is what a hospital bills by. *charged* names
     the transactions that the visit's charges consist of, where the source tells all of them: one that is not named any
     more is taken back. None when the message does not speak of charges. *signed* says whether its provider has signed
-    it, None where the source does not speak of that; single notes are a `Document` each.
+    it, None where the source does not speak of that; single notes are a `Document` each. *patient_paid* is all that the
+    patient paid for the visit so far, None where the source tells single payments (`PatientPayment`) or none. *weight*
+    is the patient's in pounds; *transport* is for ambulances.
     """
 
     account: str
@@ -230,6 +253,9 @@ class Visit:
     stay: Stay | None = None
     charged: tuple[str, ...] | None = None
     signed: bool | None = None
+    patient_paid: Decimal | None = None
+    weight: Decimal | None = None
+    transport: Transport | None = None
     cancelled: bool = False
     source_path: str = ""
     origins: Origins = field(default=(), compare=False)
@@ -242,9 +268,9 @@ class Charge:
     *kind* is ``charge`` or ``credit``; *amount* is the extended amount, positive for both; *credits* names the
     transaction that a credit takes back. *diagnoses* are ICD-10-CM codes without the dot, in pointer order.
     *revenue_code* is for hospitals' charges, whose *code* may be empty. *minutes* are those of anaesthesia. *notice*
-    says whether a notice to the patient (ABN) is on file, None where the source does not speak of it. *as_of* is the
-    source's own time of what it says, ISO text: an older one never overwrites a newer. Empty, the last one that
-    comes is the newest.
+    says whether a notice to the patient (ABN) is on file, None where the source does not speak of it. *referring_clia*
+    is the CLIA number of the laboratory that referred a test to another. *as_of* is the source's own time of what it
+    says, ISO text: an older one never overwrites a newer. Empty, the last one that comes is the newest.
     """
 
     transaction: str
@@ -276,6 +302,7 @@ class Charge:
     copay_exempt: bool = False
     prior_authorisation: str = ""
     notice: bool | None = None
+    referring_clia: str = ""
     as_of: str = field(default="", compare=False)
     source_path: str = ""
     origins: Origins = field(default=(), compare=False)
@@ -319,6 +346,23 @@ class Document:
     state: str
     as_of: str = ""
     source_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientPayment:
+    """What a patient paid at the desk for a visit (FT1-6 PY), by the source's own id of it; less than zero: given back.
+
+    It stands on claims that are made after it (AMT*F5) and moves no money. *as_of* as of a `Charge`.
+    """
+
+    transaction: str
+    account: str
+    amount: Decimal
+    mrn: str = ""
+    authority: str = ""
+    as_of: str = ""
+    source_path: str = ""
+    origins: Origins = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,8 +442,20 @@ class PartnerFile:
     source_path: str = ""
 
 
-BillingValue = Visit | Charge | Appointment | Document | EligibilityAnswer | Authorisation | Merge | PartnerFile
+BillingValue = (
+    Visit | Charge | PatientPayment | Appointment | Document | EligibilityAnswer | Authorisation | Merge | PartnerFile
+)
 BY_NAME: dict[str, type[BillingValue]] = {
     kind.__name__: kind
-    for kind in (Visit, Charge, Appointment, Document, EligibilityAnswer, Authorisation, Merge, PartnerFile)
+    for kind in (
+        Visit,
+        Charge,
+        PatientPayment,
+        Appointment,
+        Document,
+        EligibilityAnswer,
+        Authorisation,
+        Merge,
+        PartnerFile,
+    )
 }

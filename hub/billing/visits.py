@@ -76,14 +76,14 @@ def _update(decision: Decision, visit: Row, said: Visit, patient: Row, as_of: st
     if as_of < known["as_of"]:
         decision.count("stale updates")
         return
-    columns = _columns(decision, said, patient, as_of, known.get("documents", {}))
+    columns = _columns(decision, said, patient, as_of, {name: known[name] for name in patients.KEPT if name in known})
     decision.update("visit", visit, source_channel=decision.channel, **columns)
 
 
-def _columns(decision: Decision, said: Visit, patient: Row, as_of: str, notes: dict[str, Any]) -> dict[str, Any]:
+def _columns(decision: Decision, said: Visit, patient: Row, as_of: str, kept: dict[str, Any]) -> dict[str, Any]:
     plain = to_plain(said)
     body = {name: value for name, value in plain.items() if name not in {"patient", "coverages", "charged"}}
-    body |= {"as_of": as_of, "message_id": decision.message_id} | ({"documents": notes} if notes else {})
+    body |= {"as_of": as_of, "message_id": decision.message_id, **kept}
     return {
         "patient_id": patient["id"],
         "visit_on": said.visit_date.isoformat() if said.visit_date else "",

@@ -11,7 +11,19 @@ import pytest
 
 from hub.billing.config import Department, Facility, PayToPlan, PostalAddress, Provider, SoleProprietor
 from hub.billing.ndc import eleven_digits
-from hub.billing.values import Accident, AmountCode, Attachment, Clinician, DatedCode, Drug, IllnessDates, Stay
+from hub.billing.values import (
+    Accident,
+    Address,
+    AmountCode,
+    Attachment,
+    Clinician,
+    DatedCode,
+    Drug,
+    IllnessDates,
+    PatientPayment,
+    Stay,
+    Transport,
+)
 from hub.formats.x12.claim import Claim, Occurrence, Person, Procedure, SecondaryId, ValueCode
 from hub.formats.x12.institutional import read_837i
 from hub.formats.x12.professional import read_837p
@@ -245,6 +257,96 @@ def test_a_referring_provider_whose_name_nobody_knows_is_left_out(world: World) 
     world.decide_values([world.charge()])
     (claim,) = sent(world)
     assert claim.referring is None
+
+
+# What the patient paid, weighs, and where they were taken -------------------------------------------------------------
+
+
+def paid(world: World, amount: str, transaction: str = "P1", **fields: Any) -> PatientPayment:
+    return PatientPayment(
+        transaction=transaction, account="A1", mrn="M1", authority="ALDER", amount=Decimal(amount), **fields
+    )
+
+
+def sent_now(world: World) -> list[Claim]:
+    """Those claims only that leave now, the dearest first."""
+    world.emitted.clear()
+    return sorted(sent(world), key=lambda claim: -claim.charge)
+
+
+def amounts(world: World) -> list[Decimal | None]:
+    return [claim.patient_paid for claim in sent_now(world)]
+
+
+def test_what_the_patient_paid_at_the_desk_stands_on_the_claim(world: World) -> None:
+    world.decide_values([world.visit(), world.charge(), paid(world, "25.00"), paid(world, "5.50", "P2")])
+    assert amounts(world) == [Decimal("30.50")]
+
+
+def test_a_payment_may_come_before_its_visit_twice_and_be_given_back(world: World) -> None:
+    world.decide_values([paid(world, "25.00"), paid(world, "25.00"), paid(world, "40.00", "P2")])
+    world.decide_values([paid(world, "-40.00", "P3"), world.visit(), world.charge()])
+    assert world.counts["duplicate payments of patients"] == 1
+    assert amounts(world) == [Decimal("25.00")]
+
+
+def test_the_sources_own_total_counts_before_single_payments(world: World) -> None:
+    world.decide_values([world.visit(patient_paid=Decimal("60.00")), paid(world, "25.00"), world.charge()])
+    assert amounts(world) == [Decimal("60.00")]
+
+
+def test_it_is_parted_among_the_claims_of_the_visit_and_never_more_than_they_charge(world: World) -> None:
+    other = world.charge("T2", code="99212", amount=Decimal("80.00"), performing_npi="1999000221")
+    world.decide_values([world.visit(), world.charge(), other, paid(world, "200.00")])
+    assert amounts(world) == [Decimal("150.00"), Decimal("50.00")]
+
+
+def test_a_later_claim_of_the_visit_states_what_is_left(world: World) -> None:
+    world.config = replace(world.config, policy=world.config.policy.model_copy(update={"late_charges": "new claim"}))
+    world.decide_values([world.visit(), world.charge(), paid(world, "160.00")])
+    assert amounts(world) == [Decimal("150.00")]
+    world.decide_values([world.charge("T2", code="99212", amount=Decimal("80.00"))])
+    assert amounts(world) == [Decimal("10.00")]
+
+
+@pytest.mark.parametrize("payments", [(), ("0.00",), ("25.00", "-25.00")])
+def test_where_nothing_is_paid_the_claim_says_nothing(world: World, payments: tuple[str, ...]) -> None:
+    said = [paid(world, amount, f"P{number}") for number, amount in enumerate(payments)]
+    world.decide_values([world.visit(), world.charge(), *said])
+    assert amounts(world) == [None]
+
+
+def test_a_visit_that_is_told_again_keeps_its_payments(world: World) -> None:
+    world.decide_values([world.visit(), paid(world, "25.00")])
+    world.advance(hours=1)
+    world.decide_values([world.visit(), world.charge()])
+    assert amounts(world) == [Decimal("25.00")]
+
+
+def test_the_weight_stands_on_claims_for_the_drugs_that_want_it(world: World) -> None:
+    world.decide_values([world.visit(weight=Decimal("180.5")), world.charge(code="J0885"), world.charge("T2", "A1")])
+    (claim,) = sent(world)
+    assert claim.subscriber.circumstances.weight == Decimal("180.5")
+    world.decide_values([world.visit("A2", weight=Decimal("180.5")), world.charge("T3", "A2", code="99212")])
+    assert [claim.subscriber.circumstances.weight for claim in sent_now(world)] == [None]
+
+
+def test_a_transport_stands_on_the_claim_with_the_patients_weight(world: World) -> None:
+    home = Address(line="42 Elm Avenue", city="Springfield", state="IL", postal_code="62702")
+    transport = Transport(reason="A", miles=Decimal(12), conditions=("01",), pick_up=home, drop_off=home)
+    world.decide_values([world.visit(weight=Decimal(180), transport=transport), world.charge(code="A0429")])
+    (claim,) = sent(world)
+    assert claim.ambulance
+    assert (claim.ambulance.reason, claim.ambulance.miles, claim.ambulance.weight) == ("A", Decimal(12), Decimal(180))
+    assert claim.ambulance.pick_up
+    assert claim.ambulance.pick_up.line1 == "42 ELM AVENUE"
+
+
+def test_a_referred_test_names_the_laboratory_that_referred_it(world: World) -> None:
+    charge = world.charge(code="83036", modifiers=("90",), referring_clia="14D0000002")
+    world.decide_values([world.visit(), charge])
+    (claim,) = sent(world)
+    assert claim.lines[0].referring_clia == "14D0000002"
 
 
 # Hospitals --------------------------------------------------------------------------------------------------------

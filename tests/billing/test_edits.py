@@ -158,6 +158,7 @@ def without_check_digit() -> X12Provider:
             of(lines({"place_of_service": "11"}, facility=HOSPITAL, place_of_service="22"), practice=AT_HOSPITAL),
         ),
         ("CL-13", of(claim(place_of_service="51"), **payer(admission_at=("21", "51")))),
+        ("LN-12", of(lines({"referring_clia": "14-0002"}))),
         ("CL-22", of(claim(facility=X12Facility("A" * 61, ELSEWHERE)))),
         ("LN-05", of(lines({"code": "J1885", "units": Decimal("1.0005")}))),
     ],

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from hub.billing.explain import Explained, Origin, explain
-from hub.billing.values import Stay
+from hub.billing.values import PatientPayment, Stay
 from hub.formats.x12.element_sources import element_sources
 from hub.store import tables
 from tests.billing.conftest import World
@@ -130,3 +130,19 @@ def test_numbers_besides_the_npi_name_the_files_that_say_them(world: World) -> N
         "config/payers, 90001, [provider_numbers], [location_numbers]",
     ]
     assert found["2010BB/REF02", 0].origins[0].place.startswith("config/payers, 90001, secondary_id")
+
+
+def test_what_the_patient_paid_leads_to_the_messages_that_said_it(world: World) -> None:
+    world.decide_values([world.visit(weight=Decimal(180), origins=(("weight", "OBX[1]-5[1]"),))])
+    about = {"account": "A1", "mrn": "M1", "authority": "ALDER", "amount": Decimal("10.00")}
+    first = world.decide_values([PatientPayment(transaction="P1", origins=(("amount", "FT1[1]-11[1].1"),), **about)])
+    second = world.decide_values([PatientPayment(transaction="P2", origins=(("amount", "FT1[3]-11[1].1"),), **about)])
+    world.decide_values([world.charge(code="J0885", origins=(("referring_clia", "ZLB[1]-1"),), referring_clia="14D1")])
+    world.bill_and_batch("ready")
+    found = explained(world)
+    assert found["2300/AMT02", 0].origins == (
+        Origin("message", "FT1[1]-11[1].1", first),
+        Origin("message", "FT1[3]-11[1].1", second),
+    )
+    assert [origin.place for origin in found["2000B/PAT08", 0].origins] == ["OBX[1]-5[1]"]
+    assert [origin.place for origin in found["2400/REF02", 1].origins if origin.kind == "message"] == ["ZLB[1]-1"]

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from hub.scripting import Charge, Drug, Hold, Message, Segment, Skip, mapping, table
+from hub.scripting import Charge, Drug, Hold, Message, PatientPayment, Segment, Skip, mapping, table
 
 from .people import clinicians
 
 DEPARTMENTS = table("alder/departments.csv", key="code")
+AT_THE_DESK = {"COPAY", "SELFPAY"}  # FT1-7 of what patients pay; what insurers pay comes as an 835
 KINDS = {"CG": "charge", "CD": "credit"}
 NOTICES = {"2": True, "3": True, "4": False}  # HL7 table 0339: whether the patient signed a notice (ABN)
 
@@ -25,14 +26,19 @@ FIELDS = {
     "credits": "FT1-31",
     "revenue_code": "FT1-7.4",
 }
+PAYMENT = {"transaction": "FT1-2", "amount": "FT1-11.1 | money"}
 DRUG = {"ndc": "FT1-29.1", "quantity": "FT1-10 | number"}
 
 
-@mapping(accepts="DFT^P03", returns=Charge)
-def charges(message: Message) -> Iterator[Charge | Skip | Hold]:
-    """Yield one charge or credit for each FT1 line; hold lines that a biller must look at."""
+@mapping(accepts="DFT^P03", returns=[Charge, PatientPayment])
+def charges(message: Message) -> Iterator[Charge | PatientPayment | Skip | Hold]:
+    """Yield one charge, credit or payment at the desk for each FT1 line; hold lines that a biller must look at."""
     account = message.required("PID-18.1")
     for line in message.each("FT1"):
+        if line["FT1-6"] == "PY" and line["FT1-7.1"] in AT_THE_DESK:
+            yield PatientPayment(account=account, **line.fields(PAYMENT))
+            continue
+
         kind = KINDS.get(line["FT1-6"])
         if kind is None:
             yield Skip(line, "neither charge nor credit: payments are posted from the 835")

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 
 from hub.scripting import (
     Address,
@@ -20,14 +21,19 @@ from hub.scripting import (
     table,
 )
 
+from .people import BODY_WEIGHT, POUNDS
+
 DEPARTMENTS = table("alder/departments.csv", key="code")
+CLIA = "urn:oid:2.16.840.1.113883.4.7"
 CPT = "http://www.ama-assn.org/go/cpt"
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
 NPI = "http://hl7.org/fhir/sid/us-npi"
+LOINC = "http://loinc.org"
 SEXES = {"female": "F", "male": "M"}
 NOTES = {"final": "signed", "amended": "signed", "entered-in-error": "withdrawn"}  # docStatus; others are not signed
 RELATIONSHIPS = {"self": "self", "spouse": "spouse", "child": "child"}
 
+WEIGHT = {"weight": "valueQuantity.value | number"}
 AMOUNTS = {
     "service_date": "occurrenceDateTime | date",
     "units": "quantity.value | number",
@@ -63,6 +69,7 @@ def visit(event: Event) -> Iterator[Visit | Skip]:
             department=department,
             attending_npi=encounter.identifier(NPI, "participant.individual.identifier"),
             coverages=tuple(coverage(item) for item in event.resources("Coverage")),
+            weight=weight(event),
         )
 
 
@@ -87,6 +94,7 @@ def charges(event: Event) -> Iterator[Charge | Hold]:
             performing_npi=item.identifier(NPI, "performer.actor.identifier"),
             department=code,
             place_of_service=department["place_of_service"],
+            referring_clia=item.identifier(CLIA, "requestingOrganization.identifier"),
             **item.fields(AMOUNTS),
         )
 
@@ -170,6 +178,15 @@ def coverage(item: Event) -> Coverage:
         insured_birth_date=birth_date(holder) if holder else None,
         insured_sex=SEXES.get(holder["gender"], "U") if holder else "",
     )
+
+
+def weight(event: Event) -> Decimal | None:
+    """The patient's weight in pounds, where an observation of it came along."""
+    for item in event.resources("Observation"):
+        value = item.fields(WEIGHT)["weight"] if BODY_WEIGHT in item.codes("code", LOINC) else None
+        if value is not None and item["valueQuantity.code"] in POUNDS:
+            return round(value * POUNDS[item["valueQuantity.code"]], 1)
+    return None
 
 
 def name(person: Event) -> Name:

@@ -1,10 +1,14 @@
 """Patients and their insurances as ADT segments describe them."""
 
+from decimal import Decimal
+
 from hub.scripting import Accident, Address, Clinician, Coverage, Message, Name, Patient, Segment
 
 RELATIONSHIPS = {"SEL": "self", "01": "self", "SPO": "spouse", "CHD": "child"}
 ANSWERS = {"A": True, "I": False}  # of this EHR's own table: what the payer said of the coverage
 SEXES = {"F": "F", "M": "M"}
+BODY_WEIGHT = "29463-7"  # LOINC
+POUNDS = {"lb": Decimal(1), "[lb_av]": Decimal(1), "kg": Decimal("2.20462")}
 ACCIDENTS = {"A": "auto", "W": "work", "O": "other"}
 
 
@@ -63,6 +67,15 @@ def clinicians(line: Message | Segment, *places: str) -> tuple[Clinician, ...]:
         if npi and family:
             found.append(Clinician(npi=npi, family=family, given=line[f"{place}[.13=NPI].3"]))
     return tuple(found)
+
+
+def weight(message: Message) -> Decimal | None:
+    """The patient's weight in pounds, where an observation of it (LOINC 29463-7) came along."""
+    for line in message.each("OBX"):
+        value = line.fields({"weight": "OBX-5 | number"})["weight"] if line["OBX-3.1"] == BODY_WEIGHT else None
+        if value is not None and line["OBX-6.1"] in POUNDS:
+            return round(value * POUNDS[line["OBX-6.1"]], 1)
+    return None
 
 
 def accident(message: Message) -> Accident | None:

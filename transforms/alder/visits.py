@@ -2,7 +2,7 @@
 
 from hub.scripting import Message, Visit, mapping
 
-from .people import accident, clinicians, coverage, patient
+from .people import accident, clinicians, coverage, patient, weight
 from .stays import stay
 
 EVENTS = [f"ADT^{event}" for event in ("A01", "A03", "A04", "A06", "A07", "A08", "A11", "A13")]
@@ -26,6 +26,7 @@ def visit(message: Message) -> Visit:
         clinicians=clinicians(message, "PV1-7", "PV1-8", "PR1-11"),
         accident=accident(message),
         prior_authorisation=message["IN1-14.1"],
+        weight=weight(message),
         stay=stay(message),
         coverages=None if cancelled else tuple(coverage(line) for line in message.each("IN1")),
         procedures=charged_for(message),
