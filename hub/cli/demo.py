@@ -20,14 +20,14 @@ from hub.core.money import from_cents, shown
 from hub.demo.performance import Performance, Scene
 from hub.demo.reconcile import Reconciliation
 from hub.demo.stage import plan_play, set_stage
-from hub.demo.year import VISITS_PER_DAY
+from hub.demo.year import visits_of
 
 CURTAIN_SECONDS = 6.0  # the business day begins when everybody is on stage
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--visits", type=int, help="how many visits the practice has (80; with --days two a day)")
+    parser.add_argument("--visits", type=int, help="how many visits the practice has (80; with --days up to 20 a day)")
     parser.add_argument("--days", type=int, help="play so many days of a larger practice: 8 providers, 12 payers")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other people and events (1)")
     parser.add_argument("--faults", action="store_true", help="have the partners misbehave")
@@ -40,9 +40,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Play; the exit code says whether everything agreed."""
     days = options.days or 0
-    options.visits = (days * VISITS_PER_DAY or 80) if options.visits is None else options.visits
-    if options.visits < 1 or days < 0:
+    if days < 0 or (options.visits is not None and options.visits < 1):
         raise HubError("A demonstration needs at least one visit.")
+    if options.visits is None:
+        options.visits = visits_of(days) if days else 80
     if options.folder is not None:
         options.folder.mkdir(parents=True)
         return _play(options, options.folder)

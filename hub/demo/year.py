@@ -19,7 +19,14 @@ PROVIDERS = (
     ("1999000775", "EDEVANE", "SKY"),
     ("1999000882", "FALKENRATH", "UDO"),
 )
-VISITS_PER_DAY = 2
+BUSIEST = 20  # visits a day
+FEWEST = 2
+AT_ONCE = 730  # visits that are played within minutes, however many days they are spread over
+
+
+def visits_of(days: int) -> int:
+    """How many visits so many days have: a month is busy, a year has two a day."""
+    return days * max(FEWEST, min(BUSIEST, AT_ONCE // days))
 
 
 def enlarge(site: Path) -> None:
