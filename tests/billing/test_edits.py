@@ -201,6 +201,7 @@ FIVE = ("25", "59", "RT", "GP", "GA")
         ("LN-02", of(lines({"modifiers": FIVE})), "2400 SV101-6"),
         ("LN-02", of(lines({"modifiers": ("25", "25")})), "2400 SV101-4"),
         ("LN-12", of(lines({"code": "83036", "clia": "14D"})), "2400 REF02 (X4)"),
+        ("LN-12", of(lines({"referring_clia": "14-0002"})), "2400 REF02 (F4)"),
         ("LN-13", of(lines({"code": "J1885", "drug": replace(DRUG, quantity=Decimal(0))})), "2410 CTP04"),
         ("LN-16", of(lines({"code": "00400", "unit_code": "MJ"})), "2400 SV101-3"),
         ("IN-07", stay(values=(ValueCode("80", Decimal(2)), ValueCode("99", Decimal(1)))), "2300 HI02-2 (BE)"),

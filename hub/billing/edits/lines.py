@@ -184,7 +184,8 @@ def _years_before(day: date, count: int) -> date:
 def _laboratory(claim: Claim, context: Context) -> Iterator[Found]:
     for number, line in _numbered(claim):
         if line.referring_clia and not re.fullmatch(r"[0-9]{2}D[0-9]{7}", line.referring_clia):
-            yield Found(number, sentence="The CLIA number of the laboratory that referred a test is not a valid one.")
+            sentence = "The CLIA number of the laboratory that referred a test is not a valid one."
+            yield Found(number, sentence=sentence, at="2400 REF02 (F4)")
         facts = context.reference.code("clia", line.code, line.service_date)
         if facts is None:
             continue
