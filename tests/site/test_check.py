@@ -189,7 +189,7 @@ def test_a_destination_that_nothing_reaches_is_found(spoil: Spoil) -> None:
         '[destination.ehr]\ntype = "mllp"\nendpoint = "tcp:a.example:1"\norder = "any"\nambiguous = "retry"\n[alerts]',
     )
     found = only(folder)
-    assert (found.code, found.place) == ("H208", "channels/ehr_visits.toml:52:1")
+    assert (found.code, found.place) == ("H208", "channels/ehr_visits.toml:58:1")
 
 
 def test_a_fast_clock_in_production_is_refused(spoil: Spoil) -> None:

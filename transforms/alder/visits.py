@@ -1,6 +1,6 @@
 """Registrations, admissions, transfers, their updates and their end, and what takes them back (ADT) as visits."""
 
-from hub.scripting import Message, Visit, mapping
+from hub.scripting import Message, Skip, Visit, mapping
 
 from .people import accident, clinicians, coverage, patient, weight
 from .stays import stay
@@ -32,6 +32,12 @@ def visit(message: Message) -> Visit:
         procedures=charged_for(message),
         cancelled=cancelled,
     )
+
+
+@mapping(accepts=["ADT^A02", "ADT^A12"], returns=Visit)
+def transfer(message: Message) -> Skip:
+    """A transfer is kept, but said to nobody."""
+    return Skip(message, "a transfer tells neither diagnoses nor insurance")
 
 
 def charged_for(message: Message) -> tuple[str, ...]:
