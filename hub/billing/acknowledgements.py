@@ -20,6 +20,7 @@ from hub.billing import (
     remittance_sources,
     remittances,
     silence,
+    split_claims,
     status_actions,
 )
 from hub.billing.decision import Decision
@@ -226,7 +227,7 @@ def _take_277(decision: Decision, transaction: Transaction, ordinal: int) -> Non
     if kind == "claim_ack":
         named = {about.control_number for about in answer.claims}
         for batch in answer.batches:
-            silence.compare(decision, batch, named, level)
+            silence.compare(decision, batch, named, level, len(answer.claims) - len(named))
 
 
 def _answer_whole_batches(decision: Decision, batches: Iterable[BatchStatus], level: str, ordinal: int) -> None:
@@ -254,11 +255,15 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
     ]
     if about.payer_claim_control_number:
         facts["payer_claim_number"] = about.payer_claim_control_number
+    facts |= _about_part(decision, claim, about, category)
     said = {"said": [status.text for status in statuses if status.text], "codes": facts["codes"]}
     if not claim.record(kind, key, **facts):
         return
     if category not in rejections.REFUSED:
         status_actions.tell(decision, claim, category, sentence, said)
+        return
+    if facts.get("part"):
+        _refuse_part(decision, claim, about.payer_claim_control_number, sentence, said)
         return
     rejections.send_back(
         decision,
@@ -266,6 +271,31 @@ def _move(decision: Decision, claim: OpenClaim, about: ClaimStatus, kind: str, l
         [reason for status in statuses for reason in status.reasons],
         sentence,
         kind=f"rejected by the {level}",
+        evidence=said,
+    )
+
+
+def _about_part(decision: Decision, claim: OpenClaim, about: ClaimStatus, category: str) -> dict[str, Any]:
+    """What is said of a claim that the payer took apart, and whether of a *part* that cannot speak for all."""
+    if category == split_claims.SPLIT:
+        amount = next((status.amount for status in about.statuses if status.amount), None)
+        return {"charge": str(amount)} if amount else {}
+    number = about.payer_claim_control_number
+    if category in rejections.REFUSED and number and split_claims.is_announced(decision, claim.row["id"]):
+        return {"part": True}
+    return {}
+
+
+def _refuse_part(decision: Decision, claim: OpenClaim, number: str, sentence: str, said: dict[str, Any]) -> None:
+    decision.open_item(
+        queue="rejections",
+        key=f"claim/{claim.row['id']}/part/{number}",
+        kind="part refused",
+        sentence="The payer took this claim apart and refuses one part; the others stand. Correct what it names, then "
+        f"replace the claim once they are decided. {sentence}",
+        money_cents=claim.row["total_cents"],
+        claim_id=claim.row["id"],
+        patient_id=claim.row["patient_id"],
         evidence=said,
     )
 

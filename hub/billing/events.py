@@ -81,6 +81,8 @@ def next_state(state: str, kind: str, facts: dict[str, Any]) -> tuple[str, bool]
             return (state, state in UNSENT) if facts.get("accepted") else _refused(state)
         case "ack999":
             return _forward(state, "accepted 999") if facts.get("accepted") else _refused(state)
+        case "claim_ack" | "status277" if facts.get("part"):  # of a claim that the payer took apart
+            return state, state in {"", *UNSENT}
         case "claim_ack" | "status277":
             return _after_status(state, str(facts.get("level", "")), str(facts.get("category", "")))
         case "remit":
@@ -127,11 +129,11 @@ def _after_status(state: str, level: str, category: str) -> tuple[str, bool]:
         return _refused(state)
     if category[:1] in {"P", "R"}:
         return _forward(state, "pended")
-    if category == "A2":
+    if category in {"A2", "A5"}:  # split upon acceptance
         if state == "rejected":  # whoever sends it anew must know that the payer has it
             return state, level == "payer"
         return _forward(state, "accepted payer" if level == "payer" else "accepted clearinghouse")
-    if category in {"A0", "A1", "A5"}:
+    if category in {"A0", "A1"}:
         return _forward(state, "received")
     return state, state in {"", *UNSENT}
 

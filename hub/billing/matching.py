@@ -255,9 +255,12 @@ _RULES = (
 
 def _objections(decision: Decision, remitted: Remitted, ours: BilledClaim, rule: str) -> list[str]:
     """What speaks against *ours*, in words."""
+    from hub.billing import split_claims
+
     said = remitted.claim
     found = []
-    if abs(remitted.charge_cents) != ours.total_cents and not _states_our_lines(said, ours):
+    differs = split_claims.is_part(remitted, ours) and not states_our_lines(said, ours)
+    if differs and not split_claims.fits(decision, remitted, ours):
         found.append(f"the charge differs: {shown(abs(said.charge))} there, {shown(from_cents(ours.total_cents))} here")
     if not _may_pay(decision, remitted, ours):
         found.append("the claim went to another payer")
@@ -268,7 +271,7 @@ def _objections(decision: Decision, remitted: Remitted, ours: BilledClaim, rule:
     return found
 
 
-def _states_our_lines(said: RemittanceClaim, ours: BilledClaim) -> bool:
+def states_our_lines(said: RemittanceClaim, ours: BilledClaim) -> bool:
     """Say whether every line of a payment is one of *ours* with its charge: a payer that splits a claim says so."""
     charges = {normalised(line.control_number): line.charge_cents for line in ours.lines}
     return bool(said.lines) and all(

@@ -19,11 +19,22 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
-from hub.billing import early_reversals, events, ledger, next_payer, payer_news, results, variance, whole_payments
+from hub.billing import (
+    early_reversals,
+    events,
+    ledger,
+    next_payer,
+    payer_news,
+    results,
+    silence,
+    split_claims,
+    variance,
+    whole_payments,
+)
 from hub.billing.config import BillingPolicy
 from hub.billing.decision import Decision
 from hub.billing.denials.triage import triage, withdraw
-from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim, find_claim
+from hub.billing.matching import BilledClaim, Match, Remitted, billed_claim, find_claim, states_our_lines
 from hub.billing.shares import LineShare, Refusal, account_of, is_spared, line_shares, refusals
 from hub.billing.standing import REVERSAL, SECONDARY, PaymentError, standing, stored_payment
 from hub.core.money import from_cents, shown
@@ -174,20 +185,23 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     )
     left = before + sum(each.amount_cents for each in postings if each.account == ledger.PAYER)
     to_patient = sum(each.amount_cents for each in postings if each.account == ledger.PATIENT)
-    goes_on = _goes_on(decision, remitted, ours, shares, to_patient, spared)
+    part = _Part.of(decision, remitted, ours)
+    goes_on = _goes_on(decision, remitted, ours, shares, to_patient + part.to_patient, spared, part)
     if ours.sequence == "P":
         refused = refusals(said, ours.lines, policy, spared=spared and not goes_on)
         triage(decision, remitted, ours, refused, spared=spared)
     elif left > 0:
         _report_rest(decision, remitted, ours, left, goes_on, spared)
-    if rule == "policy":
+    if rule == "policy" and (part.is_whole or states_our_lines(said, ours)):
         variance.report(decision, remitted, ours)
     payer_news.report(decision, remitted, ours)
     if left < 0:
         _report_overpayment(decision, remitted, ours, -left)
-    denied = left > 0 and not remitted.paid_cents and not to_patient
-    outcome = "denied" if denied else "partly paid" if left > 0 else "paid"
+    nothing = left > 0 and not remitted.paid_cents + part.paid and not to_patient + part.to_patient
     opened = events.open_claim(decision, ours.id)
+    outcome = "partly paid" if left > 0 else "paid"
+    if nothing:
+        outcome = "pended" if part.undecided and opened.state in events.SENT else "denied"
     decision.update("claim", opened.row)  # its version guards the balance that was read here
     opened.record(
         "correction" if opened.state == "reversed" else "remit",
@@ -198,8 +212,28 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
         paid=str(said.paid),
         open=str(from_cents(left)),
     )
+    if not part.is_whole:
+        silence.expect_rest(decision, opened, part.undecided)
     results.send(decision, remitted, ours, shares)
     early_reversals.plan(decision, remitted, ours)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """How a payment stands to its claim: the whole, or a part beside which others *paid*; cents."""
+
+    is_whole: bool = True
+    undecided: int = 0
+    paid: int = 0
+    to_patient: int = 0
+
+    @classmethod
+    def of(cls, decision: Decision, remitted: Remitted, ours: BilledClaim) -> _Part:
+        """How *remitted* stands to *ours*."""
+        if not split_claims.is_part(remitted, ours):
+            return cls()
+        others = split_claims.paid_in_others(decision, remitted, ours)
+        return cls(False, split_claims.left_after(decision, remitted, ours), *others)
 
 
 def _goes_on(
@@ -209,15 +243,20 @@ def _goes_on(
     shares: Iterable[LineShare],
     to_patient: int,
     spared: bool,
+    part: _Part,
 ) -> bool:
-    """Whether what was left to the patient is for another payer; then the claim to it is made next."""
+    """Whether what was left to the patient is for another payer; then the claim to it is made next.
+
+    Of a claim that the payer took apart it is made once all parts are decided: one claim reports them.
+    """
     listed = decision.config.policy.patient
     withheld = spared and any(code in listed and cents > 0 for each in shares for code, cents in each.adjustments)
     if to_patient <= 0 and not withheld:
         return False
     if not next_payer.is_left_to(decision, ours, remitted.payer_id):
         return False
-    next_payer.plan(decision, ours, remitted.key)
+    if not part.undecided:
+        next_payer.plan(decision, ours, remitted.key)
     return True
 
 
@@ -434,7 +473,11 @@ def _posted_before(decision: Decision, remitted: Remitted, ours: BilledClaim) ->
         remitted.trace,
         remitted.payer_id,
     )
-    return any(_is_same(row, mine) for row in standing(decision, ours.id) if row.id != remitted.id)
+    return any(
+        _is_same(row, mine) and not split_claims.is_another(decision, remitted, ours, row)
+        for row in standing(decision, ours.id)
+        if row.id != remitted.id
+    )
 
 
 def _is_same(row: Any, facts: tuple[str | int, ...]) -> bool:
@@ -513,12 +556,20 @@ def _open_payment_item(
     )
 
 
+def _chain_of(decision: Decision, claim_id: int) -> int:
+    return int(events.open_claim(decision, claim_id).row["chain_id"])
+
+
 def post_next(decision: Decision, remitted: Remitted, touched: set[int]) -> Outcome | None:
-    """Match and post *remitted*; None when its claim is among *touched*, so that a later decision must take it up."""
+    """Match and post *remitted*; None when its claim, or one that comes close, is among *touched*.
+
+    Then a later decision, which sees what was posted, must take it up.
+    """
     match = find_claim(decision, remitted)
+    near = [match.claim.chain_id] if match.claim else [_chain_of(decision, each.claim_id) for each in match.candidates]
+    if not touched.isdisjoint(near):
+        return None
     if match.claim is not None:
-        if match.claim.chain_id in touched:
-            return None
         touched.add(match.claim.chain_id)
     outcome = post_claim(decision, remitted, match)
     store_outcome(decision, remitted, outcome)

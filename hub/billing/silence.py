@@ -12,10 +12,10 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
-from hub.billing import calendars
+from hub.billing import calendars, split_claims
 from hub.billing.config import Partner
 from hub.billing.decision import Decision
-from hub.billing.events import SENT, OpenClaim
+from hub.billing.events import SENT, OpenClaim, open_claim
 from hub.core.clock import DAY_MS
 from hub.core.money import from_cents, shown, to_cents
 from hub.formats.x12.claim_status import BatchStatus
@@ -24,6 +24,7 @@ from hub.store.changes import Row
 QUEUE = "lost claims"
 _UNANSWERED = ("sent", "accepted 999")
 _ACKNOWLEDGED, _ANSWERED, _DECIDED = "999", "277CA", "835"
+_REST = "rest"
 
 
 def expect(decision: Decision, batch: Row) -> None:
@@ -41,6 +42,9 @@ def expect(decision: Decision, batch: Row) -> None:
 
 def look(decision: Decision, due: Row) -> None:
     """An answer about the batch ``due["subject_id"]`` is due: what is missing goes to a person."""
+    if due["subject"] == _REST:
+        _look_for_rest(decision, open_claim(decision, due["subject_id"]))
+        return
     batch = decision.row("batch", id=due["subject_id"])
     partner = decision.config.partners.get(batch["partner"]) if batch is not None else None
     if batch is None or partner is None:
@@ -71,8 +75,50 @@ def look(decision: Decision, due: Row) -> None:
         decision.close_item(f"batch/{batch['id']}/short", "each claim by itself")
 
 
-def compare(decision: Decision, said: BatchStatus, named: Collection[str], level: str) -> None:
-    """Hold the totals of a 277CA (loop 2200B) against what was sent; *named* are the claims that it speaks of."""
+def expect_rest(decision: Decision, claim: OpenClaim, undecided: int) -> None:
+    """A part of a claim was decided that the payer took apart: arrange when the other parts, if any, are missed."""
+    row = claim.row
+    if not undecided:
+        decision.close_item(_rest_key(row), "every part is decided")
+        return
+    payer = decision.config.payers.get(row["payer_id"])
+    if payer is not None:
+        decision.rearm(
+            kind="silence",
+            key=f"silence/claim/{row['id']}/{_REST}",
+            business_at=decision.now_ms + payer.decides_within * DAY_MS,
+            subject_id=row["id"],
+            subject=_REST,
+        )
+
+
+def _look_for_rest(decision: Decision, claim: OpenClaim) -> None:
+    row = claim.row
+    undecided = split_claims.undecided(decision, row)
+    if undecided:
+        decision.open_item(
+            queue=QUEUE,
+            key=_rest_key(row),
+            kind="part not decided",
+            sentence=f"The payer took this claim apart and has not decided {shown(from_cents(undecided))} of it in "
+            "time. Ask for the other parts under its numbers of them.",
+            money_cents=undecided,
+            claim_id=row["id"],
+            patient_id=row["patient_id"],
+            evidence={"claims": [row["control_number"]]},
+            again=True,
+        )
+
+
+def _rest_key(claim: Row) -> str:
+    return f"claim/{claim['id']}/{_REST}/{claim['batch_id'] or 0}"
+
+
+def compare(decision: Decision, said: BatchStatus, named: Collection[str], level: str, parts: int = 0) -> None:
+    """Hold the totals of a 277CA (loop 2200B) against what was sent; *named* are the claims that it speaks of.
+
+    *parts* is how many more it names than claims, because the payer took some apart; it may count those, too.
+    """
     batch = decision.row("batch", reference=said.reference) if said.reference else None
     counts = [count for count in (said.accepted_count, said.rejected_count) if count is not None]
     if batch is None or not counts:
@@ -81,11 +127,13 @@ def compare(decision: Decision, said: BatchStatus, named: Collection[str], level
     cents = to_cents(sum(stated, Decimal(0))) if stated else None
     rows = decision.rows("claim", batch_id=batch["id"], order_by="id")
     silent = [row for row in rows if row["state"] in _UNANSWERED]
+    own = [row["total_cents"] for row in rows if row["control_number"] in named]
     counted = sum(counts)
+    if parts and counted - parts in {batch["claims"], len(own)}:
+        counted -= parts
     if counted == batch["claims"] and cents in {None, batch["total_cents"]}:
         _count_as_received(decision, silent, named, level)
         return
-    own = [row["total_cents"] for row in rows if row["control_number"] in named]
     if counted < batch["claims"] and len(own) == counted and cents in {None, sum(own)}:
         if silent:
             _miss_part(decision, batch, silent, counted, sum(own))
@@ -150,6 +198,8 @@ def still_missed(decision: Decision, due: Row) -> None:
     numbers = decision.unseal("work_item", item["body"]).get("claims", ())
     rows = decision.rows("claim", control_number=tuple(numbers)) if numbers else []
     states = {"no decision": SENT, "no acknowledgement": ("sent",)}.get(item["kind"], _UNANSWERED)
+    if item["kind"] == "part not decided":
+        states = tuple(row["state"] for row in rows if split_claims.undecided(decision, row))
     if any(row["state"] in states and row["batch_id"] == batch_of(item) for row in rows):
         decision.update("work_item", item, state="open", resolution="")
         decision.note_item(item["id"], "reopened", {"comment": "Nobody has answered meanwhile."})

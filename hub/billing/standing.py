@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from hub.billing.decision import Decision
 from hub.billing.matching import Remitted
@@ -31,7 +31,12 @@ def standing(decision: Decision, claim_id: int) -> list[Any]:
     Rows of ``id``, ``status``, ``payer_claim_number``, the amounts, ``trace``, ``payer_id``, ``remittance_id`` and
     ``paid_on``.
     """
-    found = decision.connection.execute(_PAYMENTS, {"claim": claim_id})
+    return payments_of(decision.connection, claim_id)
+
+
+def payments_of(connection: Connection, claim_id: int) -> list[Any]:
+    """The same, for who only reads."""
+    found = connection.execute(_PAYMENTS, {"claim": claim_id})
     rows = sorted((row for row in found if row.state == "posted"), key=lambda row: -row.id)
     taken_back = {row.reverses_id for row in rows}
     return [row for row in rows if row.status != REVERSAL and row.id not in taken_back]

@@ -61,6 +61,7 @@ _MISSED = {
     "claim not found": ("not found", "1 claim is not found by its payer.", "{n} claims are not found by their payers."),
     "lost claim": ("no 277CA/claim", "1 claim has no 277CA in time.", "{n} claims have no 277CA in time."),
     "no decision": ("no 835", "1 claim has no 835 in time.", "{n} claims have no 835 in time."),
+    "part not decided": ("no 835/part", "1 claim has no 835 of a part.", "{n} claims have no 835 of a part."),
     "totals differ": (
         "277CA totals", "1 batch differs from what a 277CA counts.", "{n} batches differ from what 277CAs count.",
     ),

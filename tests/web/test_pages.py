@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from hub.security.audit import verify
 from hub.store import tables
@@ -281,6 +281,28 @@ def test_a_held_claim_is_approved_with_the_version_that_was_seen(world: World) -
         {"name": "approve_claim", "args": {"claim_id": claim_id, "version": version}},
         "biller",
     ) in world.engine.asked
+
+
+def test_the_parts_of_a_claim_that_its_payer_took_apart_stand_on_its_page_against_the_claim(world: World) -> None:
+    claim_id = world.ids["H7K2M9Q4A1"]
+    path = f"/claims/{claim_id}"
+    assert "took the claim apart" not in world.client("biller").get(path).text
+    split = {"category": "A5", "payer_claim_number": "LH-26-SECOND", "level": "payer"}
+    with world.store.execution_options(writes=True).begin() as connection:
+        payment = tables.remittance_claim
+        connection.execute(update(payment).where(payment.c.id == world.ids["payment"]).values(charge_cents=15_000))
+        event = select(tables.claim_event).where(tables.claim_event.c.claim_id == claim_id)
+        row = dict(connection.execute(event).mappings().first() or {})
+        row |= {"id": 990_001, "event_key": f"{claim_id}/split", "kind": "claim_ack", "detail": json.dumps(split)}
+        connection.execute(insert(tables.claim_event).values(**row))
+    page = world.client("biller").get(path).text
+    table = page[page.index("The parts into which the payer took the claim") :].partition("</table>")[0]
+    rows = [re.sub(r"<[^>]+>", " ", each).split() for each in re.findall(r"<tr>(.*?)</tr>", table)[1:]]
+    assert rows == [
+        ["LH-26-4410937", "paid", "150.00", "120.00", "35.00"],
+        ["LH-26-SECOND", "not", "decided,", "last", "status", "A5", "not", "told"],
+    ]
+    assert "65.00 of 215.00 is in none yet" in re.sub(r"<[^>]+>", "", page)
 
 
 def test_a_claim_and_its_lines_add_up_on_the_page(world: World) -> None:

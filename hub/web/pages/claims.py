@@ -92,6 +92,7 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
             "lines": claims.lines(connection, claim.id),
             "events": (events := claims.events(connection, claim.id)),
             "origins": origins(connection, claim, events),
+            "parts": claims.parts(connection, claim.id, claim.total_cents, events),
             "payments": claims.payments(connection, claim.id),
             "items": claims.items(connection, claim.id),
         }

@@ -9,6 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
+from hub.billing.split_claims import ClaimPart
+from hub.billing.split_claims import parts as parts_of
+from hub.billing.standing import payments_of
 from hub.store.tables import (
     batch,
     claim,
@@ -307,6 +310,12 @@ def payments(connection: Connection, claim_id: int) -> list[Payment]:
             .order_by(remittance_claim.c.id)
         )
     ]  # fmt: skip
+
+
+def parts(connection: Connection, claim_id: int, total_cents: int, happened: Iterable[Event]) -> list[ClaimPart]:
+    """The parts into which the payer took a claim; nothing of one that it decides as a whole."""
+    statuses = [each.detail for each in happened if each.kind in {"claim_ack", "status277"}]
+    return parts_of(statuses, reversed(payments_of(connection, claim_id)), total_cents)
 
 
 def items(connection: Connection, claim_id: int) -> list[ItemLink]:
