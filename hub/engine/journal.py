@@ -28,7 +28,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from hub.core.errors import HubError
 from hub.store.hot import run
 from hub.store.lease import SEND_SECONDS, Lease, guard
-from hub.store.syncing import log_sync
+from hub.store.syncing import log_sync, unsynced
 
 MANY = 24
 """So many writes are worth a transaction of their own while the one before it is synced."""
@@ -89,6 +89,7 @@ class Journal:
         batch: int = 128,
     ) -> None:
         self._store = store
+        self._kept: Connection | None = None
         self._reactor = reactor
         self._on_failure = on_failure
         self._batch = batch
@@ -132,6 +133,8 @@ class Journal:
             self._wake.notify()
         for thread in self._threads:
             thread.join()
+        if self._kept is not None:
+            self._kept.close()
 
     def submit(self, write: Callable[[Connection], T], *, urgent: bool = False, patient: bool = False) -> Deferred[T]:
         """Run *write* in a transaction; fires with its result after the commit.
@@ -233,11 +236,20 @@ class Journal:
             jobs += _first(self._patient, max(AT_ONCE - len(jobs), 8))
         return jobs
 
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """What to write with. SQLite remembers pages by connection, until another one writes: so one is kept there."""
+        if self._sync is None:
+            with self._store.connect() as connection:
+                yield connection
+        else:
+            self._kept = self._kept or unsynced(self._store)
+            yield self._kept
+
     def _commit(self, groups: list[list[_Job]]) -> list[Any]:
         results: list[Any] = []
         fence = self._lease.fence if self._lease is not None else 0
-        options = {"writes": True, "synced_later": self._sync is not None, "fence": fence}
-        with self._store.connect().execution_options(**options) as connection, connection.begin():
+        with self._connected() as connection, connection.execution_options(writes=True, fence=fence).begin():
             if self._lease is not None:
                 guard(connection, self._lease)
             for group in groups:

@@ -25,7 +25,7 @@ def open_store(url: str) -> Engine:
 
     SQLite: WAL, synchronous=FULL (a commit is on disk before it returns), incremental auto-vacuum, temporary data in
     memory so that nothing readable reaches a temporary file. Transactions begin where the code says, not where the
-    driver guesses; one with the option ``synced_later`` is for :mod:`hub.store.syncing`. Connecting raises
+    driver guesses; one with the option ``writes`` is the only writer from its beginning. Connecting raises
     :class:`StoreAwayError` where that cannot be.
     """
     parsed = make_url(url)
@@ -70,9 +70,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    run(connection, f"PRAGMA synchronous={'NORMAL' if options.get('synced_later') else 'FULL'}")
-    run(connection, "BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+    run(connection, "BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
 
 
 def checkpoint(store: Engine) -> None:

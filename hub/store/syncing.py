@@ -1,8 +1,8 @@
 """Bringing what was committed to the disk, apart from committing it: the next transaction is written meanwhile.
 
 In SQLite's write-ahead log a commit is a frame behind the others, and durable once the log is synced
-(https://www.sqlite.org/wal.html, *Durability*). With ``synchronous=FULL`` the commit waits for that. A transaction that
-began with the option ``synced_later`` does not; whoever made it must sync the log before anybody hears of it.
+(https://www.sqlite.org/wal.html, *Durability*). With ``synchronous=FULL`` the commit waits for that. Those of an
+:func:`unsynced` connection do not; whoever makes them must sync the log before anybody hears of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+
+from hub.store.hot import run
 
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
@@ -41,6 +43,14 @@ class LogSync:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def unsynced(store: Engine) -> Connection:
+    """A connection to *store*, SQLite, whose commits do not wait for the disk. It is the caller's, who closes it."""
+    connection = store.connect()
+    connection.detach()  # so that nobody is given it by the pool
+    run(connection, "PRAGMA synchronous=NORMAL")
+    return connection
 
 
 def log_sync(store: Engine) -> LogSync | None:

@@ -77,6 +77,18 @@ def test_a_write_that_fails_leaves_its_neighbours_alone(journal: Journal, store:
 
 
 @pytest_twisted.inlineCallbacks
+def test_sqlite_is_written_by_one_connection_that_nobody_else_gets(journal: Journal, store: Engine) -> Any:
+    used = []
+    for _ in range(3):
+        used.append((yield journal.submit(lambda connection: id(connection.connection.dbapi_connection))))
+        names_in(store)
+
+    with store.connect() as reader:
+        assert id(reader.connection.dbapi_connection) not in used
+    assert len(set(used)) == 1
+
+
+@pytest_twisted.inlineCallbacks
 def test_grouped_writes_fall_back_to_one_by_one_when_one_of_them_fails(journal: Journal, store: Engine) -> Any:
     writes = [journal.submit_grouped(put_all, name) for name in ("a", "b", "b", "c")]
 

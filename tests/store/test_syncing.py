@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
 from hub.store.database import open_store
-from hub.store.syncing import log_sync
+from hub.store.syncing import log_sync, unsynced
 
 
 @pytest.fixture
@@ -15,17 +15,16 @@ def store(tmp_path: Path) -> Engine:
     return open_store(f"sqlite:///{tmp_path / 'hub.db'}")
 
 
-def synchronous(store: Engine, **options: bool) -> int:
-    with store.connect().execution_options(**options) as connection, connection.begin():
-        level: int = connection.execute(text("PRAGMA synchronous")).scalar_one()
-        return level
+def synchronous(connection: Connection) -> int:
+    level: int = connection.execute(text("PRAGMA synchronous")).scalar_one()
+    return level
 
 
-def test_a_commit_waits_for_the_disk_unless_it_said_that_it_is_synced_later(store: Engine) -> None:
-    assert synchronous(store, writes=True, synced_later=True) == 1
-    # The next one may get the same connection.
-    assert synchronous(store, writes=True) == 2
-    assert synchronous(store) == 2
+def test_a_commit_waits_for_the_disk_unless_it_is_one_of_an_unsynced_connection(store: Engine) -> None:
+    with unsynced(store) as apart:
+        assert synchronous(apart) == 1
+    with store.connect() as one, store.connect() as another:
+        assert [synchronous(one), synchronous(another)] == [2, 2]
 
 
 def test_a_sync_reaches_the_log_and_at_first_its_folder(
