@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from hub.billing import calendars, claims, missing, rejections
+from hub.billing import calendars, claims, findings, missing, rejections
 from hub.billing.config import BillingConfig, Partner
 from hub.billing.decision import Decision
 from hub.billing.events import OpenClaim
@@ -18,6 +18,7 @@ from hub.core.secret import SecretMissingError, SecretName
 from hub.formats.x12.claim import Claim, ClaimBatch, Receiver, Submitter
 from hub.formats.x12.errors import X12Error
 from hub.formats.x12.institutional import write_837i
+from hub.formats.x12.judge import Finding as Objection
 from hub.formats.x12.professional import write_837p
 from hub.formats.x12.shapes import shape_judge
 from hub.formats.x12.writer import Envelope, fits
@@ -25,6 +26,8 @@ from hub.store.changes import Emit, Row
 
 MOST_CLAIMS = 500  # of each form: what one decision has ids for, with room to spare
 USAGE = {"production": "P", "test": "T"}
+_Why = tuple[Objection, ...]  # what stands against a claim
+_MISSING = "3"  # the IK304 code of what the writer refuses: a claim that lacks a part
 _WRITERS = {"837P": write_837p, "837I": write_837i}
 _EVERY_PARTNER = ""  # BHT03 is unique over all partners
 
@@ -120,8 +123,8 @@ def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> b
         return False
     numbers = _take_numbers(decision, name)
     written, refused = _write(decision, partner, numbers, list(contents.values()))
-    for number, sentence in refused.items():
-        _take_out(decision, ready.pop(number), sentence)
+    for number, why in refused.items():
+        _take_out(decision, ready.pop(number), contents[number], why)
     taken = list(ready)
     while len(written) > partner.max_bytes and len(taken) > 1:
         taken = taken[: min(len(taken) - 1, len(taken) * partner.max_bytes // len(written))] or taken[:1]
@@ -162,9 +165,9 @@ def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> b
 
 def _write(
     decision: Decision, partner: Partner, numbers: _Numbers, contents: list[Claim]
-) -> tuple[bytes, dict[str, str]]:
+) -> tuple[bytes, dict[str, _Why]]:
     """The interchange of all the claims that may leave (empty when none may), and why the others may not."""
-    refused: dict[str, str] = {}
+    refused: dict[str, _Why] = {}
     alone = False
     while contents:
         found = _objections(decision, partner, numbers, contents)
@@ -190,20 +193,19 @@ def _write(
 
 def _objections(
     decision: Decision, partner: Partner, numbers: _Numbers, contents: Sequence[Claim]
-) -> bytes | dict[str, str]:
+) -> bytes | dict[str, _Why]:
     """The interchange of *contents*, or what is wrong with it, by control number (empty: not one claim's fault)."""
     try:
         write = _WRITERS[contents[0].form]
         written = write(_envelope(decision, partner, numbers), _batch(decision, partner, numbers, contents))
     except X12Error as error:
-        return {"": error.what}
+        return {"": (Objection("", "", 0, "", _MISSING, error.what),)}
     verdict = shape_judge().judge(written)
     if verdict.ok:
         return written
-    found: dict[str, str] = {}
-    for finding in verdict.findings:
-        place = f"{finding.segment}{finding.element}"
-        found.setdefault(finding.claim, f"The guide's check objects at {place}: {finding.message}")
+    found: dict[str, _Why] = {}
+    for objection in verdict.findings:
+        found[objection.claim] = (*found.get(objection.claim, ()), objection)
     return found
 
 
@@ -248,15 +250,26 @@ def _local(decision: Decision) -> datetime:
     return at(decision.now_ms, decision.clock.zone)
 
 
-def _take_out(decision: Decision, claim: OpenClaim, sentence: str) -> None:
+def _take_out(decision: Decision, claim: OpenClaim, said: Claim, why: _Why) -> None:
     row = claim.row
-    claim.record("edit_result", f"judge/{row['version']}", errors=1, rules=["guide"], sentence=sentence)
+    found = dict.fromkeys(findings.of_the_guide(objection, row["control_number"]) for objection in why)
+    sentence = next(iter(found)).sentence
+    stored = findings.kept(decision.vault, said, found)
+    claim.record(
+        "edit_result",
+        f"judge/{row['version']}",
+        errors=len(stored),
+        rules=[findings.GUIDE],
+        sentence=sentence,
+        found=stored,
+    )
     decision.open_item(
         queue="claim edits",
         key=f"claim/{row['id']}/judge",
         kind="guide check",
         sentence=sentence,
-        rule="guide",
+        rule=findings.GUIDE,
+        evidence={"findings": stored},
         money_cents=row["total_cents"],
         claim_id=row["id"],
         patient_id=row["patient_id"],

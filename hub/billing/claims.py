@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hub.billing import canonical, ledger, patient_paid
+from hub.billing import canonical, findings, ledger, patient_paid
 from hub.billing.claim_body import ClaimBody, Source, Sources
 from hub.billing.claim_context import context_of
 from hub.billing.config import Payer
@@ -182,6 +182,7 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
     place = found.claim.place_of_service[:2]
     decision.update("claim", claim.row, body=decision.seal("claim", kept.plain()), place_of_service=place)
     _keep_lines(decision, claim, found.claim)
+    stored = findings.kept(decision.vault, found.claim, found.findings)
     policy = decision.config.policy
     by_policy = policy.approval == "person" or payer.payer_id in policy.approval_payers
     by_policy = by_policy or (policy.next_payer == "person" and claim.row["sequence"] != "P")
@@ -197,7 +198,7 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
         rules=list(dict.fromkeys(finding.rule for finding in found.findings)),
         sentence=_sentences(found),
         bundle=decision.config.bundle,
-        **_recorded(found),
+        **_recorded(found, stored),
     )
     row = claim.row
     about: dict[str, Any] = {
@@ -213,7 +214,7 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
             kind="claim edit",
             sentence=" ".join(dict.fromkeys(finding.sentence for finding in found.stops)),
             rule=found.stops[0].rule,
-            evidence=_evidence(found),
+            evidence=_evidence(found, stored),
             **about,
         )
     elif found.holds:
@@ -223,7 +224,7 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
             kind="held by a rule",
             sentence=" ".join(dict.fromkeys(finding.sentence for finding in found.holds)),
             rule=found.holds[0].rule,
-            evidence=_evidence(found),
+            evidence=_evidence(found, stored),
             **about,
         )
     elif by_policy:
@@ -242,13 +243,10 @@ def _sentences(found: Examined) -> str:
     return " ".join(dict.fromkeys(said))
 
 
-def _recorded(found: Examined) -> dict[str, Any]:
+def _recorded(found: Examined, stored: list[dict[str, Any]]) -> dict[str, Any]:
     """What every rule and edit did, without patient data: values of repairs by their shape only."""
     facts: dict[str, Any] = {
-        "found": [
-            {"rule": finding.rule, "severity": "hold" if finding.hold else finding.severity, "line": finding.line}
-            for finding in found.findings
-        ],
+        "found": stored,
         "repairs": [
             {
                 "rule": repair.rule,
@@ -264,17 +262,12 @@ def _recorded(found: Examined) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _evidence(found: Examined) -> dict[str, Any]:
+def _evidence(found: Examined, stored: list[dict[str, Any]]) -> dict[str, Any]:
     """What a person who decides about the claim sees (sealed): every finding, with its proposal."""
     return {
         "findings": [
-            {
-                "rule": finding.rule,
-                "line": finding.line,
-                "sentence": finding.sentence,
-                **({"proposal": to_plain(finding.proposal)} if finding.proposal else {}),
-            }
-            for finding in found.findings
+            {**plain, **({"proposal": to_plain(finding.proposal)} if finding.proposal else {})}
+            for finding, plain in zip(found.findings, stored, strict=True)
         ]
     }
 

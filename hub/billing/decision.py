@@ -152,14 +152,16 @@ class Decision:
     ) -> int:
         """Open a work item, unless one of the same *key* (one cause) was ever opened. Returns its id.
 
-        With *again* the cause is one that can come back, and an item that was resolved is opened anew.
+        With *again* the cause is one that can come back: an item that was resolved is opened anew, and says what is
+        said now.
         *sentence* is for a biller and names nobody. *subjects* are the id columns of `work_item`
         (``claim_id=...``). *evidence* is sealed.
         """
         found = self.row("work_item", item_key=key)
         if found is not None:
             if again and found["state"] == "resolved":
-                self.update("work_item", found, state="open", resolution="")
+                said = {"sentence": sentence, "rule": rule, "body": self.seal("work_item", evidence or {})}
+                self.update("work_item", found, state="open", resolution="", **said)
                 self.note_item(found["id"], "reopened", {"comment": "It came back."})
             return int(found["id"])
         subjects.setdefault("message_id", self.message_id)

@@ -80,6 +80,7 @@ def _list(billing: BillingConfig, payer_id: str, *, as_json: bool) -> int:
 
 def _claim(arguments: argparse.Namespace, billing: BillingConfig, payer_id: str) -> int:
     """What was recorded when the claim was examined, and what the rules of this folder say of it now."""
+    from hub.billing import findings
     from hub.billing.claim_body import ClaimBody
     from hub.billing.edits.context import Context
     from hub.billing.rules.examine import examine
@@ -108,7 +109,9 @@ def _claim(arguments: argparse.Namespace, billing: BillingConfig, payer_id: str)
         unchecked = f"; {event['unchecked']} edits without data" if event.get("unchecked") else ""
         print(f"\nexamined with bundle {event.get('bundle') or '-'}{unchecked}")
         for each in event.get("found", ()):
-            print(f"  {each['severity']:<8} {each['rule']}" + (f", line {each['line']}" if each["line"] else ""))
+            print(printable(f"  {each['severity']:<8} {_found_in_words(each)}"))
+            if fix := findings.told(each).fix:
+                print(printable(f"           {fix}"))
         for each in event.get("repairs", ()):
             print(printable(f"  set      {each['rule']}, {each['place']}: {each['before']!r} to {each['after']!r}"))
         if not event.get("found") and not event.get("repairs"):
@@ -117,6 +120,15 @@ def _claim(arguments: argparse.Namespace, billing: BillingConfig, payer_id: str)
     rows = [(trace["rule"], trace["result"], trace["why"]) for trace in traces]
     print(columns(("RULE", "RESULT", "WHY"), rows) if rows else "This payer has no rules.")
     return 0
+
+
+def _found_in_words(found: dict[str, Any]) -> str:
+    """``ID-15, 2010BA NM109, SNIP 7``; claims that were examined by an earlier version kept no place."""
+    from hub.billing import findings
+
+    told = findings.told(found)
+    parts = (told.rule, f"line {told.line}" if told.line else "", told.place, f"SNIP {told.snip}" if told.snip else "")
+    return ", ".join(part for part in parts if part)
 
 
 def _found(connection: Connection, text: str) -> tuple[Any, list[dict[str, Any]]]:

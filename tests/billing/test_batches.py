@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -187,6 +188,13 @@ def test_what_the_guide_refuses_is_taken_out_and_the_rest_goes(world, monkeypatc
     (item,) = world.items("claim edits")
     claim = world.one(tables.claim, id=item["claim_id"])
     assert (claim["control_number"], claim["state"], claim["batch_id"]) == (spoiled[0], "needs fix", None)
+    (finding,) = world.open(tables.work_item, item)["findings"]
+    place = [finding[name] for name in ("snip", "loop", "segment", "element")]
+    assert place == [2, "2300", "CLM", "05-1"]
+    assert finding["value_hash"] == world.vault.digest("2300/CLM05-1", "1").hex()
+    assert f"hub explain-claim {spoiled[0]} --element 2300/CLM05-1" in finding["fix"]
+    (event,) = [e for e in world.rows(tables.claim_event, kind="edit_result") if e["claim_id"] == claim["id"]][1:]
+    assert json.loads(event["detail"])["found"] == [finding]
     world.check_ledger()
 
 

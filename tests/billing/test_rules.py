@@ -13,8 +13,9 @@ import pytest
 from hub.billing.claim_body import ClaimBody
 from hub.billing.edits import Context
 from hub.billing.rules.backtest import backtest
+from hub.billing.rules.conditions import looked_at
 from hub.billing.rules.examine import Examined, examine
-from hub.billing.rules.fields import FIELDS, UnknownFieldError, field_of, read, write
+from hub.billing.rules.fields import FIELDS, UnknownFieldError, field_of, place_of, read, write
 from hub.billing.rules.layers import LayeredRule, RuleBook
 from hub.billing.rules.model import Rule, RuleSample
 from hub.billing.rules.sample import SAMPLE, sample_claim
@@ -23,7 +24,8 @@ from hub.cli.diff_claims import ClaimGroup, ClaimsCompared, RuleChange, compare_
 from hub.formats.x12.claim import Claim
 from hub.store import tables
 
-from .edit_samples import CONTEXT, PAYER, claim, lines, of, subscriber
+from .edit_samples import CONTEXT, PAYER, claim, line, lines, of, stay, subscriber
+from .guide_places import of_the_guide
 
 SAY = "A sentence that a biller reads."
 
@@ -70,6 +72,52 @@ WITH_QW = lines({"code": "83036", "modifiers": ("QW",)}, {"code": "36415"}, clia
 def test_each_verb_lets_one_claim_pass_and_hits_the_other(fields: Any, passing: Claim, failing: Claim) -> None:
     assert not hits(passing, **fields)
     assert hits(failing, **fields)
+
+
+STAY_LAB = stay({"lines": (line(code="83036", revenue_code="0300", pointers=()),)})[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "fields", "place"),
+    [
+        (SAMPLE, {"require": "group_number"}, "2000B SBR03"),
+        (SAMPLE, {"require": "referral_number"}, "2300 REF02 (9F)"),
+        (SAMPLE, {"require": "onset_date"}, "2300 DTP03 (431)"),
+        (claim(patient_paid=Decimal(5)), {"forbid": "patient_paid"}, "2300 AMT02 (F5)"),
+        (LAB, {"forbid": "line", "when": {"code": "83036", "modifier_missing": "QW"}}, "2400 SV101-2"),
+        (claim(frequency="7"), {"forbid": "claim", "when": {"frequency": "7"}}, "2300 CLM05-3"),
+        (lines({"units": Decimal(5)}), {"limit": {"field": "units", "most": 4}}, "2400 SV104"),
+        (LAB, {"limit": {"field": "lines", "most": 1}}, "2400 LX01"),
+        (LAB, {"propose": {"modifier": "QW"}, "when": {"code": "83036"}}, "2400 SV101-3"),
+        (SAMPLE, {"hold": True, "when": {"form": "837P", "diagnosis": "E11*"}}, "2300 HI01-2 (ABK)"),
+        (SAMPLE, {"hold": True, "when": {"lacks": "note"}}, "2300 NTE02"),
+        (SAMPLE, {"hold": True}, "2300 CLM01"),
+        (STAY_LAB, {"forbid": "line", "when": {"code": "83036"}}, "2400 SV202-2"),
+        (STAY_LAB, {"require": "rendering"}, "2310D NM109"),
+        (STAY_LAB, {"require": "onset_date"}, "2300 CLM01"),
+        (STAY_LAB, {"require": "line_note"}, "2400 LX01"),
+    ],
+)
+def test_a_finding_of_a_rule_is_of_level_7_and_at_the_field_that_the_rule_looks_at(
+    said: Claim, fields: Any, place: str
+) -> None:
+    (finding,) = (each for each in run(said, rule(**fields)).findings if each.rule == "payer/a-rule")
+    assert (finding.snip, str(finding.place), finding.stc) == (7, place, ())
+    assert finding.fix.endswith(".")
+    (finding,) = (each for each in run(said, rule(fix="Ask Ada.", **fields)).findings if each.rule == "payer/a-rule")
+    assert finding.fix == "Ask Ada."
+
+
+@pytest.mark.parametrize("form", ["837P", "837I"])
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_stands_at_a_place_of_the_guide_of_either_form(name: str, form: str) -> None:
+    assert place_of(FIELDS[name], form) in of_the_guide(form)
+
+
+def test_every_condition_but_that_of_the_form_looks_at_a_field() -> None:
+    for when, *_ in CONDITIONS:
+        name = looked_at(Rule.model_validate({"id": "a-rule", "say": SAY, "when": when}).when)
+        assert (name in FIELDS) is ("form" not in when), when
 
 
 CONDITIONS: list[tuple[dict[str, Any], Claim, Claim]] = [
@@ -291,6 +339,18 @@ def test_a_proposal_waits_for_a_person_whose_name_stands_on_the_change(world: An
     assert not world.command("accept_proposal", **{**args, "version": world.one(tables.claim)["version"]})["ok"]
 
 
+def test_an_item_that_comes_back_says_what_is_found_now(world: Any) -> None:
+    proposal = rule(id="first", propose={"modifier": "25"}, when={"code": "99213", "modifier_missing": "25"})
+    row = bill(with_rules(world, proposal, rule(id="second", hold=True, say="Somebody looks at this.")))
+    (item,) = world.items("approval")
+    assert item["sentence"] == f"{SAY} Somebody looks at this."
+    args = {"claim_id": row["id"], "version": row["version"], "rule": "payer/first", "line": 1}
+    assert world.command("accept_proposal", **args) == {"ok": True, "state": "held"}
+    (item,) = world.items("approval")
+    assert (item["sentence"], item["rule"]) == ("Somebody looks at this.", "payer/second")
+    assert [each["rule"] for each in world.open(tables.work_item, item)["findings"]] == ["payer/second"]
+
+
 def test_a_held_claim_goes_as_it_is_when_a_person_approves_it(world: Any) -> None:
     row = bill(with_rules(world, rule(hold=True)))
     assert row["state"] == "held"
@@ -309,7 +369,22 @@ def test_a_warning_is_recorded_and_the_claim_goes(world: Any) -> None:
     row = bill(with_rules(world, rule(require="note", severity="warning")))
     assert row["state"] == "ready"
     (event,) = recorded(world)
-    assert event["found"] == [{"rule": "payer/a-rule", "severity": "warning", "line": 0}]
+    assert event["found"] == [
+        {
+            "rule": "payer/a-rule",
+            "severity": "warning",
+            "line": 0,
+            "snip": 7,
+            "loop": "2300",
+            "segment": "NTE",
+            "element": "02",
+            "qualifier": "",
+            "value_hash": "",
+            "sentence": SAY,
+            "fix": "Enter it in the EHR, or in the practice's files where it comes from there.",
+            "stc": [],
+        }
+    ]
     assert SAY in event["sentence"]
 
 

@@ -25,8 +25,7 @@ from hub.billing.refdata.lookup import NotLoadedError
 from hub.formats.x12.claim import Claim
 from hub.formats.x12.place import Place, place
 
-OF_THE_CLAIM = place("2300 CLM01")
-"""The place of what is said of a claim as a whole."""
+_WHOLE_CLAIM = place("2300 CLM01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Finding:
     proposal: Proposal | None = None
     hold: bool = False
     snip: int = 7
-    place: Place = OF_THE_CLAIM
+    place: Place = _WHOLE_CLAIM
     fix: str = ""
     stc: tuple[str, ...] = ()
 

@@ -12,6 +12,30 @@ from hub.formats.x12.claim import Claim, ClaimLine
 
 OF_LINES = ("code", "other_code", "modifier", "modifier_missing", "units_over")
 
+_FIELDS = {  # the field of a claim that a condition looks at, where it is not of the condition's own name
+    "payer": "payer_id",
+    "filing": "filing_indicator",
+    "relationship": "member_id",
+    "diagnosis": "diagnoses",
+    "diagnosis_missing": "diagnoses",
+    "rendering_npi": "rendering",
+    "age_under": "birth_date",
+    "age_over": "birth_date",
+    "charge_over": "charge",
+    "other_code": "code",
+    "modifier": "modifiers",
+    "modifier_missing": "modifiers",
+    "units_over": "units",
+}
+
+
+def looked_at(when: When) -> str:
+    """The field that the conditions look at, one of lines before one of the claim; empty when they look at none."""
+    asked = [name for name in When.model_fields if name != "form" and getattr(when, name) not in (None, ())]
+    for name in sorted(asked, key=lambda each: each not in OF_LINES):
+        return str(getattr(when, name)[0]) if name in {"has", "lacks"} else _FIELDS.get(name, name)
+    return ""
+
 
 def unmet(when: When, claim: Claim) -> str:
     """The name of the first condition that does not hold for the claim or for any of its lines; empty when all do."""

@@ -6,6 +6,7 @@ facts: a rule can ask for them, or propose them to a person.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,6 +15,7 @@ from typing import Any
 
 from hub.core.errors import HubError
 from hub.formats.x12.claim import Claim, Person, Provider
+from hub.formats.x12.place import Place, place
 
 
 class UnknownFieldError(HubError):
@@ -89,6 +91,25 @@ _FIELDS = (
     Field("line_note", "2400.NTE02", ("note",), form=True, line=True),
     Field("ndc", "2410.LIN03", ("drug", "ndc"), line=True),
 )
+# Where an 837I has a field elsewhere; what it has no place for is the claim's, or the line's, as a whole.
+_ON_837I = {
+    "place_of_service": "2300 CLM05-1",
+    "insurance_type": "2300 HI (BE)",
+    "referring": "2310F NM109",
+    "rendering": "2310D NM109",
+    "facility": "2310E NM103",
+    "code": "2400 SV202-2",
+    "modifiers": "2400 SV202-3",
+    "description": "2400 SV202-7",
+    "charge": "2400 SV203",
+    "unit_code": "2400 SV204",
+    "units": "2400 SV205",
+}
+_NOT_ON_837I = {
+    *("related_causes", "accident_state", "onset_date", "accident_date", "patient_paid", "clia", "supervising"),
+    *("rendering_taxonomy", "line_place_of_service", "line_note"),
+}
+WHOLE_CLAIM, WHOLE_LINE = "2300 CLM01", "2400 LX01"
 FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}
 _BY_PLACE = {field.place: field for field in _FIELDS}
 
@@ -101,6 +122,19 @@ def field_of(name: str) -> Field:
             "Claims have no such field.", found=name, expected="a name or place of docs/payer-rules.md"
         )
     return found
+
+
+def place_of(field: Field, form: str) -> Place:
+    """Where the field stands, or would stand, on an 837 of *form*."""
+    if form == "837I" and field.name in _ON_837I:
+        return place(_ON_837I[field.name])
+    if form == "837I" and field.name in _NOT_ON_837I:
+        return place(WHOLE_LINE if field.line else WHOLE_CLAIM)
+    loop, _, element = field.place.partition(".")
+    coded = re.fullmatch(r"(REF|AMT|DTP)-?([0-9A-Z]{2,3})", element)
+    if coded and coded[2] not in {"02", "03"}:
+        element = f"{coded[1]}{'03' if coded[1] == 'DTP' else '02'} ({coded[2]})"
+    return place(f"{loop} {'HI01-2 (ABK)' if element == 'HI' else element}")
 
 
 def read(claim: Claim, field: Field, line: int = 0) -> str:

@@ -12,11 +12,22 @@ from hub.billing.edits.facts import service_day
 from hub.billing.edits.registry import Proposal
 from hub.billing.edits.scrub import Finding, Repaired
 from hub.billing.rules import conditions
-from hub.billing.rules.fields import Field, field_of, places, read, write
+from hub.billing.rules.fields import WHOLE_CLAIM, WHOLE_LINE, Field, field_of, place_of, places, read, write
 from hub.billing.rules.layers import LayeredRule, RuleBook
 from hub.billing.rules.model import Limit, Rule
 from hub.core.errors import HubError
 from hub.formats.x12.claim import Claim
+from hub.formats.x12.place import Place, place
+
+_TRADING_PARTNER = 7  # the SNIP level of what clearinghouse, payer and practice ask beyond the guide
+_FIXES = {
+    "require": "Enter it in the EHR, or in the practice's files where it comes from there.",
+    "forbid": "Take it away, or bill it apart, in the EHR.",
+    "limit": "Correct it in the EHR.",
+    "propose": "Accept what is proposed, or approve the claim as it is.",
+    "hold": "Look at the claim, then approve it or have its charges corrected in the EHR.",
+    "check": "Correct what the sentence names in the EHR, or in the practice's files.",
+}
 
 
 class RuleFunctionError(HubError):
@@ -97,26 +108,38 @@ def _findings(each: LayeredRule, claim: Claim, book: RuleBook) -> Iterator[Findi
     rule = each.rule
     lines = conditions.lines(rule.when, claim) if conditions.speaks_of_lines(rule.when) else ()
 
-    def finding(line: int, *, proposal: Proposal | None = None, hold: bool = False, sentence: str = "") -> Finding:
-        return Finding(each.name, sentence or rule.say, rule.severity, line, proposal, hold)
+    def finding(
+        line: int, name: str = "", *, proposal: Proposal | None = None, hold: bool = False, sentence: str = ""
+    ) -> Finding:
+        at = _where(name or conditions.looked_at(rule.when), claim.form, line)
+        fix = rule.fix or _FIXES[rule.verbs[0]]
+        said = sentence or rule.say
+        return Finding(each.name, said, rule.severity, line, proposal, hold, _TRADING_PARTNER, at, fix)
 
     for name in rule.require:
         field = field_of(name)
-        yield from (finding(n) for n in places(field, claim, lines) if not read(claim, field, n))
+        yield from (finding(n, name) for n in places(field, claim, lines) if not read(claim, field, n))
     for name in rule.forbid:
         if name in {"claim", "line"}:
             yield from (finding(number) for number in lines or (0,))
             continue
         field = field_of(name)
-        yield from (finding(n) for n in places(field, claim, lines) if read(claim, field, n))
+        yield from (finding(n, name) for n in places(field, claim, lines) if read(claim, field, n))
     if rule.limit is not None:
-        yield from (finding(number) for number in _beyond(rule.limit, claim, lines))
+        yield from (finding(number, rule.limit.field) for number in _beyond(rule.limit, claim, lines))
     for name, text in rule.propose.items():
-        yield from (finding(p.line, proposal=p, hold=True) for p in _proposals(name, text, claim, lines))
+        yield from (finding(p.line, p.field, proposal=p, hold=True) for p in _proposals(name, text, claim, lines))
     if rule.hold:
         yield finding(lines[0] if lines else 0, hold=True)
     if rule.check:
         yield from (finding(0, sentence=sentence) for sentence in _said(rule.check, claim, book))
+
+
+def _where(name: str, form: str, line: int) -> Place:
+    """The place of the field that a rule looks at; of the claim or the line as a whole when it looks at none."""
+    if not name or name == "lines":
+        return place(WHOLE_LINE if line or name else WHOLE_CLAIM)
+    return place_of(field_of(name), form)
 
 
 def _beyond(limit: Limit, claim: Claim, lines: tuple[int, ...]) -> Iterator[int]:

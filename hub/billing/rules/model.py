@@ -91,6 +91,7 @@ class Rule(_Part):
     check: str = Field(default="", pattern=r"^([a-z_][a-z0-9_.]*:[a-z_][a-z0-9_]*)?$")
     severity: Literal["error", "warning", "info"] = "error"
     say: str = Field(min_length=10, description="The sentence for billers.")
+    fix: str = Field(default="", description="What billers do about it, and where.")
     source: str = ""
     effective: date | None = Field(default=None, description="First date of service.")
     ends: date | None = Field(default=None, description="Last date of service.")

@@ -40,14 +40,14 @@ class ElementSource:
 
 def element_sources(claim: Claim) -> list[ElementSource]:
     """Every filled element of *claim* on its 837, in order, the envelope and the batch's own loops left out."""
-    written = _written(claim)
+    written = written_alone(claim)
     rows = outline_837(written)
     base = _split(written)
     paths: dict[tuple[int, str], dict[str, None]] = {}
     lines = _lines(base)
     for path, changed in _changes(claim):
         try:
-            other = _split(_written(changed))
+            other = _split(written_alone(changed))
         except X12Error:
             continue
         for place in _differing(base, other):
@@ -63,7 +63,8 @@ def element_sources(claim: Claim) -> list[ElementSource]:
     ]
 
 
-def _written(claim: Claim) -> bytes:
+def written_alone(claim: Claim) -> bytes:
+    """The 837 of this claim only, in an envelope that says nothing. Raises as the writers do."""
     write = write_837i if claim.institutional else write_837p
     return write(_ENVELOPE, ClaimBatch(Submitter("S", "S"), Receiver("R", "R"), "B", (claim,)))
 

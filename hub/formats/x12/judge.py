@@ -18,10 +18,16 @@ from typing import TYPE_CHECKING, Any
 from hub.formats.x12.envelope import Interchange, read_interchanges
 from hub.formats.x12.errors import X12Error
 from hub.formats.x12.parts import split
+from hub.formats.x12.place import Place
 from hub.formats.x12.vocabulary import element_error, segment_error
 
 if TYPE_CHECKING:
     from pyx12.params import ParamsBase
+
+# What only a guide asks: of segments (IK304) that one be there, or not, or so many times; of elements (IK403) that one
+# be there, or not, or have a code of the guide's list.
+_GUIDE_OF_SEGMENTS = {"2", "3", "4", "5", "6", "I4", "I6", "I7", "I8", "I9"}
+_GUIDE_OF_ELEMENTS = {"1", "7", "I6", "I9", "I10", "I11", "I12", "I13"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,16 @@ class Finding:
     code: str
     message: str
     claim: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where it is, as far as the check could tell."""
+        return Place(self.loop, self.segment, self.element)
+
+    @property
+    def snip(self) -> int:
+        """Its level of the WEDI SNIP types: 1 for what breaks X12's syntax, 2 for what only the guide asks."""
+        return 2 if self.code in (_GUIDE_OF_ELEMENTS if self.element else _GUIDE_OF_SEGMENTS) else 1
 
 
 @dataclass(frozen=True, slots=True)

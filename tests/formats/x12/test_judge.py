@@ -35,6 +35,29 @@ def test_a_finding_names_the_place_the_code_and_the_claim(
     assert any(all(not want or want == got for want, got in zip(expected, f, strict=True)) for f in found), found
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "place", "snip"),
+    [
+        (b"DTP*472*D8*20261110", b"DTP*472*D8*20261310", "2400 DTP03", 1),
+        (b"*215***11:B:1*", b"*2l5***11:B:1*", "2300 CLM02", 1),
+        (b"*11:B:1*", b"*QQ:B:1*", "2300 CLM05-1", 2),
+        (b"DMG*D8*19800214*F", b"DMG*D8*19800214*X", "2010BA DMG03", 2),
+    ],
+)
+def test_a_finding_is_of_level_1_for_the_syntax_and_of_level_2_for_the_guide(
+    samples, before: bytes, after: bytes, place: str, snip: int
+) -> None:
+    verdict = judge(samples["837p_original"].replace(before, after, 1))
+    assert (place, snip) in [(str(found.place), found.snip) for found in verdict.findings]
+
+
+def test_a_required_segment_that_is_missing_is_of_level_2_and_a_broken_envelope_of_level_1(samples) -> None:
+    missing = judge(samples["837p_original"].replace(b"REF*EI*371990001~\n", b"", 1))
+    assert 2 in {found.snip for found in missing.findings}
+    broken = judge(samples["837p_original"].replace(b"IEA*1*000000101~\n", b""))
+    assert {found.snip for found in broken.findings} == {1}
+
+
 def test_a_finding_holds_no_value(samples) -> None:
     verdict = judge(samples["837p_original"].replace(b"DTP*472*D8*20261110", b"DTP*472*D8*SECRET99", 1))
     assert verdict.findings
