@@ -22,6 +22,9 @@ Npi = Annotated[str, Field(pattern=r"^\d{10}$", description="National provider i
 
 PlaceOfService = Annotated[str, Field(pattern=r"^\d{2}$", description="A place of service, two digits.")]
 
+AWAY = frozenset({"02", "10", "12"})
+"""Places of service that are where the patient is, by telehealth or at home, and no facility's."""
+
 CutOff = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="A time of day, HH:MM.")]
 
 

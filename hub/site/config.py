@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
-from hub.billing.config import BillingConfig, BillingPolicy, Partner, Payer, Practice
+from hub.billing.config import AWAY, BillingConfig, BillingPolicy, Partner, Payer, Practice
 from hub.billing.rules.model import Rule, SiteRules
 from hub.core.errors import HubError
 from hub.core.money import MoneyError, money
@@ -121,7 +122,19 @@ def _practice_findings(practice: Practice, file: TomlFile) -> list[Finding]:
             key = (name,) if name == "npi" else (name, number - 1, "npi")
             sentence = "The check digit of this NPI is wrong."
             findings.append(file.finding(key, "H505", sentence, "Look it up in NPPES.", warning=True))
-    return findings
+    return findings + list(_misplaced(practice, file))
+
+
+def _misplaced(practice: Practice, file: TomlFile) -> Iterator[Finding]:
+    """The departments whose place of service is not one that their facility, or the practice's own address, has."""
+    facilities = {each.code: each.places_of_service for each in practice.facilities}
+    facilities[""] = practice.places_of_service
+    for number, department in enumerate(practice.departments):
+        has = facilities.get(department.facility, ())
+        if has and department.bills != "837I" and department.place_of_service not in {*has, *AWAY}:
+            sentence = f"The {'facility' if department.facility else 'practice'} has no such place of service."
+            fix = f"It has {', '.join(has)}: correct one of them."
+            yield file.finding(("department", number, "place_of_service"), "H504", sentence, fix, warning=True)
 
 
 def _npi_is_right(npi: str) -> bool:

@@ -300,6 +300,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Load it as the bank gave it: NACHA, BAI2, or a CSV with a date, an amount and a description.",
     ),
     "H503": _E("A payer or partner stands in two files.", "Remove one of them."),
+    "H504": _E(
+        "A department's place of service is not one that its facility, or the practice's own address, has.",
+        "Correct the department's place_of_service, or add it to places_of_service.",
+    ),
     "H505": _E("The check digit of an NPI is wrong.", "Look the number up in NPPES."),
     "H506": _E(
         "A partner is configured for production in a test site, or the other way round.",

@@ -56,6 +56,14 @@ def test_a_partners_password_that_is_not_set_is_named_with_its_setting(copied: P
     assert "password" in found.sentence
 
 
+def test_a_department_whose_place_the_practice_does_not_have_is_found(copied: Path) -> None:
+    practice = copied / "config/practice.toml"
+    practice.write_text(practice.read_text().replace("[address]", 'places_of_service = ["11"]\n\n[address]', 1))
+    (found,) = [each for each in check_site(load_site(copied)) if each.code == "H504"]
+    assert (found.file, found.level) == ("config/practice.toml", "warning")
+    assert "It has 11" in found.fix
+
+
 SPOILED = [
     ("channels/ehr_visits.toml", "listen =", "lissten =", {"H201", "H202"}, "listen"),
     ("channels/ehr_visits.toml", 'type = "mllp"', 'type = "mlpp"', {"H206"}, "mllp"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 
+from hub.billing.config import AWAY
 from hub.billing.edits.context import Context, PastService, known
 from hub.billing.edits.facts import (
     first_day,
@@ -25,7 +26,6 @@ from hub.formats.x12.frequency import OF_A_PART, REPLACEMENT, REPLACING, WHOLE, 
 from hub.formats.x12.outline import party_loop
 from hub.formats.x12.writer import clean
 
-_AWAY = {"02", "10", "12"}  # where the patient is: by telehealth, or at home
 _TELEHEALTH_PLACES = {"02", "10"}
 _TELEHEALTH_MODIFIERS = {"95", "93", "GT", "GQ", "FQ"}
 _REPEATS = {"76", "77", "59", "91", "XE", "XP", "XS", "XU"}
@@ -74,7 +74,7 @@ def _place_of_service(claim: Claim, context: Context) -> Iterator[Found]:
 def _misplaced(context: Context, line: int, place: str, where: Facility | None) -> Iterator[Found]:
     """What is wrong with a place of service by the record of the facility, or of the practice's own address."""
     practice, at = context.practice, _place_of_service_at(line)
-    if practice is None or place in _AWAY:
+    if practice is None or place in AWAY:
         return
     if where is None:
         if practice.places_of_service and place not in practice.places_of_service:
