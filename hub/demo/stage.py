@@ -78,7 +78,7 @@ def plan_play(
         visits_per_day=per_day,
         seed=seed,
         faults=faults,
-        day_seconds=day_seconds or (max(1.0, per_day / 4) if days else max(2.5, per_day / 14)),
+        day_seconds=day_seconds or (max(1.0, per_day / 8) if days else max(2.5, per_day / 14)),
         opening=datetime(2026, 3, 2, 7, 0, tzinfo=ZoneInfo("America/Chicago")),
         started=started,
         store=store,
