@@ -88,11 +88,14 @@ class FhirSource(HookSource):
             asks = client or WebClient(server, context.secrets, context.var.parent, lasting=False)
             self._keeper = Keeper(server, settings.subscription, context, asks, self.unwanted, settings.token)
 
-    def start(self) -> None:
+    def start(self) -> Deferred[None]:
         """Open the port, then see to the subscriptions."""
-        super().start()
-        if self._keeper is not None:
-            self._keeper.start()
+
+        def opened(_: None) -> None:
+            if self._keeper is not None:
+                self._keeper.start()
+
+        return super().start().addCallback(opened)
 
     def pause(self) -> None:
         """Close the port; what is missed meanwhile is caught up with."""

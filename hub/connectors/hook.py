@@ -17,14 +17,14 @@ from twisted.python.failure import Failure as TwistedFailure
 from twisted.web.http import HTTPFactory, Request
 
 from hub.connectors.listener import Listener
-from hub.connectors.proof import BearerCheck, Signature, SignatureCheck
+from hub.connectors.proof import NOTED, BearerCheck, Signature, SignatureCheck
 from hub.connectors.rate import RateLimit
 from hub.connectors.settings import LOOPBACK, ListenAt, Secret
 from hub.connectors.tls import HTTP_1, AllowedPeers, ListenerSecurity, listener_options, peer_names
 from hub.core.errors import HubError
 from hub.core.secret import SecretMissingError
 from hub.core.units import Duration, Size
-from hub.engine.contracts import Description, Health, Received, SourceContext, Stored
+from hub.engine.contracts import Description, Health, Note, Received, SourceContext, Stored
 
 reactor: Any = _reactor
 
@@ -255,13 +255,19 @@ class HookSource:
         self._empty: Deferred[None] | None = None
         self._listener = Listener(settings.listen, self._opener(), context.log)
 
-    def start(self) -> None:
-        """Open the port. Raises `ListenError`, `CertificateError` or `SecretMissingError`."""
+    def start(self) -> Deferred[None]:
+        """Take up which nonces were used, then open the port.
+
+        Raises `SecretMissingError`; fails with `ListenError` or `CertificateError`.
+        """
         signature = self.settings.signature
         for secret in (self.settings.token, signature.secret if signature else None):
             if secret is not None:
                 self._context.secrets.value(secret)
-        self._listener.open()
+        ready = succeed(None)
+        if self._signature is not None and self._signature.uses_nonces:
+            ready = self._context.intake.noted(self._context.channel, NOTED).addCallback(self._signature.take_up)
+        return ready.addCallback(lambda _: self._listener.open())
 
     def pause(self) -> None:
         """Close the port; requests on open connections are asked to come back."""
@@ -316,11 +322,28 @@ class HookSource:
             request.reply(refusal)
             return
         if not raw.strip():  # FHIR R4's rest-hook without a payload: something happened, and no more
-            self.manner.pinged().addCallbacks(
-                lambda _: request.reply(self._replies.heard), lambda _: request.reply(self._replies.later)
-            )
+            self._ping(request)
             return
         self._store(request, self._received(request, raw, place or ""))
+
+    def _ping(self, request: _Hook) -> None:
+        """Answer a request without content, whose nonce is used all the same."""
+        kept = [self._context.intake.note(self._context.channel, note) for note in self._notes(request)]
+        pinged = kept[0].addCallback(lambda _: self.manner.pinged()) if kept else self.manner.pinged()
+
+        def failed(_: TwistedFailure) -> None:
+            self._forget(request)
+            request.reply(self._replies.later)
+
+        pinged.addCallbacks(lambda _: request.reply(self._replies.heard), failed)
+
+    def _notes(self, request: _Hook) -> tuple[Note, ...]:
+        note = self._signature.note(request.text) if self._signature is not None else None
+        return (note,) if note is not None else ()
+
+    def _forget(self, request: _Hook) -> None:
+        if self._signature is not None:
+            self._signature.forget(request.text)
 
     def _place(self, request: _Hook) -> str | None:
         """What follows the hook's path; None when it is another path."""
@@ -377,6 +400,7 @@ class HookSource:
             refusal=refusal,
             refusal_code=code,
             filtered=filtered,
+            notes=self._notes(request),
         )
 
     def unwanted(self, kind: str) -> str | None:
@@ -401,8 +425,7 @@ class HookSource:
         def failed(failure: TwistedFailure) -> None:
             error = failure.value or RuntimeError()
             self._context.log.failure("not stored, so not accepted", error)
-            if self._signature is not None:
-                self._signature.forget(request.text)
+            self._forget(request)
             request.reply(self._replies.later)
 
         def settled(_: None) -> None:

@@ -14,7 +14,7 @@ import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import parsedate_to_datetime
 from typing import Literal, Self
 
@@ -23,7 +23,10 @@ from pydantic import Field, model_validator
 from hub.connectors.settings import Secret, Settings
 from hub.core.secret import Secrets
 from hub.core.units import Duration
+from hub.engine.contracts import Note, Noted
 
+NOTED = "nonce"
+"""The kind of the notes that keep used nonces."""
 NONCES = 100_000
 """How many used nonces are remembered; while that many are fresh, further signed requests are asked to come back."""
 _PLACES = re.compile(r"\{(body|timestamp|nonce|method|path)\}")
@@ -88,6 +91,7 @@ class SignatureCheck:
         self._secrets = secrets
         self._now = now
         self._used: OrderedDict[str, float] = OrderedDict()
+        self.uses_nonces = settings.nonce_header is not None
 
     def is_worth_reading(self, header: Header) -> bool:
         """Whether the headers alone do not yet speak against the request."""
@@ -114,18 +118,28 @@ class SignatureCheck:
                 wanted.update(body if part == "body" else texts[part].encode())
         if not hmac.compare_digest(given, wanted.digest()):
             return "unproven"
-        return self._use(texts["nonce"]) if settings.nonce_header is not None else None
+        return self._use(header) if settings.nonce_header is not None else None
 
     def forget(self, header: Header) -> None:
         """The request could not be stored, so it may come again as it is."""
-        self._used.pop(self._digest(self._text(header, self._settings.nonce_header)), None)
+        self._used.pop(self._digest(header), None)
 
-    def _use(self, nonce: str) -> Doubt | None:
+    def note(self, header: Header) -> Note | None:
+        """What is to be kept with the request, so that its nonce stays used; None where there are no nonces."""
+        digest = self._digest(header)
+        return Note(NOTED, round(self._used[digest] * 1000), digest) if digest in self._used else None
+
+    def take_up(self, notes: Iterable[Noted]) -> None:
+        """Remember the nonces that were used before this listener was opened."""
+        for until, name in sorted((note.until, note.name) for note in notes):
+            self._used[name] = until / 1000
+
+    def _use(self, header: Header) -> Doubt | None:
         now = self._now()
         while self._used and next(iter(self._used.values())) < now:
             self._used.popitem(last=False)
-        key = self._digest(nonce)
-        if not nonce or key in self._used:
+        key = self._digest(header)
+        if not self._text(header, self._settings.nonce_header) or key in self._used:
             return "unproven"
         if len(self._used) >= NONCES:
             return "too many"
@@ -153,9 +167,10 @@ class SignatureCheck:
     def _text(header: Header, name: str | None) -> str:
         return (header(name) or "") if name is not None else ""
 
-    @staticmethod
-    def _digest(nonce: str) -> str:
-        return hashlib.blake2b(nonce.encode(), digest_size=16).hexdigest()
+    def _digest(self, header: Header) -> str:
+        """The nonce as it is remembered: one of another key is another one."""
+        nonce = f"{self._settings.secret.name}\0{self._text(header, self._settings.nonce_header)}"
+        return hashlib.blake2b(nonce.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 class BearerCheck:

@@ -8,7 +8,7 @@ from hub.engine.contracts import Processed
 
 
 class Awaited:
-    """Who waits for the end of which message's steps, in this process. What is owed across a restart stays unsaid."""
+    """Who waits for the end of which message's steps, in this process."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, list[Deferred[Processed]]] = {}

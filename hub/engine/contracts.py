@@ -49,6 +49,39 @@ class Mark:
     place: str
 
 
+class Note(NamedTuple):
+    """What a source keeps beside a message, in the transaction that stores it, to find it again after a restart.
+
+    *name* is its own within its channel and *kind*; without one the note is named after its message. *text* is for the
+    source to read. A note goes when *until* (milliseconds since 1970) has passed; with a *sentence* a work item then
+    tells a person so. The message keeps its content as long.
+    """
+
+    kind: str
+    until: int
+    name: str = ""
+    text: str = ""
+    sentence: str = ""
+
+
+class Followed(NamedTuple):
+    """The notes *names* are followed by this message: nobody is told when they go, and they last until *until*."""
+
+    kind: str
+    names: tuple[str, ...]
+    until: int
+
+
+class Noted(NamedTuple):
+    """A note that was found again, and the message that it stands beside."""
+
+    name: str
+    message_id: int
+    text: str
+    until: int
+    followed: bool
+
+
 class Received(NamedTuple):
     """One framed message on its way into the store.
 
@@ -73,6 +106,8 @@ class Received(NamedTuple):
     """Whether the peer is also to hear, by the source, what became of the message once its steps have ended."""
     mark: Mark | None = None
     """How far the source has come with this message: kept in the transaction that stores it, or not at all."""
+    notes: tuple[Note | Followed, ...] = ()
+    """What the source keeps beside the message, also beside one that is a repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +129,13 @@ class Stored(NamedTuple):
     processed: Processed | None = None
 
 
+class Again(NamedTuple):
+    """A message that was stored before: its bytes, and what is to be said of it."""
+
+    raw: bytes
+    stored: Stored
+
+
 class Intake(Protocol):
     """The way into the store."""
 
@@ -109,8 +151,23 @@ class Intake(Protocol):
     def keep(self, channel: str, mark: Mark) -> Deferred[None]:
         """Keep *mark* without a message. Fails when that could not be."""
 
-    def answered(self, message_id: int, *, delivered: bool) -> None:
-        """What was owed for a message was said (*delivered*), or is not owed after all."""
+    def noted(self, channel: str, kind: str, until: int | None = None) -> Deferred[list[Noted]]:
+        """The notes of *kind* of *channel*, newest first. With *until* each lasts until then at least."""
+
+    def note(self, channel: str, note: Note) -> Deferred[None]:
+        """Keep *note* without a message. Fails when that could not be."""
+
+    def again(self, message_id: int) -> Deferred[Again | None]:
+        """A message that is stored, as it stands now; None when what it said is kept no more."""
+
+    def answered(self, message_id: int, *, delivered: bool, noted: bool = False) -> None:
+        """What was owed for a message was said (*delivered*), or is not owed after all.
+
+        *noted*: it is owed by a note that is named after the message, which goes with it.
+        """
+
+    def unanswered(self, message_id: int, sentence: str) -> None:
+        """What a note named after the message stands for will not be said; *sentence* tells a person."""
 
 
 class Failure(StrEnum):

@@ -98,7 +98,7 @@ class HubEngine:
         self._intake = StoreIntake(self._journal, vault, ids, clock, plan, self._arrived, self._around.awaited)
         self._decisions = Decisions(self._around, plan, self._intake, self._arrived)
         self._timers = Timers(self._around, self._decisions, reactor)
-        self._upkeep = Upkeep(store, self._journal, retention or Retention(), log, reactor)
+        self._upkeep = Upkeep(store, self._journal, retention or Retention(), log, reactor, self._around.open_item)
         self._inside = Inside(
             self._around, self._intake, self._decisions, secrets, plan.environment, plan.zone, var, self._arrived
         )
@@ -126,9 +126,9 @@ class HubEngine:
         for channel in self._channels.values():
             yield channel.start()
         self._timers.start()
-        self._upkeep.start()
         for channel in self._channels.values():
             yield channel.open()
+        self._upkeep.start()  # after the sources have taken up what they kept: they make it last longer
         # Last, because nobody waits for them to be acknowledged, and several processes that start keep the cores busy.
         self._workers.start()
         self._log.info("engine.started", channels=len(self._channels), bundle=self.plan.bundle)

@@ -17,10 +17,11 @@ from hub.core.ids import IdMaker
 from hub.core.points import reached
 from hub.core.vault import Vault
 from hub.engine.awaited import Awaited
-from hub.engine.contracts import Mark, Processed, Received, Stored
+from hub.engine.contracts import Again, Mark, Note, Noted, Processed, Received, Stored
 from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.marks import read_mark, write_mark
+from hub.engine.notes import end_note, lose_note, take_up, write_notes
 from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED, processed_of
 from hub.engine.plan import ChannelPlan, SitePlan
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
@@ -145,14 +146,46 @@ class StoreIntake:
         """Note how far a source has come, without a message."""
         return self._journal.submit(lambda connection: write_mark(connection, channel, mark))
 
-    def answered(self, message_id: int, *, delivered: bool) -> None:
+    def noted(self, channel: str, kind: str, until: int | None = None) -> Deferred[list[Noted]]:
+        """What a source has kept; see :class:`hub.engine.contracts.Intake`."""
+        return self._journal.submit(lambda connection: take_up(connection, channel, kind, until))
+
+    def note(self, channel: str, note: Note) -> Deferred[None]:
+        """Keep *note* without a message."""
+        return self._journal.submit(lambda connection: write_notes(connection, channel, 0, [note]))
+
+    def again(self, message_id: int) -> Deferred[Again | None]:
+        """A message that is stored, as it stands now."""
+
+        def read(connection: Connection) -> Again | None:
+            raw_id = connection.execute(select(message.c.raw_id).where(message.c.id == message_id)).scalar()
+            try:
+                raw = read_content(connection, self._vault, raw_id or 0)
+            except KeyError:
+                return None
+            return Again(raw, self._earlier(connection, message_id))
+
+        return self._journal.submit(read)
+
+    def answered(self, message_id: int, *, delivered: bool, noted: bool = False) -> None:
         """Note what came of the answer that was owed."""
         now = "delivered" if delivered else "not owed"
 
         def write(connection: Connection) -> None:
             connection.execute(update(message).where(message.c.id == message_id).values(answer=now))
+            if noted:
+                end_note(connection, message_id)
 
         self._journal.submit(write).addErrback(lambda _failure: None)  # then it counts as undelivered
+
+    def unanswered(self, message_id: int, sentence: str) -> None:
+        """Have a person told that the answer that was owed is given up."""
+
+        def write(connection: Connection) -> None:
+            connection.execute(update(message).where(message.c.id == message_id).values(answer="undelivered"))
+            lose_note(connection, message_id, sentence)
+
+        self._journal.submit(write).addErrback(lambda _failure: None)  # then it goes again after the next start
 
     def store(self, connection: Connection, received: Received) -> Arrival | None:
         """Write *received* within another write's transaction; the caller announces the arrival after the commit."""
@@ -189,9 +222,11 @@ class StoreIntake:
         numbers = iter(take_numbers(connection, "message", len(fresh))) if fresh else iter(())
         arrivals = self._insert(connection, fresh, numbers, reused)
         self._count_repeats(connection, repeats, requests)
-        for request in requests:
+        for request, stored in zip(requests, results, strict=True):
             if request.received.mark is not None:
                 write_mark(connection, request.received.channel, request.received.mark)
+            if request.received.notes:
+                write_notes(connection, request.received.channel, stored.message_id, request.received.notes)
         reached("message.written")
         return [(stored, None if stored.repeated else arrivals.get(stored.message_id)) for stored in results]
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from hub.core.clock import real_ms
 from hub.core.log import Log
 from hub.engine.journal import Journal, StoreFailedError
+from hub.engine.notes import OpenItem, is_lost, tell_lost
 from hub.engine.steps import error_of
 from hub.store.database import checkpoint, reading
 from hub.store.forecast import record_sample, store_bytes
@@ -50,6 +51,7 @@ class Upkeep:
         retention: Retention,
         log: Log,
         reactor: Any,
+        open_item: OpenItem,
         *,
         every: float = EVERY,
         now: Callable[[], int] = real_ms,
@@ -58,6 +60,8 @@ class Upkeep:
         self._journal = journal
         self._retention = retention
         self._log = log
+        self._open_item = open_item
+        self._lost = False  # whether there may be notes that a person must be told of
         self._now = now
         self._every = every
         self._loop = LoopingCall(self._tick)
@@ -93,7 +97,7 @@ class Upkeep:
                 self._loop.stop()
             return
         self._log.failure("upkeep.failed", error)
-        self._sequences, self._expired, self._after = (), [], None
+        self._sequences, self._expired, self._after, self._lost = (), [], None, False
         self._next_pass = self._next_sweep = self._now() + SWEEP_EVERY_MS
 
     @inlineCallbacks
@@ -110,10 +114,13 @@ class Upkeep:
             self._next_sample = now + SAMPLE_EVERY_MS
             used = yield deferToThread(self._read, store_bytes)
             yield self._journal.submit(lambda connection: record_sample(connection, now, used))
+        elif self._lost:
+            self._lost = yield self._journal.submit(lambda connection: tell_lost(connection, now, self._open_item))
         elif self._expired:
             yield self._remove_expired(now, self._expired.pop())
         elif now >= self._next_sweep:
             self._next_sweep = now + SWEEP_EVERY_MS
+            self._lost = yield deferToThread(self._read, lambda connection: is_lost(connection, now))
             self._expired = yield deferToThread(self._read, lambda connection: expired(connection, now))
         elif self._sequences:
             yield self._prune(now)

@@ -1,10 +1,10 @@
 """What may leave the store, by outcome and age, in slices that a journal can write between two messages.
 
 Content and metadata leave apart: first what a message said, much later that it was there. Nothing unresolved leaves:
-messages in progress, held or errored, messages with a delivery that is not settled or a work item that is open. What
-claims, acknowledgements and remittances said stays longer. Claims, ledger, remittances, work items, counters and the
-audit log (45 CFR 164.316(b)(2): six years) never leave. Reading finds candidates beside the writer; each delete asks
-again, in its own transaction, whether they still may go.
+messages in progress, held or errored, messages with a delivery that is not settled, a work item that is open or a note
+of their source. What claims, acknowledgements and remittances said stays longer. Claims, ledger, remittances, work
+items, counters and the audit log (45 CFR 164.316(b)(2): six years) never leave. Reading finds candidates beside the
+writer; each delete asks again, in its own transaction, whether they still may go.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from hub.store.tables import (
     remittance,
     session,
     setting,
+    source_note,
     work_item,
 )
 
@@ -232,8 +233,9 @@ def _losing(retention: Retention, now: int) -> ColumnElement[bool]:
     has_content = exists().where(content.c.id == message.c.raw_id)
     open_item = exists().where(work_item.c.message_id == message.c.id, work_item.c.state == "open")
     unsettled = exists().where(delivery.c.message_sequence == message.c.sequence, delivery.c.state.not_in(_SETTLED))
+    noted = exists().where(source_note.c.message_id == message.c.id)
     said = and_(has_content, _content_old(retention, now))
-    return and_(or_(said, _old(retention, now)), ~open_item, ~unsettled)
+    return and_(or_(said, _old(retention, now)), ~open_item, ~unsettled, ~noted)
 
 
 def _content_old(retention: Retention, now: int) -> ColumnElement[bool]:
@@ -275,6 +277,7 @@ def _expiring(now: int) -> list[tuple[Table, ColumnElement[bool]]]:
     return [
         (duplicate, duplicate.c.expires_at < now),
         (session, session.c.expires_at < now),
+        (source_note, and_(source_note.c.until_at < now, source_note.c.sentence == "")),
         (rate, rate.c.minute < (now - _RATES_MS) // 60_000),
         # instants of 13 digits, compared as the texts they are: other settings are no numbers
         (setting, and_(setting.c.name.startswith(TOKEN), setting.c.value < str(now - _TOKENS_MS))),

@@ -273,6 +273,21 @@ channel_state = Table(
     PrimaryKeyConstraint("channel", "destination"),
 )
 
+source_note = Table(  # what a source keeps beside a message until it is over: see hub.engine.notes
+    "source_note",
+    metadata,
+    Column("channel", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),  # part, nonce, answer ...
+    Column("name", String(64), nullable=False),
+    _id("message_id"),
+    Column("text", String(200), nullable=False, default=""),  # for the source to read
+    Column("until_at", BigInteger, nullable=False),
+    Column("sentence", Text, nullable=False, default=""),  # what a person is told when that has passed; empty: nothing
+    PrimaryKeyConstraint("channel", "kind", "name"),
+    Index(None, "message_id"),
+    Index(None, "until_at"),
+)
+
 # ---------------------------------------------------------------- billing: people and visits
 
 patient = Table(

@@ -18,10 +18,13 @@ from hub.core.log import Log
 from hub.core.secret import Secrets
 from hub.engine.awaited import Awaited
 from hub.engine.contracts import (
+    Again,
     Connector,
     Description,
     DestinationContext,
     Mark,
+    Note,
+    Noted,
     Outcome,
     Parcel,
     Processed,
@@ -53,6 +56,7 @@ class FakeIntake:
         self.ended: dict[int, Processed] = {}
         """What the steps of a message came to, for those that ask again."""
         self.answers: list[tuple[int, bool]] = []
+        self.given_up: list[tuple[int, str]] = []
         self._waiting: list[Deferred[Stored]] = []
         self._arrivals: list[tuple[int, Deferred[None]]] = []
         self._known: dict[bytes, Stored] = {}
@@ -70,8 +74,20 @@ class FakeIntake:
             return succeed(self.outcome)
         return self.awaited.wait(message_id)
 
-    def answered(self, message_id: int, *, delivered: bool) -> None:
+    def noted(self, channel: str, kind: str, until: int | None = None) -> Deferred[list[Noted]]:
+        return succeed([])
+
+    def note(self, channel: str, note: Note) -> Deferred[None]:
+        return succeed(None)
+
+    def again(self, message_id: int) -> Deferred[Again | None]:
+        return succeed(None)
+
+    def answered(self, message_id: int, *, delivered: bool, noted: bool = False) -> None:
         self.answers.append((message_id, delivered))
+
+    def unanswered(self, message_id: int, sentence: str) -> None:
+        self.given_up.append((message_id, sentence))
 
     def receive(self, received: Received) -> Deferred[Stored]:
         self.received.append(received)

@@ -74,7 +74,7 @@ async def listening(around: Surroundings, **options: Any) -> AsyncIterator[MllpS
     context = {name: options.pop(name) for name in ("accepts", "environment", "ack") if name in options}
     settings = MllpSourceSettings.model_validate({"listen": "tcp:127.0.0.1:0", **options})
     source = MllpSource(settings, around.source(CONNECTOR, **context))
-    source.start()
+    await within(source.start())
     try:
         yield source
     finally:

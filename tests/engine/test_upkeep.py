@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest_twisted
 from sqlalchemy import func, insert, select
 from twisted.internet import reactor
 
-from hub.core.clock import DAY_MS
+from hub.core.clock import DAY_MS, BusinessClock
+from hub.core.ids import IdMaker
 from hub.core.log import Log
 from hub.core.vault import Vault
+from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.upkeep import Upkeep
 from hub.store import tables
@@ -40,7 +43,14 @@ class Kept:
         self.journal = Journal(self.store, reactor, self.failures.append)  # type: ignore[arg-type]
         self.journal.start()
         self.upkeep = Upkeep(
-            self.store, self.journal, Retention(), Log(self.log), reactor, every=0.001, now=lambda: self.now
+            self.store,
+            self.journal,
+            Retention(),
+            Log(self.log),
+            reactor,
+            partial(open_item, IdMaker(), VAULT, BusinessClock(), "clinic"),
+            every=0.001,
+            now=lambda: self.now,
         )
 
     def fill(self, number: int, *, days: int) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import itertools
 import secrets
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from hub.connectors.mllp.continuation import Continuations
+from twisted.internet.defer import Deferred, succeed
+
+from hub.connectors.mllp.continuation import Begun, Continuations, name_of
 from hub.connectors.mllp.settings import MllpSourceSettings
-from hub.core.clock import at
+from hub.core.clock import DAY_MS, at, real_ms
 from hub.core.errors import HubError
-from hub.engine.contracts import Description, Processed, Received, SourceContext
+from hub.engine.contracts import Description, Followed, Note, Processed, Received, SourceContext
 from hub.formats.hl7v2.ack import AckCode, AckError, acknowledge, wants_accept_ack, wants_application_ack
 from hub.formats.hl7v2.continuation import continued_by, join_parts
 from hub.formats.hl7v2.header import Header, HL7ParseError, content_without_timestamp, read_header
@@ -21,6 +24,9 @@ CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
 """When an acknowledgement is wanted (table 0155)."""
 _PART = "A part of a longer message; the whole is stored when its last part comes."
 
+_Notes = tuple[Note | Followed, ...]
+_OWED_MS = 7 * DAY_MS
+_UNTOLD = "The application acknowledgement of this message was not sent: no listener of the channel does that any more."
 _NOTHING = "A batch without a message."
 
 
@@ -47,6 +53,8 @@ class Judge:
         self._lenient = frozenset(settings.lenient)
         self.apart = settings.application_acks is not None
         """Whether application acknowledgements go over a connection of their own."""
+        self.owed_as = f"answer {hashlib.blake2b(str(settings.listen).encode(), digest_size=8).hexdigest()}"
+        """The kind of the notes of what this listener owes over that connection."""
         self._run = secrets.token_hex(6)
         self._serial = itertools.count(1)
         self._second = 0
@@ -61,11 +69,12 @@ class Judge:
         """
         header: Header | None = None
         description = Description(kind="unreadable")
+        notes: _Notes = ()
         try:
             header = read_header(raw)
             description = Description(kind=header.type, control_id=header.control_id)
             if self._settings.join:
-                whole, verdict = self._joined(raw, header)
+                whole, verdict, notes = self._joined(raw, header)
             else:
                 whole, verdict = raw, _Verdict()
             if verdict.filtered:
@@ -79,7 +88,9 @@ class Judge:
             verdict = _Verdict("E", AckError.of(error))
         except HubError as error:
             verdict = _Verdict("E", AckError("207", error.what, error.where))
-        complaint = verdict.complaint
+        complaint, owes = verdict.complaint, self._owes(header, verdict)
+        if owes and header is not None and self.apart and not self.waits(header):
+            notes = (*notes, self._owed(header, joined=bool(notes)))
         return Received(
             channel=self._context.channel,
             raw=raw,
@@ -89,7 +100,8 @@ class Judge:
             refusal=complaint.text if complaint else None,
             refusal_code=complaint.condition if complaint else "",
             filtered=verdict.filtered,
-            owes=self._owes(header, verdict),
+            owes=owes,
+            notes=notes,
         )
 
     def nothing(self, raw: bytes, source: str) -> Received:
@@ -110,6 +122,21 @@ class Judge:
         error = AckError("207", processed.error.what) if processed.error is not None else None
         return self._written(header, "AA" if ok else "AE", error)
 
+    def take_up(self) -> Deferred[None]:
+        """Remember the parts that the store holds."""
+        if not self._settings.join:
+            return succeed(None)
+        return self._begun.take_up(self._context.intake, self._context.channel)
+
+    def owed_until(self) -> int:
+        """Until when what is owed from now on is tried, before a person is told that nobody does."""
+        return real_ms() + _OWED_MS
+
+    def _owed(self, header: Header, *, joined: bool) -> Note:
+        """The note of an application acknowledgement. A joined message begins with the control id of another part."""
+        named = header.wire(10)[:100].hex() if joined else ""
+        return Note(self.owed_as, self.owed_until(), text=named, sentence=_UNTOLD)
+
     def _owes(self, header: Header | None, verdict: _Verdict) -> bool:
         """Whether the sender is to hear more than the answer that it gets when the message is stored."""
         if header is None or verdict.filtered == _PART:
@@ -127,29 +154,24 @@ class Judge:
         asked = {header.accept_ack, header.application_ack} & CONDITIONS
         return bool(asked) and "original_mode" not in self._lenient
 
-    def _joined(self, raw: bytes, header: Header) -> tuple[bytes, _Verdict]:
-        """The whole message that *raw* is or completes; or the verdict on a part."""
+    def _joined(self, raw: bytes, header: Header) -> tuple[bytes, _Verdict, _Notes]:
+        """The whole message that *raw* is or completes, or the verdict on a part; with what to note beside it."""
         onward = continued_by(raw, header)
         if not onward and not header.continues:
-            return raw, _Verdict()
-        sender = (header.sending_application, header.sending_facility)
-        parts: tuple[bytes, ...] = ()
+            return raw, _Verdict(), ()
+        before: Begun | None = Begun()
         if header.continues:
-            before = self._begun.before((*sender, header.continues))
-            if before is None:
-                text = "The earlier parts of this message are not here; send it again from the first."
-                return raw, _Verdict("E", AckError("204", text, "MSH-14"))
-            parts = before
-        parts = (*parts, raw)
+            before = self._begun.before(name_of(header, header.continues))
+        if before is None:
+            text = "The earlier parts of this message are not here; send it again from the first."
+            return raw, _Verdict("E", AckError("204", text, "MSH-14")), ()
+        parts = (*before.parts, raw)
         if sum(map(len, parts)) > self._settings.max_message:
             text = "The parts of this message are together longer than a message may be."
-            return raw, _Verdict("E", AckError("207", text, "DSC-1"))
-        if header.continues:
-            self._begun.went_on((*sender, header.continues))
+            return raw, _Verdict("E", AckError("207", text, "DSC-1")), ()
         if onward:
-            self._begun.keep((*sender, onward), parts)
-            return raw, _Verdict(filtered=_PART)
-        return join_parts(parts), _Verdict()
+            return raw, _Verdict(filtered=_PART), self._begun.goes_on(name_of(header, onward), before, raw)
+        return join_parts(parts), _Verdict(), self._begun.follows(before)
 
     def _admit(self, header: Header, description: Description) -> _Verdict:
         context = self._context

@@ -86,8 +86,8 @@ class MllpSourceSettings(ListenerSecurity):
     join: bool = Field(
         True,
         description="Whether messages that are sent in parts (DSC, MSH-14) are put together. Each part is stored and "
-        "answered, and counts as filtered; the whole message is stored with the last one. Off for senders that write "
-        "something else there.",
+        "answered, and counts as filtered; the whole message is stored with the last one, also after a restart between "
+        "them. Parts that never become whole are work items. Off for senders that write something else there.",
         examples=[True],
     )
     max_message: Size = Field(16 << 20, description="A longer message closes its connection.", examples=["16MB"])
@@ -127,8 +127,9 @@ class MllpSourceSettings(ListenerSecurity):
     application_acks: MllpDestinationSettings | None = Field(
         None,
         description="Where application acknowledgements (MSH-16) go, for senders that take them on another connection "
-        "and answer each with an accept acknowledgement; a table of its own, [source.application_acks]. Without it "
-        "they go back on the connection that the message came on.",
+        "and answer each with an accept acknowledgement; a table of its own, [source.application_acks]. What is owed "
+        "at a restart is sent after it; what is not taken in seven minutes, or refused, is a work item. Without the "
+        "table they go back on the connection that the message came on.",
         examples=[{"endpoint": "tcp:ehr.clinic.example:2576"}],
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(

@@ -376,11 +376,14 @@ class MllpSource:
         """Whether there are as many connections as there may be."""
         return len(self._peers) >= self.settings.max_connections
 
-    def start(self) -> None:
-        """Open the port. Raises `ListenError`, `CertificateError` or `SecretMissingError`."""
+    def start(self) -> Deferred[None]:
+        """Take up what the store holds, then open the port.
+
+        Raises `CertificateError` or `SecretMissingError`; fails with `ListenError`.
+        """
         if self.acks is not None:
             self.acks.start()
-        self._listener.open()
+        return self.judge.take_up().addCallback(lambda _: self._listener.open())
 
     def pause(self) -> None:
         """Close the port and read nothing more; what was read is answered."""
