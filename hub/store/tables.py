@@ -157,8 +157,13 @@ message = Table(
     Index(None, "onward", "sequence"),
     Index(None, "kind", "sequence"),
     Index(None, "control_id", "sequence"),
-    Index(None, "parent_id"),
     # what is seldom, and sought often
+    Index(
+        "ix_message_parent_id",
+        "parent_id",
+        sqlite_where=text("parent_id IS NOT NULL"),
+        postgresql_where=text("parent_id IS NOT NULL"),
+    ),
     Index(
         "ix_message_answer",
         "answer",
@@ -180,6 +185,7 @@ duplicate = Table(
     Column("expires_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("channel", "sender", "control_id", "content_digest"),
     Index(None, "expires_at"),
+    sqlite_with_rowid=False,
 )
 
 identifier = Table(
@@ -235,6 +241,7 @@ attempt = Table(
     Column("actor", String(64), nullable=False, default="hub"),
     Column("answer_id", BigInteger),
     PrimaryKeyConstraint("delivery_id", "number"),
+    sqlite_with_rowid=False,
 )
 
 counter = Table(

@@ -53,6 +53,19 @@ def make_first(store: Engine) -> None:
         )
         connection.execute(
             text(
+                "INSERT INTO attempt (delivery_id, number, started_at, outcome, reason, actor)"
+                " VALUES (3, 2, 1, 'transient', 'Busy.', 'hub'), (3, 1, 1, 'transient', 'Away.', 'hub')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO duplicate (channel, sender, control_id, content_digest, message_id, repeats, expires_at)"
+                " VALUES ('ehr_visits', 'EHR', 'C1', :digest, 2, 4, 9)"
+            ),
+            {"digest": b"d"},
+        )
+        connection.execute(
+            text(
                 "INSERT INTO ledger_entry (id, entry_key, kind, business_at, posted_on, recorded_at, actor, rule, memo)"
                 " VALUES (5, 'k', 'charge', 1, '2026-11-09', 1, 'hub', '', '')"
             )
@@ -75,6 +88,9 @@ def test_a_store_of_the_first_version_survives_to_the_newest_with_its_rows(store
         assert read_content(connection, VAULT, 7) == b"MSH|^~\\&|EHR"
         (by_number,) = identified([("mrn", VAULT.digest("mrn", "A1"))])
         assert connection.execute(by_number).scalars().all() == [1]
+        attempts = select(tables.attempt.c.reason).order_by(tables.attempt.c.number)
+        assert connection.execute(attempts).scalars().all() == ["Away.", "Busy."]
+        assert connection.execute(select(tables.duplicate)).one() == ("ehr_visits", "EHR", "C1", b"d", 2, 4, 9)
         assert set(inspect(connection).get_table_names()) == {*tables.metadata.tables, "alembic_version"}
     with store.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
