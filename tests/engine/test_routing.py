@@ -24,13 +24,11 @@ def test_what_a_channel_hands_on_is_a_linked_message_of_the_other_one(make_node:
     node = make_node(both_stores, destinations=[onward], channels=[second()])
     node.peers["onward"].answer = lambda parcel: Outcome(None, answer=parcel.body)
     node.workers.mapping = lambda one, body: (
-        to("archive", body) if one["id"] != first else to("onward", raw("a", "x"), raw("b", "x"), raw("b", "x"))
+        to("archive", body) if one["control_id"] != "m1" else to("onward", raw("a", "x"), raw("b", "x"), raw("b", "x"))
     )
-    first = 0
     yield node.start()
     node.workers.gate = None
-    stored = yield node.receive(raw("m1", "x"))
-    first = stored.message_id
+    first = (yield node.receive(raw("m1", "x"))).message_id
     yield node.settled()
 
     rows = node.rows(select(message).where(message.c.channel == "second").order_by(message.c.sequence))
