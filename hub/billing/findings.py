@@ -59,11 +59,16 @@ class Told:
     severity: str
     line: int
     snip: int
-    place: str
+    where: Place
     sentence: str
     fix: str
     value_hash: str
     stc: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """``2300 REF02 (G1)``; empty where none was kept."""
+        return str(self.where) if self.where.segment else ""
 
 
 def told(stored: dict[str, Any]) -> Told:
@@ -74,18 +79,23 @@ def told(stored: dict[str, Any]) -> Told:
     """
     rule = str(stored["rule"])
     edit = EDITS.get(rule)
-    where = Place(*(_text(stored, name) for name in ("loop", "segment", "element", "qualifier")))
     return Told(
         rule=rule,
         severity=_text(stored, "severity"),
         line=int(stored.get("line") or 0),
         snip=int(stored.get("snip") or (edit.snip if edit else 0)),
-        place=str(where) if where.segment else "",
+        where=Place(*(_text(stored, name) for name in ("loop", "segment", "element", "qualifier"))),
         sentence=_text(stored, "sentence") or (edit.sentence if edit else ""),
         fix=_text(stored, "fix") or (edit.fix if edit else ""),
         value_hash=_text(stored, "value_hash"),
         stc=tuple(str(code) for code in stored.get("stc") or ()),
     )
+
+
+def latest(details: Iterable[dict[str, Any]]) -> list[Told]:
+    """What the newest of the *details* of a claim's examinations, given oldest first, found."""
+    newest: dict[str, Any] = next(reversed(list(details)), {})
+    return [told(each) for each in newest.get("found", ()) if isinstance(each, dict) and "rule" in each]
 
 
 def _text(stored: dict[str, Any], name: str) -> str:

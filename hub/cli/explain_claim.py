@@ -1,8 +1,10 @@
-"""``hub explain-claim ID [--element 2400/SV101-2]``: where each element of a claim's 837 came from."""
+"""``hub explain-claim ID [--element 2400/SV101-2]``: where each element of a claim's 837 came from, what is wrong."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import UsageError, print_json, site_argument, site_folder
@@ -27,13 +29,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print every element that was asked for, its value (masked), and everything that it came from."""
+    """Print the elements that were asked for, masked, with all that they came from, and what was found there."""
     from sqlalchemy import select
 
     from hub.billing.explain import explain
+    from hub.billing.findings import latest
     from hub.cli.opened import open_site
     from hub.store.database import reading
-    from hub.store.tables import claim
+    from hub.store.tables import claim, claim_event
 
     reason = arguments.reason.strip()
     if arguments.show_phi and len(reason) < REASON_LENGTH:
@@ -53,16 +56,23 @@ def run(arguments: argparse.Namespace) -> int:
     opened.audit(action, "claim", str(row.id), reason=reason, detail={"explain": arguments.element})
     with reading(opened.store) as connection:
         every = explain(connection, vault, row.id, vault.open_json(row.body, "claim.body"))
-    found = [each for each in every if _is_asked(each, arguments.element, arguments.line)]
-    if not found:
+        checked = select(claim_event.c.detail).where(
+            claim_event.c.claim_id == row.id, claim_event.c.kind == "edit_result"
+        )
+        details = [json.loads(detail) for (detail,) in connection.execute(checked.order_by(claim_event.c.id))]
+    element, line = arguments.element, arguments.line
+    elements = [e for e in every if _is_asked(e.element.loop, e.element.reference, e.element.line, element, line)]
+    found = [f for f in latest(details) if _is_asked(f.where.loop, f.where.reference, f.line, element, line)]
+    if not elements and not found:
         raise UsageError(
             "The claim has no such element.",
             found=arguments.element,
             expected="a loop, a segment or an element as in 2400/SV101-2",
         )
-    shown = [_plain(each, show=arguments.show_phi) for each in found]
+    shown = [_plain(each, show=arguments.show_phi) for each in elements]
     if arguments.json:
-        print_json({"claim": row.control_number, "form": row.form, "elements": shown})
+        findings = [{**asdict(each), "where": each.place} for each in found]
+        print_json({"claim": row.control_number, "form": row.form, "elements": shown, "findings": findings})
         return 0
     print(f"claim {row.control_number}, {row.form}, {row.state}")
     rows = [
@@ -74,17 +84,24 @@ def run(arguments: argparse.Namespace) -> int:
         )
         for each in shown
     ]
-    print(columns(("LINE", "ELEMENT", "VALUE", "FROM"), rows))
+    if rows:
+        print(columns(("LINE", "ELEMENT", "VALUE", "FROM"), rows))
+    for each in found:
+        place = f"line {each.line}, {each.place}" if each.line else each.place
+        print()
+        print(printable(f"found by {each.rule}, {place or 'no place kept'}, SNIP {each.snip}: {each.sentence}"))
+        print(printable(f"  {each.fix}"))
     return 0
 
 
-def _is_asked(each: Explained, asked: str, line: int) -> bool:
-    if line and each.element.line != line:
+def _is_asked(loop: str, reference: str, of_line: int, asked: str, line: int) -> bool:
+    """Whether the element *reference* of *loop* is one that was asked for."""
+    if line and of_line != line:
         return False
-    loop, slash, reference = asked.partition("/")
-    if not slash and asked != each.element.loop:
-        loop, reference = "", asked
-    return (not loop or each.element.loop == loop) and each.element.reference.startswith(reference)
+    wanted_loop, slash, wanted = asked.partition("/")
+    if not slash and asked != loop:
+        wanted_loop, wanted = "", asked
+    return (not wanted_loop or loop == wanted_loop) and reference.startswith(wanted)
 
 
 def _plain(each: Explained, *, show: bool) -> dict[str, Any]:

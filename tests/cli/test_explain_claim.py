@@ -17,7 +17,11 @@ from tests.cli.at_work import Kept
 
 @pytest.fixture
 def billed(tmp_path: Path) -> tuple[Kept, str]:
-    """A site with one sent claim, and its control number."""
+    return made_billed(tmp_path)
+
+
+def made_billed(tmp_path: Path, **coverage: str) -> tuple[Kept, str]:
+    """A site with one claim, sent if nothing is wrong with it, and its control number."""
     kept = Kept(tmp_path / "site")
     morning = int(datetime(2026, 11, 10, 9, tzinfo=ZONE).timestamp() * 1000)
     world = World(
@@ -27,7 +31,8 @@ def billed(tmp_path: Path) -> tuple[Kept, str]:
         clock=StandingClock(zone=ZONE, business_epoch_ms=morning),
         folder=kept.folder,
     )
-    world.decide_values([world.visit(origins=(("coverages[0].member_id", "IN1[1]-36[1]"),))])
+    origins = (("coverages[0].member_id", "IN1[1]-36[1]"),)
+    world.decide_values([world.visit(origins=origins, coverages=(world.coverage(**coverage),))])
     world.decide_values([world.charge(origins=(("code", "FT1[1]-25[1].1"),))])
     world.bill_and_batch()
     return kept, world.one(tables.claim)["control_number"]
@@ -55,6 +60,27 @@ def test_with_a_reason_the_value_is_shown_and_that_is_audited(
     assert found["2010BA/NM109"]["origins"][0]["place"] == "IN1[1]-36[1]"
     assert kept.audited()[-1]["action"] == "reveal"
     assert main(asked) == 2
+
+
+def test_what_was_found_at_an_element_is_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, number = made_billed(tmp_path, member_id="X00112233")
+    asked = ["--site", str(kept.folder)]
+    assert main(["explain-claim", number, "--element", "2010BA/NM109", *asked]) == 0
+    out = capsys.readouterr().out
+    assert "found by ID-15, 2010BA NM109, SNIP 7: The member id does not look like one of Cedar Mutual." in out
+    assert "Compare the member id with the card" in out
+    assert "X00112233" not in out
+    assert main(["explain-claim", number, "--element", "2400", *asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"] == []
+    assert main(["explain-claim", number, *asked, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (found["rule"], found["where"], found["stc"]) == ("ID-15", "2010BA NM109", ["A7:164:IL"])
+    assert main(["rules", "90001", "--claim", number, *asked]) == 0
+    out = capsys.readouterr().out
+    assert "error    ID-15, 2010BA NM109, SNIP 7" in out
+    assert "Compare the member id with the card" in out
 
 
 def test_what_is_not_there_is_a_mistake_in_usage(billed: tuple[Kept, str], capsys: pytest.CaptureFixture[str]) -> None:

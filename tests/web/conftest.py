@@ -1160,6 +1160,26 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
+FOUND: dict[str, Any] = {
+    "rule": "ID-12", "severity": "error", "line": 2, "snip": 6, "loop": "2310A", "segment": "NM1", "element": "09",
+    "qualifier": "", "value_hash": "", "sentence": "A service needs a referring provider and none is named.",
+    "fix": "Enter the referring provider of the visit in the EHR.", "stc": ["A6:562:DN"],
+}  # fmt: skip
+
+
+def keep_findings(world: World, *found: dict[str, Any]) -> None:
+    """Have the item ``item3`` and the claim that it is about keep *found*."""
+    item, event, claim_id = tables.work_item, tables.claim_event, world.ids["K4T9X2B7M1"]
+    sealed = world.vault.seal_json({"findings": found}, "work_item.body")
+    row = {
+        "id": 2**62, "claim_id": claim_id, "event_key": f"{claim_id}/found", "kind": "edit_result", "actor": "hub",
+        "state_after": "needs fix", "business_at": 0, "recorded_at": 0, "detail": json.dumps({"found": found}),
+    }  # fmt: skip
+    with world.store.begin() as connection:
+        connection.execute(update(item).where(item.c.id == world.ids["item3"]).values(body=sealed, claim_id=claim_id))
+        connection.execute(insert(event).values(**row))
+
+
 def every_page(world: World) -> list[str]:
     """The address of every page, with something on it."""
     ids = world.ids

@@ -22,7 +22,7 @@ from hub.web.api.openapi import document
 from hub.web.api.table import BASE, OPERATIONS, Operation
 from hub.web.app import create_app
 
-from .conftest import World, csrf_of
+from .conftest import FOUND, World, csrf_of, keep_findings
 
 
 def client_of(world: World, user: str, permissions: set[str], **columns: Any) -> TestClient:
@@ -271,3 +271,21 @@ def test_an_operation_that_breaks_answers_in_the_form_of_refusals_and_tells_noth
     answer = client.get(f"{BASE}/status", headers={"Authorization": token})
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "H750")
     assert "Zero" not in answer.text
+
+
+def test_a_claim_and_its_item_tell_what_was_found_and_a_list_of_items_does_not(world: World) -> None:
+    keep_findings(world, FOUND)
+    program = client_of(world, "biller", {"claims.view", "queues.view"})
+    expected = {**FOUND, "place": "2310A NM109"}
+    assert program.get(f"{BASE}/claims/{world.ids['K4T9X2B7M1']}").json()["findings"] == [expected]
+    item = program.get(f"{BASE}/work-items/{world.ids['item3']}").json()
+    assert item["findings"] == [expected]
+    listed = program.get(f"{BASE}/queues/{item['queue'].replace(' ', '-')}").json()
+    assert {each["findings"] for each in listed} == {None}
+
+
+def test_the_description_says_what_a_finding_is() -> None:
+    schema = document("1")["components"]["schemas"]
+    assert set(schema["Finding"]["properties"]) == {*FOUND, "place"}
+    assert "SNIP" in schema["Finding"]["description"]
+    assert schema["ClaimDetail"]["properties"]["findings"]["items"] == {"$ref": "#/components/schemas/Finding"}

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from hub.store import tables
 
-from .conftest import World, csrf_of
+from .conftest import FOUND, World, csrf_of, keep_findings
 
 
 def fields_of(page: str, act: str) -> dict[str, str]:
@@ -204,6 +204,24 @@ def test_what_a_rule_proposes_is_accepted_in_place(world: World, biller: TestCli
     assert biller.post(f"{path}/do/accept", data=fields_of(page, "do/accept")).status_code == 303
     name, args = next(args for command, args, _ in world.engine.asked if command == "billing").values()
     assert (name, args["rule"], args["line"]) == ("accept_proposal", "waived-lab", "2")
+
+
+@pytest.mark.parametrize("page", ["/queues/items/{item3}", "/claims/{K4T9X2B7M1}"])
+def test_a_finding_is_shown_with_its_place_its_level_and_what_to_do(
+    world: World, biller: TestClient, page: str
+) -> None:
+    keep_findings(world, FOUND)
+    shown = biller.get(page.format_map(world.ids)).text
+    for said in ("2310A NM109", "SNIP 6", FOUND["sentence"], FOUND["fix"], "stops the claim"):
+        assert said in shown
+
+
+@pytest.mark.parametrize("page", ["/queues/items/{item3}", "/claims/{K4T9X2B7M1}"])
+def test_a_finding_that_an_earlier_version_kept_is_shown_still(world: World, biller: TestClient, page: str) -> None:
+    keep_findings(world, {"rule": "LN-01", "severity": "error", "line": 2})
+    shown = biller.get(page.format_map(world.ids)).text
+    assert "A procedure code does not exist, or is not valid on the day of service." in shown
+    assert "not kept" in shown
 
 
 def test_a_denial_offers_what_its_state_allows(world: World, biller: TestClient) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from hub.billing import reconcile
+from hub.billing.findings import latest
 from hub.core.clock import real_ms
 from hub.core.money import from_cents
 from hub.store.contents import read_content
@@ -202,6 +205,7 @@ def claim(call: Call, _asked: m.Nothing, _sent: None) -> m.ClaimDetail:
             )
             for each in lines
         ],
+        findings=_findings(event.detail for event in events if event.kind == "edit_result"),
         events=[
             m.ClaimEvent(e.kind, e.business_at, e.actor, e.state_after, e.anomaly, _id(e.message_id)) for e in events
         ],
@@ -250,7 +254,8 @@ def item(call: Call, _asked: m.Nothing, _sent: None) -> m.WorkItem:
     if found is None:
         raise NotFound("There is no work item of that number.")
     call.look("work item", found.id, patients=[found.patient_id])
-    return _item(found)
+    evidence = call.unseal("work_item", found.sealed)
+    return replace(_item(found), findings=_findings([{"found": evidence.get("findings", ())}]))
 
 
 def comment(call: Call, _asked: m.Nothing, sent: m.CommentBody) -> m.Done:
@@ -464,6 +469,28 @@ def _claim(row: claims.ClaimRow) -> m.Claim:
         str(row.id), row.control_number, row.payer_id, row.partner, row.service_on, row.state, row.frequency,
         _money(row.money),
     )  # fmt: skip
+
+
+def _findings(details: Iterable[dict[str, Any]]) -> list[m.Finding]:
+    """What the newest of a claim's examinations found."""
+    return [
+        m.Finding(
+            rule=each.rule,
+            severity=each.severity,
+            line=each.line,
+            snip=each.snip,
+            place=each.place,
+            loop=each.where.loop,
+            segment=each.where.segment,
+            element=each.where.element,
+            qualifier=each.where.qualifier,
+            value_hash=each.value_hash,
+            sentence=each.sentence,
+            fix=each.fix,
+            stc=list(each.stc),
+        )
+        for each in latest(details)
+    ]
 
 
 def _item(each: queues.Item) -> m.WorkItem:

@@ -361,14 +361,40 @@ class ClaimEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What an edit, a rule or the guide's check found when the claim was last examined.
+
+    *severity* is `error`, `hold`, `warning` or `info`; *line* is 0 for the whole claim; *snip* the level of the WEDI
+    SNIP types, 1 to 7. *place* says loop, segment, element and qualifier in one: `2300 REF02 (G1)`. *value_hash* is a
+    keyed digest of what stands there, empty where nothing does. *stc* are the 277CA status codes that it prevents.
+    Claims that were examined by an earlier version kept no place.
+    """
+
+    rule: str
+    severity: str
+    line: int
+    snip: int
+    place: str
+    loop: str
+    segment: str
+    element: str
+    qualifier: str
+    value_hash: str
+    sentence: str
+    fix: str
+    stc: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimDetail:
-    """One claim with its lines and everything that happened to it."""
+    """One claim with its lines, what was found on it, and everything that happened to it."""
 
     claim: Claim
     payer_claim_number: str
     account: str
     version: int
     lines: list[ClaimLine]
+    findings: list[Finding]
     events: list[ClaimEvent]
 
 
@@ -383,7 +409,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One item: what is wrong, in a biller's words."""
+    """One item: what is wrong, in a biller's words. *findings* are those of its claim; null in a list of items."""
 
     id: str
     queue: str
@@ -402,6 +428,7 @@ class WorkItem:
     message: str | None
     remittance: str | None
     version: int
+    findings: list[Finding] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from hub.billing.explain import Explained, explain
+from hub.billing.findings import latest
 from hub.core.errors import HubError
 from hub.store.contents import read_content
 from hub.web.call import Call, NotFound
@@ -91,6 +92,7 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
             "money": claims.money_of(connection, claim.id, claim.total_cents),
             "lines": claims.lines(connection, claim.id),
             "events": (events := claims.events(connection, claim.id)),
+            "found": latest(event.detail for event in events if event.kind == "edit_result"),
             "origins": origins(connection, claim, events),
             "parts": claims.parts(connection, claim.id, claim.total_cents, events),
             "payments": claims.payments(connection, claim.id),

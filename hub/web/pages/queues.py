@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
+from hub.billing.findings import Told, latest
 from hub.core.errors import HubError
 from hub.security.users import list_users, permissions_of
 from hub.web.call import Call, NotFound, whole_number
@@ -107,6 +108,7 @@ class Opened:
     offers: tuple[Offer, ...]
     proposals: tuple[ProposalOffer, ...]
     candidates: tuple[MatchOffer, ...]
+    found: tuple[Told, ...]
     seen: str
     appeal: AppealView | None
 
@@ -323,7 +325,7 @@ def _opened(call: Call, item: Item) -> Opened:
         lines = queues.about(connection, item) if call.may("claims.view") else []
     call.look("work item", item.id, patients=[patient.patient_id if patient else item.patient_id])
     candidates = item_acts.candidates(item, evidence)
-    elsewhere = {"denial", "note"} | ({"candidates"} if candidates else set()) | ({"findings"} if proposals else set())
+    elsewhere = {"denial", "note", "findings"} | ({"candidates"} if candidates else set())
     return Opened(
         facts=tuple(json_facts(_told({key: value for key, value in evidence.items() if key not in elsewhere}, item))),
         lines=tuple(lines),
@@ -332,6 +334,7 @@ def _opened(call: Call, item: Item) -> Opened:
         advice=str(evidence.get("note") or "") if "denial" in evidence else "",
         offers=tuple(offers),
         proposals=tuple(proposals),
+        found=tuple(latest([{"found": evidence.get("findings", ())}])),
         candidates=tuple(candidates),
         seen=item_seen(item),
         appeal=_appeal(call, appeal) if appeal is not None else None,
