@@ -17,7 +17,7 @@ from hub.billing.edits import CHECKS, EDITS, REPAIRS, Context, Edit, is_npi, scr
 from hub.billing.refdata.kinds import KINDS
 from hub.billing.rules.sample import SAMPLE
 from hub.formats.x12.claim import Address as X12Address
-from hub.formats.x12.claim import Circumstances, Procedure, ValueCode
+from hub.formats.x12.claim import Adjustment, Circumstances, Procedure, ValueCode
 from hub.formats.x12.claim import Facility as X12Facility
 from hub.formats.x12.claim import Person as X12Person
 from hub.formats.x12.claim import Provider as X12Provider
@@ -35,10 +35,12 @@ from .edit_samples import (
     Case,
     billing,
     claim,
+    decided,
     line,
     lines,
     of,
     payer,
+    second,
     stay,
     subscriber,
 )
@@ -168,6 +170,9 @@ def test_an_edit_looks_at_everything_that_it_speaks_of(edit: str, case: Case) ->
 
 
 NOWHERE = replace(ELSEWHERE, postal_code="627010000")
+UNGROUPED = Adjustment("", "45", Decimal(1))
+FIXABLE = Adjustment("CO", "16", Decimal(1))
+SEVEN = (*[replace(FIXABLE, reason="45")] * 6, replace(FIXABLE, reason="999"))  # the seventh begins another CAS
 PROCEDURE = Procedure("0DTJ4ZZ", SERVICE_DATE)
 FIVE = ("25", "59", "RT", "GP", "GA")
 
@@ -207,6 +212,12 @@ FIVE = ("25", "59", "RT", "GP", "GA")
         ("IN-07", stay(values=(ValueCode("80", Decimal(2)), ValueCode("99", Decimal(1)))), "2300 HI02-2 (BE)"),
         ("IN-09", stay(procedures=(PROCEDURE, replace(PROCEDURE, code="X"))), "2300 HI01-2 (BBQ)"),
         ("IN-10", stay(procedures=(PROCEDURE,)), "2310B NM109"),
+        ("ID-05", of(billing(tax_id="1", tax_id_kind="SY")), "2010AA REF02 (SY)"),
+        ("ID-05", of(billing(tax_id="1", tax_id_kind="")), "2010AA REF02 (EI)"),
+        ("CB-05", of(second(decisions=decided(adjustments=(UNGROUPED,))), coverages=2), "2430 CAS01"),
+        ("CB-05", of(second(adjustments=(replace(UNGROUPED, group="C O"),)), coverages=2), "2320 CAS01"),
+        ("CB-05", of(second(decisions=decided(adjustments=SEVEN)), coverages=2), "2430 CAS02 (CO)"),
+        ("CB-09", of(second(decisions=decided(adjustments=(UNGROUPED, FIXABLE))), coverages=2), "2430 CAS02 (CO)"),
     ],
 )
 def test_an_edit_that_looks_at_several_places_names_the_one(edit: str, case: Case, place: str) -> None:

@@ -29,7 +29,7 @@ def _named(claim: Claim, line: ClaimLine) -> str:
 
 def _placed(found: Found, claim: Claim) -> Found:
     """*found* where the number stands that it is about: with the line, or with the claim."""
-    own = found.line and claim.lines[found.line - 1].prior_authorisation
+    own = found.line and claim.institutional is None and claim.lines[found.line - 1].prior_authorisation
     return replace(found, at="2400 REF02 (G1)") if own else found
 
 

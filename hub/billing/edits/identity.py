@@ -77,7 +77,8 @@ def _provider_is_enrolled(claim: Claim, context: Context) -> Iterator[Found]:
 
 @edit("ID-05")
 def _tax_id(claim: Claim, context: Context) -> Iterator[Found]:
-    tax_id, at = claim.billing_provider.tax_id, f"2010AA REF02 ({claim.billing_provider.tax_id_kind})"
+    tax_id, kind = claim.billing_provider.tax_id, claim.billing_provider.tax_id_kind
+    at = "2010AA REF02 (SY)" if kind == "SY" and claim.institutional is None else "2010AA REF02 (EI)"
     if not re.fullmatch(r"[0-9]{9}", tax_id) or tax_id in {"000000000", "123456789"}:
         yield Found(at=at)
     elif context.practice is not None and tax_id != context.practice.tax_id:

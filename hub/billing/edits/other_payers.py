@@ -68,7 +68,7 @@ def _named_payers(claim: Claim, _context: Context) -> Iterator[Found]:
 def _reasons(claim: Claim, context: Context) -> Iterator[Found]:
     for number, at, adjustment in _adjustments(claim):
         if adjustment.group not in _GROUPS:
-            yield Found(number, at=f"{'2430' if number else '2320'} CAS01 ({adjustment.group})")
+            yield Found(number, at="2430 CAS01" if number else "2320 CAS01")
         elif context.reference.code("carc", adjustment.reason, service_day(claim)) is None:
             yield Found(number, at=at)
 
@@ -87,7 +87,8 @@ def _placed(loop: str, adjustments: tuple[Adjustment, ...]) -> Iterator[tuple[st
     for adjustment in adjustments:
         element = 2 + 3 * (seen[adjustment.group] % TRIPLETS_PER_CAS)
         seen[adjustment.group] += 1
-        yield f"{loop} CAS{element:02d} ({adjustment.group})", adjustment
+        which = f" ({adjustment.group})" if adjustment.group in _GROUPS else ""
+        yield f"{loop} CAS{element:02d}{which}", adjustment
 
 
 @edit("CB-06")
