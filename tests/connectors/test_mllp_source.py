@@ -137,8 +137,8 @@ async def test_several_messages_in_one_write_are_answered_in_order_however_they_
     async with listening(around) as source:
         peer = await sender(source)
         peer.write(b"noise" + b"".join(frame(adt(f"A{n}")) for n in range(5)))
-        await around.intake.arrived(5)
-        around.intake.let_go(4, 2, 0, 1, 3)
+        await around.intake.arrived(6)
+        around.intake.let_go(5, 3, 0, 1, 2, 4)
         acks = await peer.acks(5)
         assert source.counts["noise"] == 1
     assert [ack.control_id for ack in acks] == ["A0", "A1", "A2", "A3", "A4"]
@@ -440,7 +440,7 @@ async def test_where_parts_are_not_joined_each_is_a_message(around: Surroundings
 @pytest.mark.parametrize(
     ("leniency", "data", "strict", "lenient"),
     [
-        ("no_start_block", adt("A1") + b"\x1c\r", [], ["AA"]),
+        ("no_start_block", adt("A1") + b"\x1c\r", ["AR"], ["AA"]),
         ("no_final_cr", frame(adt("A1"))[:-1] + b"\n", [], ["AA"]),
         ("original_mode", frame(adt("A1", tail="2.5.1|||AL|NE")), ["CA"], ["AA"]),
         ("original_mode", frame(adt("A1", tail="2.5.1|||NE|NE")), [], ["AA"]),
@@ -481,6 +481,26 @@ async def test_a_message_in_utf_16_is_read_and_answered_in_the_same(around: Surr
 
 
 # ---------------------------------------------------------------- who may connect
+
+
+@pytest.mark.parametrize(
+    ("tail", "lenient", "code"),
+    [("2.5.1", (), "AE"), ("2.5.1|||AL|NE", (), "CE"), ("2.3", (), "AE"), ("2.5.1", ("no_control_id",), "AA")],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_message_that_no_answer_could_name_is_refused_and_kept(
+    around: Surroundings, tail: str, lenient: tuple[str, ...], code: str
+) -> None:
+    async with listening(around, lenient=lenient) as source:
+        peer = await sender(source)
+        peer.write(frame(adt("", tail=tail)))
+        (ack,) = await peer.acks(1)
+    (received,) = around.intake.received
+    assert (ack.code, ack.control_id) == (code, "")
+    assert received.description.kind == "ADT^A04"
+    if code != "AA":
+        assert (ack.error_condition, ack.error_location.partition("-")[2][:2]) == ("101", "10")
+        assert (received.refusal or "").startswith("This message has no control id")
 
 
 @pytest_twisted.ensureDeferred

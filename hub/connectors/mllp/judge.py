@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from twisted.internet.defer import Deferred, succeed
 
 from hub.connectors.mllp.continuation import Begun, Continuations, name_of
+from hub.connectors.mllp.outside import Stray
 from hub.connectors.mllp.settings import MllpSourceSettings
 from hub.core.clock import DAY_MS, at, real_ms
 from hub.core.errors import HubError
@@ -27,6 +28,7 @@ _PART = "A part of a longer message; the whole is stored when its last part come
 _Notes = tuple[Note | Followed, ...]
 _OWED_MS = 7 * DAY_MS
 _UNTOLD = "The application acknowledgement of this message was not sent: no listener of the channel does that any more."
+_UNNAMED = "This message has no control id, so that no answer can say which message it is about."
 _NOTHING = "A batch without a message."
 
 
@@ -73,6 +75,8 @@ class Judge:
         try:
             header = read_header(raw)
             description = Description(kind=header.type, control_id=header.control_id)
+            if not header.control_id and "no_control_id" not in self._lenient:
+                raise HL7ParseError(_UNNAMED, where="MSH-10", expected="a control id", condition="101")
             if self._settings.join:
                 whole, verdict, notes = self._joined(raw, header)
             else:
@@ -102,6 +106,20 @@ class Judge:
             filtered=verdict.filtered,
             owes=owes,
             notes=notes,
+        )
+
+    def stray(self, stray: Stray, raw: bytes, source: str) -> Received:
+        """What came outside of any block, as it goes into the store: refused, and answered where an answer names it."""
+        header, verdict = stray.header, _Verdict("R", AckError("100", stray.sentence, "MSH"))
+        heard = header is not None and not self._owes(header, verdict)
+        return Received(
+            channel=self._context.channel,
+            raw=raw,
+            description=Description(header.type, header.control_id) if header else Description("unreadable"),
+            source=source,
+            answer=self._answer(header, verdict) if heard else None,
+            refusal=stray.sentence,
+            refusal_code="unframed",
         )
 
     def nothing(self, raw: bytes, source: str) -> Received:

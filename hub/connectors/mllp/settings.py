@@ -1,9 +1,10 @@
 """What a channel may say of its MLLP listeners and senders.
 
 Some departures from the standard are always accepted, because they cannot be misunderstood: segments that end in LF or
-CRLF, a byte order mark, blank lines and noise between blocks, a block whose final 0x0D does not come (after a short
-silence), several messages in one block, line breaks inside a field, odd versions, a fifth character in MSH-2. Those
-that could be misunderstood are accepted only where ``lenient`` names them.
+CRLF, a byte order mark, blank lines and control characters between blocks, a block whose final 0x0D does not come (after
+a short silence), several messages in one block, line breaks inside a field, odd versions, a fifth character in MSH-2.
+Those that could be misunderstood are accepted only where ``lenient`` names them. Anything else that comes outside of a
+block is kept as refused (:mod:`hub.connectors.mllp.outside`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hub.core.units import Duration, Size
 SILENCE = 0.2
 """Seconds after which a block whose final 0x0D is missing counts as whole."""
 
-Leniency = Literal["no_start_block", "no_final_cr", "original_mode", "any_processing_id"]
+Leniency = Literal["no_start_block", "no_final_cr", "no_control_id", "original_mode", "any_processing_id"]
 
 
 def _known_encoding(name: str) -> str:
@@ -78,6 +79,8 @@ class MllpSourceSettings(ListenerSecurity):
         (),
         description="Departures from the standard that this sender needs. no_start_block: a block may begin with MSH, "
         "FHS or BHS instead of 0x0B. no_final_cr: 0x1C alone ends a block, at once; else its 0x0D is waited for. "
+        "no_control_id: a message may be without MSH-10, which the standard requires and answers repeat; else it is "
+        "refused with AE. "
         "original_mode: MSH-15 and MSH-16 are ignored and every message is answered AA, AE or AR, for senders that "
         "fill them and do not know what they ask for. any_processing_id: MSH-11 is ignored, for test systems that "
         "mark their messages as production.",

@@ -19,9 +19,10 @@ from zope.interface import implementer
 from hub.connectors.listener import Listener, keep_alive, send_now
 from hub.connectors.mllp.acks import ApplicationAcks
 from hub.connectors.mllp.judge import Judge
+from hub.connectors.mllp.outside import Outside, Sparing, read_stray
 from hub.connectors.mllp.settings import SILENCE, MllpSourceSettings
 from hub.connectors.tls import AllowedPeers, listener_options, peer_names
-from hub.engine.contracts import Health, Processed, SourceContext, Stored
+from hub.engine.contracts import Health, Processed, Received, SourceContext, Stored
 from hub.formats.hl7v2.batch import Batch, answer_batch, read_batch
 from hub.formats.hl7v2.header import Header, read_header
 from hub.formats.hl7v2.mllp import Frame, FrameReader, Noise, Oversize, Restart, frame
@@ -71,6 +72,8 @@ class _Peer(Protocol):
             no_start_block="no_start_block" in lenient,
             no_final_cr="no_final_cr" in lenient,
         )
+        self._outside = Outside(self._keep_stray)
+        self._strays = 0
         self._messages: deque[tuple[bytes, _OpenBatch | None]] = deque()
         self._owed: deque[_Owed] = deque()
         self._holds: set[str] = set()
@@ -116,9 +119,10 @@ class _Peer(Protocol):
         for timer in (self._idle, self._silence, self._last_wait):
             if timer is not None and timer.active():
                 timer.cancel()
+        self._leaving = True
+        self._outside.end()
         if self._reader.pending:
             self._source.note("cut off")
-        self._leaving = True
         self._messages.clear()
         self._wait_no_more()
         self._source.left(self)
@@ -173,11 +177,12 @@ class _Peer(Protocol):
         for event in events:
             match event:
                 case Frame(raw, clean):
+                    self._outside.end()
                     if not clean:
                         self._source.note("unclean")
                     self._messages.extend(_messages_in(raw))
-                case Noise(count):
-                    self._source.note("noise", bytes=count)
+                case Noise(raw):
+                    self._stray(raw)
                 case Restart(discarded):
                     self._source.note("restart", bytes=discarded)
                 case Oversize(limit):
@@ -185,6 +190,30 @@ class _Peer(Protocol):
                     self.leave()
                     return
         self._work()
+
+    def _stray(self, raw: bytes) -> None:
+        self._source.note("noise", bytes=len(raw))
+        if self._outside.came(raw) > self._source.settings.max_message:
+            self._outside.end()
+            self.leave()
+
+    def _keep_stray(self, raw: bytes, count: int) -> None:
+        """Keep what came outside of any block, unless there is too much of it, and answer it where that is safe."""
+        source = self._source
+        stray = read_stray(raw, count)
+        if stray is None:
+            return
+        received = source.judge.stray(stray, raw, self._address)
+        owed = _Owed(None)
+        self._owed.append(owed)
+        if source.sparing.admit(self._address, raw, self._strays):
+            self._store(received, raw, owed)
+        else:
+            owed.answer = received.answer
+            self._settle(owed)
+        self._strays += 1
+        if stray.foreign and not self._leaving:
+            self.leave()
 
     def _too_quiet(self) -> None:
         if "answers unread" in self._holds:
@@ -208,11 +237,15 @@ class _Peer(Protocol):
                 self.hold("unanswered")
 
     def _receive(self, raw: bytes, batch: _OpenBatch | None) -> None:
-        judge, acks = self._source.judge, self._source.acks
+        judge = self._source.judge
         nothing = batch is not None and batch.batch.is_empty
         received = judge.nothing(raw, self._address) if nothing else judge.received(raw, self._address)
         owed = _Owed(batch)
         self._owed.append(owed)
+        self._store(received, raw, owed)
+
+    def _store(self, received: Received, raw: bytes, owed: _Owed) -> None:
+        judge, acks = self._source.judge, self._source.acks
 
         def stored(result: Stored) -> None:
             owed.answer = result.answer if result.repeated else received.answer
@@ -360,6 +393,7 @@ class MllpSource:
         address of a stranger, certificate of a stranger, parts without an end."""
         self.allowed = AllowedPeers(settings.peers)
         self.judge = Judge(settings, context, reactor.seconds, lambda: self.note("parts without an end"))
+        self.sparing = Sparing(reactor.seconds)
         elsewhere = settings.application_acks
         self.acks = ApplicationAcks(elsewhere, context, self.judge) if elsewhere is not None else None
         self._peers: set[_Peer] = set()

@@ -35,9 +35,14 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """*count* bytes came outside any block and were dropped."""
+    """*raw* came outside any block."""
 
-    count: int
+    raw: bytes
+
+    @property
+    def count(self) -> int:
+        """How many bytes that are."""
+        return len(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class FrameReader:
         """The first letters outside a block, while they may still become a message's."""
         self._block = bytearray()
         self._inside = False
+        self._in_noise = False
         self._ended = False
         """The last byte inside the block was 0x1C: what follows decides whether it ends the block."""
 
@@ -142,18 +148,20 @@ class FrameReader:
         else:
             lost, self._outside_head = self._outside_head, b""
             if lost:
-                events.append(Noise(len(lost)))
+                events.append(Noise(lost))
+                self._in_noise = True
             return self._noise(data, position, events)
         return position + 1
 
     def _noise(self, data: bytes, position: int, events: list[Event]) -> int:
         start = data.find(START, position)
         end = start if start >= 0 else len(data)
-        # Line ends between blocks are common and mean nothing.
-        noise = len(data[position:end].strip(b"\r\n"))
+        # Line ends between blocks are common and mean nothing; within noise they are some of it.
+        noise = data[position:end] if self._in_noise else data[position:end].lstrip(b"\r\n")
         if noise:
             events.append(Noise(noise))
         self._inside = start >= 0
+        self._in_noise = bool(noise) and not self._inside
         return end + 1
 
     def _within(self, data: bytes, position: int, events: list[Event]) -> int:

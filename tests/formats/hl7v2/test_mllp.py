@@ -61,7 +61,7 @@ def test_line_ends_between_frames_are_not_noise() -> None:
 
 
 def test_bytes_before_a_frame_are_noise() -> None:
-    assert read(b"hello" + frame(b"MSH")) == [Noise(5), Frame(b"MSH")]
+    assert read(b"hello" + frame(b"MSH")) == [Noise(b"hello"), Frame(b"MSH")]
 
 
 def test_a_start_inside_a_frame_drops_the_unfinished_one() -> None:
@@ -111,7 +111,7 @@ def test_a_block_may_begin_without_its_mark_where_that_is_allowed(chunk: int) ->
 
 def test_what_only_begins_like_a_message_is_noise_all_the_same() -> None:
     reader = FrameReader(no_start_block=True)
-    assert reader.feed(b"MSX\x0bMSH|1\x1c\r") == [Noise(2), Noise(1), Frame(b"MSH|1")]
+    assert reader.feed(b"MSX\x0bMSH|1\x1c\r") == [Noise(b"MS"), Noise(b"X"), Frame(b"MSH|1")]
 
 
 def test_an_end_mark_alone_ends_a_block_where_that_is_allowed() -> None:
