@@ -1,10 +1,10 @@
 """What a channel may say of its MLLP listeners and senders.
 
 Some departures from the standard are always accepted, because they cannot be misunderstood: segments that end in LF or
-CRLF, a byte order mark, blank lines and control characters between blocks, a block whose final 0x0D does not come (after
-a short silence), several messages in one block, line breaks inside a field, odd versions, a fifth character in MSH-2.
-Those that could be misunderstood are accepted only where ``lenient`` names them. Anything else that comes outside of a
-block is kept as refused (:mod:`hub.connectors.mllp.outside`).
+CRLF, a byte order mark, blank lines and control characters between blocks, a block whose final 0x0D does not come
+(after a short silence), several messages in one block, line breaks inside a field, odd versions, a fifth character in
+MSH-2. Those that could be misunderstood are accepted only where ``lenient`` names them. Anything else that comes
+outside of a block is kept as refused (:mod:`hub.connectors.mllp.outside`).
 """
 
 from __future__ import annotations
