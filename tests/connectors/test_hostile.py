@@ -116,12 +116,12 @@ def test_a_stream_without_an_end_takes_no_more_memory_than_one_message() -> None
     reader = FrameReader(1 << 20)
     tracemalloc.start()
     try:
-        events = [event for _ in range(400) for event in reader.feed(b"\x0b" + b"x" * 65_536)]
-        events += [event for _ in range(400) for event in reader.feed(b"x" * 65_536)]
+        kinds = {type(event) for _ in range(400) for event in reader.feed(b"\x0b" + b"x" * 65_536)}
+        kinds |= {type(event) for _ in range(400) for event in reader.feed(b"x" * 65_536)}
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert any(isinstance(event, Oversize) for event in events)
+    assert Oversize in kinds
     assert peak < 4 << 20
 
 
