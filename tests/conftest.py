@@ -39,6 +39,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FileByFil
     return FileByFile(config, log)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Run nothing more once the reactor, which every test runs on, is stopped.
+
+    A time limit that sends SIGTERM does that; each test after it would fail for this reason alone.
+    """
+    from twisted.internet import reactor  # not before the plugin has chosen it
+
+    def stopped() -> None:
+        session.shouldstop = "The reactor was stopped, by a signal or by the last test above."
+
+    reactor.addSystemEventTrigger("before", "shutdown", stopped)  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """The folder of other people's messages and interchanges, named by HUB_CORPUS."""

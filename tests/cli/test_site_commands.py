@@ -121,7 +121,9 @@ def test_check_prints_place_code_and_fix_and_fails(run: Run, site: Path) -> None
     channel.write_text(channel.read_text().replace(":charges", ":charge"))
     code, out, _ = run("check", "--site", str(site))
     assert code == 1
-    assert "channels/ehr_visits.toml:27:1" in out
+    lines = channel.read_text().splitlines()
+    (place,) = (number for number, line in enumerate(lines, 1) if line.startswith("run = ") and ':charge"' in line)
+    assert f"channels/ehr_visits.toml:{place}:1" in out
     assert 'did you mean "charges"?' in out
     assert "hub explain H204" in out
 
