@@ -34,7 +34,6 @@ from hub.store.retention import (
 )
 
 EVERY = 0.25
-CHECKPOINT_EVERY_MS = 250
 """A busy log is full in half a second; then the writer copies what is left of it itself, while senders wait."""
 SWEEP_EVERY_MS = 60_000
 PASS_EVERY_MS = 3_600_000
@@ -73,7 +72,7 @@ class Upkeep:
         self._expired: list[Expired] = []
         self._pages_to_give = False
         self._chunks = self._messages = 0
-        self._next_pass = self._next_sweep = self._next_sample = self._next_checkpoint = self._looked_at = 0
+        self._next_pass = self._next_sweep = self._next_sample = self._looked_at = 0
 
     def start(self) -> None:
         """Begin to look after the store."""
@@ -103,14 +102,12 @@ class Upkeep:
 
     @inlineCallbacks
     def step(self) -> Any:
-        """One small thing: the most urgent one that is due. Returns whether there was any."""
+        """Fold the log, then one small thing: the most urgent one that is due. Returns whether there was any."""
         now = self._now()
         if now < self._looked_at:  # the clock was set back
-            self._next_pass = self._next_sweep = self._next_sample = self._next_checkpoint = now
+            self._next_pass = self._next_sweep = self._next_sample = now
         self._looked_at = now
-        if now >= self._next_checkpoint:
-            self._next_checkpoint = now + CHECKPOINT_EVERY_MS
-            yield deferToThread(checkpoint, self._store)
+        yield deferToThread(checkpoint, self._store)
         if now >= self._next_sample:
             self._next_sample = now + SAMPLE_EVERY_MS
             used = yield deferToThread(self._read, store_bytes)
