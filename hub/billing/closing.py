@@ -105,11 +105,6 @@ def months(connection: Connection) -> list[Closed]:
     return [_closed(connection, row._mapping) for row in rows]
 
 
-def figures_of(connection: Connection, month: str) -> tuple[AccountFigure, ...]:
-    """The figures of *month* as the ledger has them now, closed or not."""
-    return _counted(connection, month)[0]
-
-
 def corrections(connection: Connection, month: str) -> list[Correction]:
     """What was taken back of *month* after its end, and when."""
     first, last = bounds(month)

@@ -109,7 +109,7 @@ class Decision:
 
 def crossed_over(decision: Decision, payer_id: str) -> Claim837:
     """The claim as the next payer gets it: the same number, and what the first one paid and left to the patient."""
-    lines = [replace(each.line, paid_before=each.paid, patient_before=each.patient) for each in decision.lines]
+    lines = [replace(each.line, patient_before=each.patient) for each in decision.lines]
     return replace(decision.claim, sequence="S", payer_id=payer_id, lines=lines)
 
 

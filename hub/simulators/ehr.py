@@ -151,7 +151,6 @@ class Ehr:
         self._fhir = FhirServer(Records(visits), config["fhir_token"], self._books, faults)
         self._ack_seconds = float(config.get("ack_seconds", 10.0))
         self._connections = int(config.get("connections", min(4, 1 + self._visits // 20)))
-        self._lanes_open = 0
         self._counts: Counter[str] = Counter()
         self._base = ""
         self._stopped = False

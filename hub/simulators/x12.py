@@ -167,7 +167,6 @@ class Line837:
     date: str = ""
     control: str = ""
     revenue: str = ""
-    paid_before: int = 0
     patient_before: int = 0
 
     @property
@@ -311,7 +310,5 @@ def _line_segment(line: Line837, segment: Segment, component: str) -> None:
             line.date = segment[3][:8]
         case "REF" if segment[1] == "6R":
             line.control = segment[2]
-        case "SVD":
-            line.paid_before += cents(segment[2])
         case "CAS" if segment[1] == "PR":
             line.patient_before += sum(cents(amount) for amount in segment[3::3])

@@ -86,12 +86,6 @@ def conformance(raw: bytes) -> list[Finding]:
     return findings
 
 
-def known_path(path: str, version: str = structures.USUAL_VERSION) -> bool:
-    """False when the standard has no such place in any version, or *path* is not a path."""
-    finding = check_path(path, version)
-    return finding is None or finding.severity == "warning"
-
-
 def check_path(path: str, version: str = structures.USUAL_VERSION) -> Finding | None:
     """What is wrong with *path* in a mapping for messages of *version*; ``None`` when nothing is.
 

@@ -95,20 +95,12 @@ class SegmentRow:
     fields: tuple[FieldRow, ...]
 
 
-def segment_name(segment: str, version: str = "") -> str:
-    """What *segment* is called (``Patient identification``; ``Site-defined`` for a Z segment).
+def segment_name(segment: str) -> str:
+    """What *segment* is called (``Patient identification``; ``Site-defined`` for a Z segment), whatever the version.
 
     ``""`` when it is not known.
-
-    The names do not differ between versions; *version* is there so that callers need not know that.
     """
     return _SEGMENT_NAMES.get(segment, "Site-defined" if segment.startswith("Z") else "")
-
-
-def field_name(segment: str, position: int, version: str) -> str:
-    """What a field is called in *version*, or in the nearest one that has it; ``""`` when none does."""
-    found = structures.field(segment, position, version)
-    return found.title if found else ""
 
 
 def tree(message: Message) -> list[SegmentRow]:
@@ -117,7 +109,7 @@ def tree(message: Message) -> list[SegmentRow]:
         SegmentRow(
             segment=segment.name,
             ordinal=segment.ordinal,
-            name=segment_name(segment.name, message.version),
+            name=segment_name(segment.name),
             fields=tuple(_field_rows(message, segment)),
         )
         for segment in message.segments

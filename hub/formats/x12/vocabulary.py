@@ -58,11 +58,6 @@ def adjustment_reason(code: str) -> str:
     return _table("carc").get(code, f"Adjustment reason {code or 'none'}.")
 
 
-def adjustment_group(code: str) -> str:
-    """Who bears an adjustment of this group (CAS01)."""
-    return _table("group").get(code, f"Adjustment group {code or 'none'}.")
-
-
 def claim_outcome(code: str) -> str:
     """What a claim payment status (CLP02) means."""
     return _table("clp").get(code, f"Claim status {code or 'none'}.")

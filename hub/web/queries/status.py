@@ -62,21 +62,15 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Messages received per minute, oldest first, and the mean time from receipt to done."""
+    """Messages received per minute, oldest first, and how many were done."""
 
     received: tuple[int, ...] = field(default=(0,) * MINUTES)
     done: int = 0
-    latency_ms: int = 0
 
     @property
     def total(self) -> int:
         """Received within the hour."""
         return sum(self.received)
-
-    @property
-    def mean_ms(self) -> int | None:
-        """Mean milliseconds from receipt to done; None when nothing was done."""
-        return self.latency_ms // self.done if self.done else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +184,12 @@ def rate_of(connection: Connection, channel: str, now_ms: int) -> Rate:
     """The last 60 minutes of *channel*."""
     newest = now_ms // 60_000
     received = [0] * MINUTES
-    done = latency = 0
+    done = 0
     for row in connection.execute(select(rate).where(rate.c.channel == channel, rate.c.minute > newest - MINUTES)):
         if row.minute <= newest:
             received[row.minute - newest + MINUTES - 1] = row.received
             done += row.done
-            latency += row.latency_ms
-    return Rate(tuple(received), done, latency)
+    return Rate(tuple(received), done)
 
 
 def claims_by_state(connection: Connection) -> list[Stage]:

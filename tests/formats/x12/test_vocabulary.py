@@ -29,7 +29,6 @@ def test_frequent_codes_have_sentences() -> None:
     assert vocabulary.segment_error("8") != vocabulary.element_error("8")
     assert vocabulary.acknowledgement("P").startswith("Accepted in part")
     assert vocabulary.adjustment_reason("45") == "The charge is above what the contract allows."
-    assert vocabulary.adjustment_group("PR") == "The patient's share."
     assert vocabulary.claim_outcome("22") == "An earlier payment is taken back."
 
 
@@ -38,7 +37,7 @@ def test_frequent_codes_have_sentences() -> None:
     [
         vocabulary.category, vocabulary.entity, vocabulary.interchange_error, vocabulary.segment_error,
         vocabulary.element_error, vocabulary.acknowledgement, vocabulary.adjustment_reason,
-        vocabulary.adjustment_group, vocabulary.claim_outcome,
+        vocabulary.claim_outcome,
     ],
 )  # fmt: skip
 def test_an_unknown_code_gets_a_neutral_sentence_that_names_it(sentence) -> None:
