@@ -99,12 +99,29 @@ def _place(transaction: Transaction, claim: str) -> str:
 
 def claim_acknowledgement(source: Source, control: int, when: datetime, batch: str, verdicts: list[Verdict]) -> str:
     """Write a 277CA about the claims of one batch (BHT03 of the 837)."""
+    body = _batch_levels(source, control, when, batch, verdicts)
+    for number, verdict in enumerate(verdicts, start=4):
+        body += _claim_level(number, verdict, f"{when:%Y%m%d}")
+    return write_interchange(
+        body,
+        sender=source.door,
+        receiver=SUBMITTER,
+        control=control,
+        when=when,
+        functional_id="HN",
+        version="005010X214",
+        kind="277",
+    )
+
+
+def _batch_levels(source: Source, control: int, when: datetime, batch: str, verdicts: list[Verdict]) -> list[Segment]:
+    """The levels above the claims: who writes, to whom, and the batch as a whole."""
     day = f"{when:%Y%m%d}"
     good = [verdict.claim for verdict in verdicts if verdict.accepted]
     bad = [verdict.claim for verdict in verdicts if not verdict.accepted]
     total = sum(verdict.claim.charge for verdict in verdicts)
     qualifier = "46" if source.entity == "AY" else "PI"
-    body: list[Segment] = [
+    return [
         ["BHT", "0085", "08", f"277{control}", day, f"{when:%H%M}", "TH"],
         ["HL", "1", "", "20", "1"],
         ["NM1", source.entity, "2", source.name, "", "", "", "", qualifier, source.identifier],
@@ -122,46 +139,31 @@ def claim_acknowledgement(source: Source, control: int, when: datetime, batch: s
         ["STC", f"A1:19:{source.entity}", "", "WQ", money(total)],
         *_totals("QA", "QC", good, bad),
     ]
-    for number, verdict in enumerate(verdicts, start=4):
-        claim = verdict.claim
-        action = "WQ" if verdict.accepted else "U"
-        more = ["", "", "", "", "", verdict.second, "", verdict.text]
-        status = ["STC", verdict.status, day, action, money(claim.charge), *more]
-        body += [
-            ["HL", str(number), "3", "PT"],
-            ["NM1", "QC", "1", *claim.patient, "", "", "MI", claim.member_id or "UNKNOWN"],
-            ["TRN", "2", claim.pcn],
-            status,
+
+
+def _claim_level(number: int, verdict: Verdict, day: str) -> list[Segment]:
+    """One claim's level and, where something is said of its first line, that line."""
+    claim = verdict.claim
+    action = "WQ" if verdict.accepted else "U"
+    more = ["", "", "", "", "", verdict.second, "", verdict.text]
+    level: list[Segment] = [
+        ["HL", str(number), "3", "PT"],
+        ["NM1", "QC", "1", *claim.patient, "", "", "MI", claim.member_id or "UNKNOWN"],
+        ["TRN", "2", claim.pcn],
+        ["STC", verdict.status, day, action, money(claim.charge), *more],
+    ]
+    if verdict.icn:
+        level.append(["REF", "1K", verdict.icn])
+    level.append(["DTP", "472", "D8", claim.service_date])
+    if verdict.line_status and claim.lines:
+        line = claim.lines[0]
+        procedure = f"HC:{line.code}" if line.code else line.procedure
+        level += [
+            ["SVC", procedure, money(line.charge), "", "", "", "", line.units],
+            ["STC", verdict.line_status, day, "U", "", *[""] * 7, verdict.text],
+            ["REF", "FJ", line.control],
         ]
-        if verdict.icn:
-            body.append(["REF", "1K", verdict.icn])
-        body.append(["DTP", "472", "D8", claim.service_date])
-        if verdict.line_status and claim.lines:
-            line = claim.lines[0]
-            body += [
-                [
-                    "SVC",
-                    f"HC:{line.code}" if line.code else line.procedure,
-                    money(line.charge),
-                    "",
-                    "",
-                    "",
-                    "",
-                    line.units,
-                ],
-                ["STC", verdict.line_status, day, "U", "", *[""] * 7, verdict.text],
-                ["REF", "FJ", line.control],
-            ]
-    return write_interchange(
-        body,
-        sender=source.door,
-        receiver=SUBMITTER,
-        control=control,
-        when=when,
-        functional_id="HN",
-        version="005010X214",
-        kind="277",
-    )
+    return level
 
 
 def _totals(good_code: str, bad_code: str, good: list[Claim837], bad: list[Claim837]) -> list[Segment]:

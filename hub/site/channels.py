@@ -265,30 +265,17 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
         return None, findings
     if whole.name != stem:
         findings.append(file.finding(("name",), "H210", f'Channel "{whole.name}" stands in the file {stem}.toml.'))
-    raw_sources = whole.source if isinstance(whole.source, list) else [whole.source]
-    sources = []
-    plain: list[SourceFile] = []
-    for number, data in enumerate(raw_sources):
-        key: Key = ("source", number) if isinstance(whole.source, list) else ("source",)
-        common, settings, found = _end(SourceFile, _SOURCE_KEYS, data, file, key, known, "source_settings")
-        findings += found
-        if isinstance(common, SourceFile) and settings is not None:
-            sources.append((common.type, settings))
-            plain.append(common)
-    steps = []
-    for number, data in enumerate(whole.step):
-        step, found = check_model(StepFile, data, file, ("step", number))
-        findings += found
-        if step:
-            where = tuple((path, (t,) if isinstance(t, str) else t) for path, t in step.where.items())
-            place = f"{file.name}:{file.place(('step', number, 'forward'))[0]}"
-            steps.append(Step(step.name, step.on, step.run, step.forward, where, place, number))
+    sources, found = _sources(whole, file, known)
+    findings += found
+    steps, found = _steps(whole, file)
+    findings += found
     destinations = {}
     for name, data in whole.destination.items():
         plan, found = _destination(name, data, file, known)
         findings += found
         if plan:
             destinations[name] = plan
+    plain = [common for common, _ in sources]
     first = plain[0] if plain else SourceFile(type="")
     channel_format = first.format or DEFAULT_FORMAT.get(first.type, "json")
     findings += _source_findings(plain, [settings for _, settings in sources], channel_format, file)
@@ -298,8 +285,8 @@ def read_channel(file: TomlFile, known: Mapping[str, Connector]) -> tuple[Channe
         title=whole.title,
         owner=whole.owner,
         file=file,
-        sources=tuple(sources),
-        accepts=frozenset(kind for source in plain for kind in source.accepts),
+        sources=tuple((common.type, settings) for common, settings in sources),
+        accepts=frozenset(kind for common in plain for kind in common.accepts),
         format=channel_format,
         lane=first.lane,
         duplicates=first.duplicates,
@@ -320,6 +307,36 @@ def _parts(data: Mapping[str, Any], name: str) -> ChannelFile | None:
     return ChannelFile.model_construct(
         name=name, title="", owner="", source=source, step=tuple(step), destination=destination
     )
+
+
+def _sources(
+    whole: ChannelFile, file: TomlFile, known: Mapping[str, Connector]
+) -> tuple[list[tuple[SourceFile, Any]], list[Finding]]:
+    """The sources that are right, each with its connector's settings."""
+    several = whole.source if isinstance(whole.source, list) else None
+    sources: list[tuple[SourceFile, Any]] = []
+    findings: list[Finding] = []
+    for number, data in enumerate([whole.source] if several is None else several):
+        key: Key = ("source",) if several is None else ("source", number)
+        common, settings, found = _end(SourceFile, _SOURCE_KEYS, data, file, key, known, "source_settings")
+        findings += found
+        if isinstance(common, SourceFile) and settings is not None:
+            sources.append((common, settings))
+    return sources, findings
+
+
+def _steps(whole: ChannelFile, file: TomlFile) -> tuple[list[Step], list[Finding]]:
+    """The steps that are right, in their order."""
+    steps: list[Step] = []
+    findings: list[Finding] = []
+    for number, data in enumerate(whole.step):
+        step, found = check_model(StepFile, data, file, ("step", number))
+        findings += found
+        if step:
+            where = tuple((path, (t,) if isinstance(t, str) else t) for path, t in step.where.items())
+            place = f"{file.name}:{file.place(('step', number, 'forward'))[0]}"
+            steps.append(Step(step.name, step.on, step.run, step.forward, where, place, number))
+    return steps, findings
 
 
 def _source_findings(

@@ -42,27 +42,10 @@ def read_billing(
         findings += _practice_findings(practice, file)
     _, policy, found = _read(folder, "config/billing.toml", BillingPolicy, overlay, ("billing",))
     findings += found
-    partners: dict[str, Partner] = {}
-    for name in _names(folder, "config/partners"):
-        stem = Path(name).stem
-        file, partner, found = _read(folder, name, Partner, overlay, ("partners", stem))
-        findings += found
-        if partner is None or file is None:
-            continue
-        if settings is not None and partner.environment != settings.environment:
-            sentence = f"This partner is for {partner.environment}, this site is {settings.environment}."
-            findings.append(file.finding(("environment",), "H506", sentence, "The two never mix."))
-        if partner.name in partners:
-            findings.append(file.finding(("name",), "H503", f'Partner "{partner.name}" stands twice.'))
-        partners[partner.name] = partner
-    payers: dict[str, Payer] = {}
-    for name in _names(folder, "config/payers"):
-        file, payer, found = _read(folder, name, Payer, overlay, ("payers", Path(name).stem.partition("_")[0]))
-        findings += found
-        if payer is None or file is None:
-            continue
-        findings += _payer_findings(payer, file, partners, payers)
-        payers[payer.payer_id] = payer
+    partners, found = _partners(folder, overlay, settings)
+    findings += found
+    payers, found = _payers(folder, overlay, partners)
+    findings += found
     fees, found = _fees(folder)
     findings += found
     contracts, found = _contracts(folder)
@@ -71,11 +54,8 @@ def read_billing(
     findings += found
     appeals, found = appeal_letters(folder)
     findings += found
-    rules: tuple[Rule, ...] = ()
-    for name in _names(folder, "config/rules"):
-        _, of_site, found = _read(folder, name, SiteRules, overlay, ("rules", Path(name).stem))
-        findings += found
-        rules += of_site.rules if of_site else ()
+    rules, found = _rules(folder, overlay)
+    findings += found
     if settings is None or practice is None or policy is None:
         return None, findings
     config = BillingConfig(
@@ -91,6 +71,49 @@ def read_billing(
         appeals=appeals,
     )
     return config, findings
+
+
+def _partners(folder: Path, overlay: Overlay, settings: HubSettings | None) -> tuple[dict[str, Partner], list[Finding]]:
+    """The partners by name."""
+    partners: dict[str, Partner] = {}
+    findings: list[Finding] = []
+    for name in _names(folder, "config/partners"):
+        file, partner, found = _read(folder, name, Partner, overlay, ("partners", Path(name).stem))
+        findings += found
+        if partner is None or file is None:
+            continue
+        if settings is not None and partner.environment != settings.environment:
+            sentence = f"This partner is for {partner.environment}, this site is {settings.environment}."
+            findings.append(file.finding(("environment",), "H506", sentence, "The two never mix."))
+        if partner.name in partners:
+            findings.append(file.finding(("name",), "H503", f'Partner "{partner.name}" stands twice.'))
+        partners[partner.name] = partner
+    return partners, findings
+
+
+def _payers(folder: Path, overlay: Overlay, partners: dict[str, Partner]) -> tuple[dict[str, Payer], list[Finding]]:
+    """The payers by id."""
+    payers: dict[str, Payer] = {}
+    findings: list[Finding] = []
+    for name in _names(folder, "config/payers"):
+        file, payer, found = _read(folder, name, Payer, overlay, ("payers", Path(name).stem.partition("_")[0]))
+        findings += found
+        if payer is None or file is None:
+            continue
+        findings += _payer_findings(payer, file, partners, payers)
+        payers[payer.payer_id] = payer
+    return payers, findings
+
+
+def _rules(folder: Path, overlay: Overlay) -> tuple[tuple[Rule, ...], list[Finding]]:
+    """The site's own rules, in the order of their files."""
+    rules: tuple[Rule, ...] = ()
+    findings: list[Finding] = []
+    for name in _names(folder, "config/rules"):
+        _, of_site, found = _read(folder, name, SiteRules, overlay, ("rules", Path(name).stem))
+        findings += found
+        rules += of_site.rules if of_site else ()
+    return rules, findings
 
 
 def _names(folder: Path, part: str) -> list[str]:

@@ -5,7 +5,7 @@ No patient data, no names of people.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -56,60 +56,69 @@ def metrics(site: Site) -> Response:
         stages = all_claims_by_state(site, connection)
         items = status.open_items(connection)
         disk = forecast(connection, site.settings.control_socket.parent, now)
-        last_in = {f'channel="{name}"': status.last_received(connection, name) for name in counts}
+        last_in = {_labels(channel=name): status.last_received(connection, name) for name in counts}
         last_out = {
-            f'channel="{channel.name}",destination="{destination.name}"': paces.last_sent(
+            _labels(channel=channel.name, destination=destination.name): paces.last_sent(
                 connection, channel.name, destination.name
             )
             for channel in site.settings.channels
             for destination in channel.destinations
         }
-    lines = ["# HELP hub_messages_received_total Messages received.", "# TYPE hub_messages_received_total counter"]
-    lines += [f'hub_messages_received_total{{channel="{name}"}} {c["received"]}' for name, c in counts.items()]
-    lines += ["# HELP hub_messages Messages by outcome.", "# TYPE hub_messages gauge"]
-    lines += [
-        f'hub_messages{{channel="{name}",outcome="{outcome}"}} {c[outcome]}'
-        for name, c in counts.items()
+    places = [_labels(channel=wait.channel, destination=wait.destination) for wait in waits]
+    ages = [f"{max(0, now - wait.oldest_at) / 1000:.0f}" for wait in waits]
+    outcomes = [
+        (_labels(channel=name, outcome=outcome), each[outcome])
+        for name, each in counts.items()
         for outcome in status.OUTCOMES
     ]
-    lines += [
-        "# HELP hub_balance_difference Received minus the outcomes; not 0 is an alert.",
-        "# TYPE hub_balance_difference gauge",
-    ]
-    lines += [f'hub_balance_difference{{channel="{name}"}} {c.difference}' for name, c in counts.items()]
-    lines += ["# HELP hub_waiting Deliveries that wait.", "# TYPE hub_waiting gauge"]
-    places = [f'channel="{w.channel}",destination="{w.destination}"' for w in waits]
-    lines += [f"hub_waiting{{{place}}} {wait.count}" for place, wait in zip(places, waits, strict=True)]
-    lines += [
-        "# HELP hub_waiting_oldest_seconds Age of the oldest waiting delivery.",
-        "# TYPE hub_waiting_oldest_seconds gauge",
-    ]
-    lines += [
-        f"hub_waiting_oldest_seconds{{{place}}} {max(0, now - wait.oldest_at) / 1000:.0f}"
-        for place, wait in zip(places, waits, strict=True)
-    ]
-    lines += _gauge("hub_last_received_timestamp_seconds", "When the last message came in.", last_in)
-    lines += _gauge("hub_last_sent_timestamp_seconds", "When the last delivery was taken.", last_out)
-    lines += ["# HELP hub_claims Claims by state.", "# TYPE hub_claims gauge"]
-    lines += [f'hub_claims{{state="{stage.state}"}} {stage.claims}' for stage in stages]
-    lines += ["# HELP hub_work_items_open Open work items.", "# TYPE hub_work_items_open gauge"]
-    lines += [f'hub_work_items_open{{queue="{queue}"}} {number}' for queue, number, _, _ in items]
-    lines += [
-        "# HELP hub_store_bytes Size of the store.",
-        "# TYPE hub_store_bytes gauge",
-        f"hub_store_bytes {disk.used}",
+    lines = [
+        *_family(
+            "hub_messages_received_total",
+            "Messages received.",
+            [(_labels(channel=name), each["received"]) for name, each in counts.items()],
+            kind="counter",
+        ),
+        *_family("hub_messages", "Messages by outcome.", outcomes),
+        *_family(
+            "hub_balance_difference",
+            "Received minus the outcomes; not 0 is an alert.",
+            [(_labels(channel=name), each.difference) for name, each in counts.items()],
+        ),
+        *_family(
+            "hub_waiting",
+            "Deliveries that wait.",
+            [(place, wait.count) for place, wait in zip(places, waits, strict=True)],
+        ),
+        *_family("hub_waiting_oldest_seconds", "Age of the oldest waiting delivery.", zip(places, ages, strict=True)),
+        *_family("hub_last_received_timestamp_seconds", "When the last message came in.", _known(last_in)),
+        *_family("hub_last_sent_timestamp_seconds", "When the last delivery was taken.", _known(last_out)),
+        *_family("hub_claims", "Claims by state.", [(_labels(state=each.state), each.claims) for each in stages]),
+        *_family(
+            "hub_work_items_open",
+            "Open work items.",
+            [(_labels(queue=queue), number) for queue, number, _, _ in items],
+        ),
+        *_family("hub_store_bytes", "Size of the store.", [("", disk.used)]),
     ]
     if disk.free is not None:
-        lines += ["# HELP hub_disk_free_bytes Free on the store's disk.", "# TYPE hub_disk_free_bytes gauge"]
-        lines.append(f"hub_disk_free_bytes {disk.free}")
+        lines += _family("hub_disk_free_bytes", "Free on the store's disk.", [("", disk.free)])
     if disk.days_left is not None:
-        lines += ["# HELP hub_disk_full_days Days until that disk is full.", "# TYPE hub_disk_full_days gauge"]
-        lines.append(f"hub_disk_full_days {disk.days_left:.1f}")
+        lines += _family("hub_disk_full_days", "Days until that disk is full.", [("", f"{disk.days_left:.1f}")])
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 
-def _gauge(name: str, what: str, times: Mapping[str, int | None]) -> Iterator[str]:
-    """The lines of a gauge of *times* (ms) by their labels; one that is not known is left out."""
+def _family(name: str, what: str, samples: Iterable[tuple[str, object]], *, kind: str = "gauge") -> Iterator[str]:
+    """The lines of one metric: what it is, and each of its *samples*, labels and value."""
     yield f"# HELP {name} {what}"
-    yield f"# TYPE {name} gauge"
-    yield from (f"{name}{{{labels}}} {at // 1000}" for labels, at in times.items() if at)
+    yield f"# TYPE {name} {kind}"
+    yield from (f"{name}{labels} {value}" for labels, value in samples)
+
+
+def _labels(**labels: str) -> str:
+    pairs = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return f"{{{pairs}}}"
+
+
+def _known(times: Mapping[str, int | None]) -> list[tuple[str, int]]:
+    """*times* (ms, by labels) in seconds; one that is not known is left out."""
+    return [(labels, at // 1000) for labels, at in times.items() if at]
