@@ -69,7 +69,7 @@ def build(decision: Decision, due: Row) -> None:
             sentence=f"{partner.title} is set up for {partner.environment}, this site is not. Nothing is sent there.",
         )
     elif may_write(decision, partner):
-        more = {form: _send_ready(decision, name, partner, form) for form in _WRITERS}
+        more = {form: _send_ready(decision, partner, form) for form in _WRITERS}
         if any(more.values()):
             decision.update("due", due, business_at=decision.now_ms + 1)  # more is ready than one batch may hold
             return
@@ -94,20 +94,40 @@ def may_write(decision: Decision, partner: Partner) -> bool:
     return True
 
 
-def _reports(config: BillingConfig, payer_id: str) -> bool:
-    """Whether encounters are reported to the payer (BHT06 RP): a batch says of all its claims which they are."""
-    payer = config.payers.get(payer_id)
-    return payer is not None and payer.encounters
-
-
-def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> bool:
+def _send_ready(decision: Decision, partner: Partner, form: str) -> bool:
     """Make one batch of what is ready of one form; whether there is more than one batch may hold."""
     most = min(partner.max_claims, MOST_CLAIMS)
+    rows = _ready(decision, partner, form, most)
+    together = _of_one_use(decision.config, rows)
+    ready = {row["control_number"]: OpenClaim(decision, row) for row in together}
+    contents = {number: claims.content(decision, claim) for number, claim in ready.items()}
+    if not contents:
+        return False
+    numbers = _take_numbers(decision, partner.name)
+    written, refused = _write(decision, partner, numbers, list(contents.values()))
+    for number, why in refused.items():
+        _take_out(decision, ready.pop(number), contents.pop(number), why)
+    taken = list(ready)
+    while len(written) > partner.max_bytes and len(taken) > 1:
+        taken = taken[: min(len(taken) - 1, len(taken) * partner.max_bytes // len(written))] or taken[:1]
+        written, _ = _write(decision, partner, numbers, [contents[number] for number in taken])
+    if written:
+        batched = [ready[number] for number in taken]
+        _insert(decision, partner, numbers, batched, [contents[number] for number in taken])
+        identifiers = tuple(("claim", number) for number in taken)
+        decision.changes.emits.append(
+            Emit(kind=form, body=written, lane=partner.name, name=numbers.reference, identifiers=identifiers)
+        )
+    return len(rows) == most or len(taken) < len(ready) or len(together) < len(rows)
+
+
+def _ready(decision: Decision, partner: Partner, form: str, most: int) -> list[Row]:
+    """The rows of the first claims that are ready, without those of payers that wait."""
     waiting = rejections.held_payers(decision)
     payers = {"payer_id": tuple(set(decision.config.payers) - waiting)} if waiting else {}
-    rows = decision.rows(
+    return decision.rows(
         "claim",
-        partner=name,
+        partner=partner.name,
         form=form,
         state="ready",
         environment=decision.config.environment,
@@ -115,52 +135,46 @@ def _send_ready(decision: Decision, name: str, partner: Partner, form: str) -> b
         limit=most,
         **payers,
     )
-    reporting = bool(rows) and _reports(decision.config, rows[0]["payer_id"])
-    together = [row for row in rows if _reports(decision.config, row["payer_id"]) == reporting]
-    ready = {row["control_number"]: OpenClaim(decision, row) for row in together}
-    contents = {number: claims.content(decision, claim) for number, claim in ready.items()}
-    if not contents:
-        return False
-    numbers = _take_numbers(decision, name)
-    written, refused = _write(decision, partner, numbers, list(contents.values()))
-    for number, why in refused.items():
-        _take_out(decision, ready.pop(number), contents[number], why)
-    taken = list(ready)
-    while len(written) > partner.max_bytes and len(taken) > 1:
-        taken = taken[: min(len(taken) - 1, len(taken) * partner.max_bytes // len(written))] or taken[:1]
-        written, _ = _write(decision, partner, numbers, [contents[number] for number in taken])
-    more = len(rows) == most or len(taken) < len(ready) or len(together) < len(rows)
-    ready = {number: ready[number] for number in taken}
-    if not written:
-        return more
+
+
+def _of_one_use(config: BillingConfig, rows: Sequence[Row]) -> list[Row]:
+    """Those of *rows* that are what the first one is, an encounter or a claim: a batch says it of all (BHT06)."""
+    reporting = bool(rows) and _reports(config, rows[0]["payer_id"])
+    return [row for row in rows if _reports(config, row["payer_id"]) == reporting]
+
+
+def _reports(config: BillingConfig, payer_id: str) -> bool:
+    """Whether encounters are reported to the payer (BHT06 RP)."""
+    payer = config.payers.get(payer_id)
+    return payer is not None and payer.encounters
+
+
+def _insert(
+    decision: Decision,
+    partner: Partner,
+    numbers: _Numbers,
+    batched: Sequence[OpenClaim],
+    contents: Sequence[Claim],
+) -> None:
+    """Keep the batch of the claims *batched*, and that each is in it."""
     batch_id = decision.ids.next()
     decision.insert(
         "batch",
         id=batch_id,
-        partner=name,
+        partner=partner.name,
         reference=numbers.reference,
         interchange_number=numbers.interchange,
         group_number=numbers.group,
         usage=USAGE[partner.environment],
-        claims=len(ready),
-        total_cents=sum(claim.row["total_cents"] for claim in ready.values()),
-        payload_digest=_payload_digest(decision, ready.values(), [contents[number] for number in ready]),
+        claims=len(batched),
+        total_cents=sum(claim.row["total_cents"] for claim in batched),
+        payload_digest=_payload_digest(decision, batched, contents),
         state="built",
         created_business_at=decision.now_ms,
     )
-    for claim in ready.values():
+    for claim in batched:
         decision.update("claim", claim.row, batch_id=batch_id)
         claim.record("batched", f"batched/{batch_id}", batch=numbers.reference)
-    decision.changes.emits.append(
-        Emit(
-            kind=form,
-            body=written,
-            lane=name,
-            name=numbers.reference,
-            identifiers=tuple(("claim", number) for number in ready),
-        )
-    )
-    return more
 
 
 def _write(

@@ -12,6 +12,7 @@ from hub.billing.claim_context import context_of
 from hub.billing.config import Payer
 from hub.billing.control_numbers import control_number
 from hub.billing.decision import Decision
+from hub.billing.edits.scrub import Finding
 from hub.billing.edits.table import EDITS, INFO
 from hub.billing.events import OpenClaim, open_claim
 from hub.billing.grouping import Group
@@ -165,9 +166,9 @@ def examined(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Payer
     return examine(kept.decided(), context, rule_book(decision.config, payer.payer_id), kept.undone)
 
 
-def check(decision: Decision, claim: OpenClaim, said: Claim, payer: Payer) -> None:
-    """Run rules and edits over a new claim that says *said*, and decide where it goes from here."""
-    check_again(decision, claim, ClaimBody.new(said), payer, "edits")
+def check(decision: Decision, claim: OpenClaim, payer: Payer) -> None:
+    """Run rules and edits over a new claim, and decide where it goes from here."""
+    check_again(decision, claim, ClaimBody.new(content(decision, claim)), payer, "edits")
 
 
 def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Payer, key: str) -> None:
@@ -175,21 +176,10 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
 
     What they say is recorded under *key*, one event for each time that a claim is examined.
     """
-    from hub.billing import replacements
-
     found = examined(decision, claim, kept, payer)
-    kept = replace(kept, claim=found.claim)
-    place = found.claim.place_of_service[:2]
-    decision.update("claim", claim.row, body=decision.seal("claim", kept.plain()), place_of_service=place)
-    _keep_lines(decision, claim, found.claim)
+    _keep(decision, claim, replace(kept, claim=found.claim))
     stored = findings.kept(decision.vault, found.claim, found.findings)
-    policy = decision.config.policy
-    by_policy = policy.approval == "person" or payer.payer_id in policy.approval_payers
-    by_policy = by_policy or (policy.next_payer == "person" and claim.row["sequence"] != "P")
-    by_policy = by_policy or claim.row["rendering_npi"] in policy.approval_providers
-    by_policy = by_policy or replacements.is_draft(decision, claim)
-    corrects = claim.row["replaces_id"] is not None
-    by_policy |= corrects and (decision.actor != "hub" or policy.denials.corrections == "person")
+    by_policy = _wants_approval(decision, claim, payer)
     claim.record(
         "edit_result",
         key,
@@ -200,41 +190,60 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
         bundle=decision.config.bundle,
         **_recorded(found, stored),
     )
-    row = claim.row
-    about: dict[str, Any] = {
-        "money_cents": row["total_cents"],
-        "claim_id": row["id"],
-        "patient_id": row["patient_id"],
-        "again": True,
-    }
     if found.stops:
-        decision.open_item(
-            queue="claim edits",
-            key=f"claim/{row['id']}/edits",
-            kind="claim edit",
-            sentence=" ".join(dict.fromkeys(finding.sentence for finding in found.stops)),
-            rule=found.stops[0].rule,
-            evidence=_evidence(found, stored),
-            **about,
-        )
+        said = _said(found.stops)
+        _open_item(decision, claim, "claim edits", "edits", "claim edit", evidence=_evidence(found, stored), **said)
     elif found.holds:
-        decision.open_item(
-            queue="approval",
-            key=f"claim/{row['id']}/rules",
-            kind="held by a rule",
-            sentence=" ".join(dict.fromkeys(finding.sentence for finding in found.holds)),
-            rule=found.holds[0].rule,
-            evidence=_evidence(found, stored),
-            **about,
-        )
+        said = _said(found.holds)
+        _open_item(decision, claim, "approval", "rules", "held by a rule", evidence=_evidence(found, stored), **said)
     elif by_policy:
-        decision.open_item(
-            queue="approval",
-            key=f"claim/{row['id']}/approval",
-            kind="approval",
-            sentence=f"A {'corrected ' if corrects else ''}claim to {payer.name} waits for somebody to approve it.",
-            **about,
-        )
+        which = "A corrected claim" if claim.row["replaces_id"] is not None else "A claim"
+        sentence = f"{which} to {payer.name} waits for somebody to approve it."
+        _open_item(decision, claim, "approval", "approval", "approval", sentence=sentence)
+
+
+def _keep(decision: Decision, claim: OpenClaim, kept: ClaimBody) -> None:
+    """Have the rows of the claim say what *kept* says."""
+    place = kept.claim.place_of_service[:2]
+    decision.update("claim", claim.row, body=decision.seal("claim", kept.plain()), place_of_service=place)
+    _keep_lines(decision, claim, kept.claim)
+
+
+def _wants_approval(decision: Decision, claim: OpenClaim, payer: Payer) -> bool:
+    """Whether the site wants a person to approve the claim, whatever rules and edits say of it."""
+    from hub.billing import replacements
+
+    row, policy = claim.row, decision.config.policy
+    return (
+        policy.approval == "person"
+        or payer.payer_id in policy.approval_payers
+        or row["rendering_npi"] in policy.approval_providers
+        or (policy.next_payer == "person" and row["sequence"] != "P")
+        or replacements.is_draft(decision, claim)
+        or (row["replaces_id"] is not None and (decision.actor != "hub" or policy.denials.corrections == "person"))
+    )
+
+
+def _open_item(decision: Decision, claim: OpenClaim, queue: str, cause: str, kind: str, **said: Any) -> None:
+    row = claim.row
+    decision.open_item(
+        queue=queue,
+        key=f"claim/{row['id']}/{cause}",
+        kind=kind,
+        money_cents=row["total_cents"],
+        claim_id=row["id"],
+        patient_id=row["patient_id"],
+        again=True,
+        **said,
+    )
+
+
+def _said(stopped_by: Sequence[Finding]) -> dict[str, str]:
+    """What stopped a claim, in words, and the rule that came first."""
+    return {
+        "sentence": " ".join(dict.fromkeys(finding.sentence for finding in stopped_by)),
+        "rule": stopped_by[0].rule,
+    }
 
 
 def _sentences(found: Examined) -> str:

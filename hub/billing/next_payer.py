@@ -147,7 +147,7 @@ def bill_next(decision: Decision, ours: BilledClaim) -> OpenClaim | None:
     if _is_passed_on(decision, heard):
         _wait(decision, made)
     else:
-        claims.check(decision, made, claims.content(decision, made), payer)
+        claims.check(decision, made, payer)
     return made
 
 
@@ -170,7 +170,7 @@ def send_on(decision: Decision, claim: OpenClaim) -> None:
     decision.update("claim", claim.row, hold_until_business_at=decision.now_ms)
     claim.record("not forwarded", f"not forwarded/{claim.row['version']}")
     decision.close_item(f"claim/{claim.row['id']}/crossover", "sent")
-    claims.check(decision, claim, claims.content(decision, claim), payer)
+    claims.check(decision, claim, payer)
 
 
 def first_payer_took_back(decision: Decision, ours: BilledClaim, cause: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hub.billing import claims, ledger, replacements
-from hub.billing.claim_body import ClaimBody
 from hub.billing.config import Payer
 from hub.billing.control_numbers import control_number
 from hub.billing.decision import Decision
@@ -118,7 +117,7 @@ def draft(decision: Decision, denial: Row, *, frequency: str, automatic: bool, k
         ),
         action=action["id"],
     )
-    claims.check_again(decision, made, ClaimBody.new(claims.content(decision, made)), payer, "edits")
+    claims.check(decision, made, payer)
     return made
 
 
