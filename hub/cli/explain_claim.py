@@ -8,12 +8,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import UsageError, print_json, site_argument, site_folder
-from hub.cli.show import REASON_LENGTH
+from hub.cli.phi import phi_arguments, phi_reason
 from hub.cli.text import columns, printable
 from hub.core.errors import masked
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
+
     from hub.billing.explain import Explained
+    from hub.billing.findings import Told
+    from hub.cli.opened import OpenedSite
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,46 +28,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--element", default="", metavar="PLACE", help="one element, or a loop or segment: 2400/SV101-2, 2010BA, SV1"
     )
     parser.add_argument("--line", type=int, default=0, metavar="N", help="of one service line only")
-    parser.add_argument("--show-phi", action="store_true", help="do not mask patient data; needs --reason, is logged")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why patient data must be seen")
+    phi_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the elements that were asked for, masked, with all that they came from, and what was found there."""
-    from sqlalchemy import select
-
-    from hub.billing.explain import explain
-    from hub.billing.findings import latest
     from hub.cli.opened import open_site
-    from hub.store.database import reading
-    from hub.store.tables import claim, claim_event
 
-    reason = arguments.reason.strip()
-    if arguments.show_phi and len(reason) < REASON_LENGTH:
-        raise UsageError(
-            "Patient data is shown for a reason.", expected=f"--reason with {REASON_LENGTH} letters or more"
-        )
+    reason = phi_reason(arguments)
     opened = open_site(site_folder(arguments))
-    vault = opened.vault()
-    condition = claim.c.control_number == arguments.id
-    if arguments.id.isascii() and arguments.id.isdecimal():
-        condition |= claim.c.id == int(arguments.id)
-    with reading(opened.store) as connection:
-        row = connection.execute(select(claim).where(condition)).one_or_none()
-    if row is None:
-        raise UsageError("There is no such claim.", found=arguments.id, fix="`hub find` shows claims.")
+    row = _claim(opened, arguments.id)
     action = "reveal" if arguments.show_phi else "view"
     opened.audit(action, "claim", str(row.id), reason=reason, detail={"explain": arguments.element})
-    with reading(opened.store) as connection:
-        every = explain(connection, vault, row.id, vault.open_json(row.body, "claim.body"))
-        checked = select(claim_event.c.detail).where(
-            claim_event.c.claim_id == row.id, claim_event.c.kind == "edit_result"
-        )
-        details = [json.loads(detail) for (detail,) in connection.execute(checked.order_by(claim_event.c.id))]
-    element, line = arguments.element, arguments.line
-    elements = [e for e in every if _is_asked(e.element.loop, e.element.reference, e.element.line, element, line)]
-    found = [f for f in latest(details) if _is_asked(f.where.loop, f.where.reference, f.line, element, line)]
-    if not elements and not found:
+    elements, findings = _explained(opened, row, arguments.element, arguments.line)
+    if not elements and not findings:
         raise UsageError(
             "The claim has no such element.",
             found=arguments.element,
@@ -71,10 +49,53 @@ def run(arguments: argparse.Namespace) -> int:
         )
     shown = [_plain(each, show=arguments.show_phi) for each in elements]
     if arguments.json:
-        findings = [{**asdict(each), "where": each.place} for each in found]
-        print_json({"claim": row.control_number, "form": row.form, "elements": shown, "findings": findings})
+        found = [{**asdict(each), "where": each.place} for each in findings]
+        print_json({"claim": row.control_number, "form": row.form, "elements": shown, "findings": found})
         return 0
     print(f"claim {row.control_number}, {row.form}, {row.state}")
+    _print_elements(shown)
+    _print_findings(findings)
+    return 0
+
+
+def _claim(opened: OpenedSite, name: str) -> Row[Any]:
+    """The claim with the id or control number *name*. Raises :class:`UsageError`."""
+    from sqlalchemy import select
+
+    from hub.store.database import reading
+    from hub.store.tables import claim
+
+    condition = claim.c.control_number == name
+    if name.isascii() and name.isdecimal():
+        condition |= claim.c.id == int(name)
+    with reading(opened.store) as connection:
+        row = connection.execute(select(claim).where(condition)).one_or_none()
+    if row is None:
+        raise UsageError("There is no such claim.", found=name, fix="`hub find` shows claims.")
+    return row
+
+
+def _explained(opened: OpenedSite, row: Row[Any], element: str, line: int) -> tuple[list[Explained], list[Told]]:
+    """The elements that were asked for, and what was found at them when the claim was last examined."""
+    from sqlalchemy import select
+
+    from hub.billing.explain import explain
+    from hub.billing.findings import latest
+    from hub.store.database import reading
+    from hub.store.tables import claim_event
+
+    vault = opened.vault()
+    checked = select(claim_event.c.detail).where(claim_event.c.claim_id == row.id, claim_event.c.kind == "edit_result")
+    with reading(opened.store) as connection:
+        every = explain(connection, vault, row.id, vault.open_json(row.body, "claim.body"))
+        details = [json.loads(detail) for (detail,) in connection.execute(checked.order_by(claim_event.c.id))]
+    return (
+        [e for e in every if _is_asked(e.element.loop, e.element.reference, e.element.line, element, line)],
+        [f for f in latest(details) if _is_asked(f.where.loop, f.where.reference, f.line, element, line)],
+    )
+
+
+def _print_elements(shown: list[dict[str, Any]]) -> None:
     rows = [
         (
             str(each["line"] or ""),
@@ -86,12 +107,14 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if rows:
         print(columns(("LINE", "ELEMENT", "VALUE", "FROM"), rows))
-    for each in found:
+
+
+def _print_findings(findings: list[Told]) -> None:
+    for each in findings:
         place = f"line {each.line}, {each.place}" if each.line else each.place
         print()
         print(printable(f"found by {each.rule}, {place or 'no place kept'}, SNIP {each.snip}: {each.sentence}"))
         print(printable(f"  {each.fix}"))
-    return 0
 
 
 def _is_asked(loop: str, reference: str, of_line: int, asked: str, line: int) -> bool:

@@ -9,17 +9,19 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import UsageError, print_json, site_argument, site_folder
+from hub.cli.phi import phi_arguments, phi_reason
 from hub.cli.text import columns, content_lines, moment, printable
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from sqlalchemy import Connection
 
     from hub.cli.opened import OpenedSite
     from hub.core.vault import Vault
-    from hub.web.queries.messages import Delivery, MessageDetail
+    from hub.web.queries.messages import Delivery, MessageDetail, MessageRow
 
 STAGES = ("raw", "mapped", "outgoing", "answer")
-REASON_LENGTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,26 @@ class Part:
     body: bytes | None  # None: pruned
 
 
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A message, what came of it, and the contents of one *stage*."""
+
+    detail: MessageDetail
+    deliveries: list[Delivery]
+    children: list[MessageRow]
+    stage: str
+    parts: list[Part]
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     site_argument(parser)
     parser.add_argument("id", type=int, help="the message's id (`hub find` shows it)")
     parser.add_argument("--stage", choices=STAGES, help="which content to show (default: raw)")
-    parser.add_argument("--show-phi", action="store_true", help="do not mask patient data; needs --reason, is logged")
+    phi_arguments(parser)
     parser.add_argument(
         "--as-sample", metavar="CHANNEL/CASE", help="write it below tests/channels/ with other people in it"
     )
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why patient data must be seen")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,60 +68,61 @@ def run(arguments: argparse.Namespace) -> int:
     from hub.store.database import reading
     from hub.web.queries import messages
 
-    reason = arguments.reason.strip()
     channel, _, case = (arguments.as_sample or "").partition("/")
     if arguments.as_sample and not (channel and re.fullmatch(r"[a-z0-9_]+", case)):
         raise UsageError("A sample stands in a folder of its channel.", expected="--as-sample ehr_visits/late_credit")
-    if arguments.show_phi and len(reason) < REASON_LENGTH:
-        raise UsageError(
-            "Patient data is shown for a reason.", expected=f"--reason with {REASON_LENGTH} letters or more"
-        )
+    reason = phi_reason(arguments)
     opened = open_site(site_folder(arguments))
     vault = opened.vault()
     with reading(opened.store) as connection:
         detail = messages.get(connection, arguments.id)
-        if detail is None:
-            raise UsageError("There is no message of that id.", where=str(arguments.id), fix="`hub find` shows ids.")
-    action = "reveal" if arguments.show_phi else "view"
-    stage = arguments.stage or "raw"
+    if detail is None:
+        raise UsageError("There is no message of that id.", where=str(arguments.id), fix="`hub find` shows ids.")
     if arguments.as_sample:
         opened.audit("sample", "message", str(detail.id), reason=reason, detail={})
         return _write_sample(opened, vault, detail, channel, case)
-    opened.audit(action, "message", str(detail.id), reason=reason, detail={"stage": stage})
+    show, stage = arguments.show_phi, arguments.stage or "raw"
+    opened.audit("reveal" if show else "view", "message", str(detail.id), reason=reason, detail={"stage": stage})
     with reading(opened.store) as connection:
         deliveries = messages.deliveries(connection, detail.sequence)
         children = messages.children(connection, detail.id)
-        parts = _parts(connection, vault, stage, detail, deliveries)
-    steps = timeline(detail, deliveries)
+        story = Story(detail, deliveries, children, stage, _parts(connection, vault, stage, detail, deliveries))
     if arguments.json:
-        print_json(
-            {
-                "message": asdict(detail),
-                "timeline": [asdict(step) for step in steps],
-                "deliveries": [asdict(delivery) for delivery in deliveries],
-                "children": [asdict(child) for child in children],
-                "stage": stage,
-                "parts": [{"title": part.title, "lines": _lines(part, show=arguments.show_phi)} for part in parts],
-            }
-        )
-        return 0
-    zone = opened.site.zone
-    _print_summary(detail)
+        print_json(_document(story, show=show))
+    else:
+        _print_story(story, opened.site.zone, show=show)
+    return 0
+
+
+def _document(story: Story, *, show: bool) -> dict[str, Any]:
+    return {
+        "message": asdict(story.detail),
+        "timeline": [asdict(step) for step in timeline(story.detail, story.deliveries)],
+        "deliveries": [asdict(delivery) for delivery in story.deliveries],
+        "children": [asdict(child) for child in story.children],
+        "stage": story.stage,
+        "parts": [{"title": part.title, "lines": _lines(part, show=show)} for part in story.parts],
+    }
+
+
+def _print_story(story: Story, zone: ZoneInfo, *, show: bool) -> None:
+    _print_summary(story.detail)
+    steps = timeline(story.detail, story.deliveries)
     print()
     print("\n".join(printable(f"{moment(step.at, zone)}  {step.what}") for step in steps))
-    if deliveries:
-        table = [(d.id, d.destination, d.kind, d.name, d.state, d.attempts, d.reason) for d in deliveries]
+    if story.deliveries:
+        table = [(d.id, d.destination, d.kind, d.name, d.state, d.attempts, d.reason) for d in story.deliveries]
         print()
         print(columns(("DELIVERY", "TO", "KIND", "NAME", "STATE", "TRIES", "REASON"), table))
-    if children:
+    if story.children:
         print("\ncame of it:")
-        print(columns(("ID", "RELATION", "KIND", "OUTCOME"), [(c.id, c.relation, c.kind, c.onward) for c in children]))
-    for part in parts:
-        print(f"\n{stage}: {printable(part.title)}" + ("" if arguments.show_phi else ", patient data masked"))
-        print("\n".join(_lines(part, show=arguments.show_phi)))
-    if not parts:
-        print(f"\n{stage}: nothing")
-    return 0
+        came = [(c.id, c.relation, c.kind, c.onward) for c in story.children]
+        print(columns(("ID", "RELATION", "KIND", "OUTCOME"), came))
+    for part in story.parts:
+        print(f"\n{story.stage}: {printable(part.title)}" + ("" if show else ", patient data masked"))
+        print("\n".join(_lines(part, show=show)))
+    if not story.parts:
+        print(f"\n{story.stage}: nothing")
 
 
 def _write_sample(opened: OpenedSite, vault: Vault, detail: MessageDetail, channel: str, case: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, String, cast, func, select
 
 from hub.store.tables import audit
+from hub.web.queries.distinct import distinct
 
 PAGE = 100
 REVIEWED = "break glass reviewed"
@@ -82,16 +83,8 @@ def emergencies(connection: Connection, *, reviewed: bool = False) -> list[Audit
 
 
 def actions(connection: Connection) -> list[str]:
-    """What was ever done, each found by a jump in the index rather than by reading it all."""
-    found: list[str] = []
-    while True:
-        last = found[-1] if found else ""
-        following = connection.execute(
-            select(audit.c.action).where(audit.c.action > last).order_by(audit.c.action).limit(1)
-        ).scalar()
-        if following is None:
-            return found
-        found.append(following)
+    """What was ever done."""
+    return distinct(connection, audit.c.action)
 
 
 def _row(row: Any) -> AuditRow:

@@ -13,6 +13,7 @@ from hub.core.ids import id_floor
 from hub.core.vault import Vault
 from hub.store.identifiers import identified
 from hub.store.tables import attempt, batch, claim, delivery, message, remittance
+from hub.web.queries.distinct import distinct
 
 PAGE = 50
 _RECENT = 500
@@ -270,16 +271,8 @@ def newest_sequence(connection: Connection) -> int:
 
 
 def kinds(connection: Connection) -> list[str]:
-    """The kinds that have been received, each found by a jump in the index rather than by reading it all."""
-    found: list[str] = []
-    while True:
-        last = found[-1] if found else ""
-        following = connection.execute(
-            select(message.c.kind).where(message.c.kind > last).order_by(message.c.kind).limit(1)
-        ).scalar()
-        if following is None:
-            return found
-        found.append(following)
+    """The kinds that have been received."""
+    return distinct(connection, message.c.kind)
 
 
 def get(connection: Connection, message_id: int) -> MessageDetail | None:
