@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hub.billing import charges, claims, discharges, interim, patients, replacements
+from hub.billing import charges, claims, discharges, interim, late_charges, patients, replacements
 from hub.billing.decision import Decision
-from hub.billing.events import UNSENT
+from hub.billing.events import UNSENT, OpenClaim
 from hub.billing.grouping import Group, group, group_stay
 from hub.billing.open_charge import STAY, OpenCharge, arm_bill, opened
 from hub.billing.stay_parts import Part
@@ -32,7 +32,7 @@ def bill(decision: Decision, due: Row) -> None:
             _bill(decision, visit, together)
         return
     if together:
-        _bill_stay(decision, visit, together)
+        _bill_stay(decision, visit, [*late_charges.recall(decision, visit), *together])
     else:
         interim.miss_last_bill(decision, visit)
     discharges.restate(decision, visit)
@@ -79,9 +79,12 @@ def _bill(decision: Decision, visit: Row, together: Sequence[OpenCharge], part: 
     by_id = {charge.id: charge for charge in together}
     for grouped in _groups(said, together):
         members = [by_id[member.charge_id] for member in grouped.members]
-        if _joins_a_filed_claim(decision, members, part):
+        may_replace = not any(charge.body.get("alone") for charge in members)
+        base = replacements.filed_claim(decision, members[0], part)
+        late = late_charges.go_alone(decision, base, members, may_replace=may_replace) if base else None
+        if base and may_replace and not late and _joins(decision, base, members):
             continue
-        claims.create(
+        made = claims.create(
             decision,
             visit=visit,
             said=said,
@@ -90,18 +93,19 @@ def _bill(decision: Decision, visit: Row, together: Sequence[OpenCharge], part: 
             payer=payer,
             group=grouped,
             charges=members,
-            part=part,
+            part=late or part,
         )
+        if base and late:
+            late_charges.tell(decision, made, base)
 
 
-def _joins_a_filed_claim(decision: Decision, late: list[OpenCharge], part: Part | None) -> bool:
-    """Whether the charges go onto a replacement of the claim that was sent for their visit before they came."""
-    if decision.config.policy.late_charges != "replacement" or any(charge.body.get("alone") for charge in late):
+def _joins(decision: Decision, base: OpenClaim, late: list[OpenCharge]) -> bool:
+    """Whether the charges go onto a replacement of *base*, which was sent for their visit before they came."""
+    if decision.config.policy.late_charges != "replacement" or not replacements.takes_replacements(decision, base.row):
         return False
-    base = replacements.filed_claim(decision, late[0], part)
-    joins = base is not None and replacements.join(decision, base, late)
+    joins = replacements.join(decision, base, late)
     if joins:
-        decision.close_item(discharges.cancelled_key(late[0].row["visit_id"]), "a replacement was drafted")
+        decision.close_item(discharges.cancelled_key(base.row["visit_id"]), "a replacement was drafted")
     return joins
 
 

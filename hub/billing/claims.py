@@ -27,7 +27,7 @@ from hub.core.codec import to_plain
 from hub.core.errors import masked
 from hub.core.money import shown
 from hub.formats.x12.claim import Claim
-from hub.formats.x12.frequency import OF_A_PART, WHOLE, replaces_prior
+from hub.formats.x12.frequency import LATE, OF_A_PART, WHOLE, replaces_prior
 from hub.store.changes import Row
 
 
@@ -197,8 +197,9 @@ def check_again(decision: Decision, claim: OpenClaim, kept: ClaimBody, payer: Pa
         said = _said(found.holds)
         _open_item(decision, claim, "approval", "rules", "held by a rule", evidence=_evidence(found, stored), **said)
     elif by_policy:
-        which = "A corrected claim" if claim.row["replaces_id"] is not None else "A claim"
-        sentence = f"{which} to {payer.name} waits for somebody to approve it."
+        is_late = claim.row["frequency"] == LATE
+        which = "A corrected" if claim.row["replaces_id"] is not None else "A late-charge" if is_late else "A"
+        sentence = f"{which} claim to {payer.name} waits for somebody to approve it."
         _open_item(decision, claim, "approval", "approval", "approval", sentence=sentence)
 
 
@@ -219,6 +220,7 @@ def _wants_approval(decision: Decision, claim: OpenClaim, payer: Payer) -> bool:
         or payer.payer_id in policy.approval_payers
         or row["rendering_npi"] in policy.approval_providers
         or (policy.next_payer == "person" and row["sequence"] != "P")
+        or row["frequency"] == LATE
         or replacements.is_draft(decision, claim)
         or (row["replaces_id"] is not None and (decision.actor != "hub" or policy.denials.corrections == "person"))
     )

@@ -15,6 +15,7 @@ from hub.billing import (
     charge_commands,
     claims,
     closing,
+    late_charges,
     ledger,
     money_commands,
     next_payer,
@@ -31,7 +32,7 @@ from hub.billing.ledger import PATIENT, PAYER, WRITE_OFF, Posting
 from hub.billing.rules.fields import field_of, read
 from hub.core.errors import HubError, masked
 from hub.core.money import from_cents, money, shown, to_cents
-from hub.formats.x12.frequency import VOID
+from hub.formats.x12.frequency import LATE, VOID
 from hub.store.changes import Changes, Row
 
 LONGEST_SNOOZE = 90
@@ -60,6 +61,8 @@ def approve_claim(decision: Decision, args: Args) -> Answer:
     if replaces:
         replacements.release(decision, claim)
         claim.record("hold", f"hold/{args['version']}")
+    elif claim.row["frequency"] == LATE:
+        late_charges.release(decision, claim)
     claim.record("approved", f"approved/{args['version']}")
     decision.update("claim", claim.row, approved_by=decision.actor)
     decision.close_items("approved", claim_id=claim.row["id"], queue="approval")

@@ -249,6 +249,14 @@ class Payer(_File):
         "month, a calendar month. Unset: as a whole, at the end.",
         examples=[30, "month"],
     )
+    late_charges: Literal["7", "5"] = Field(
+        default="7",
+        description="How a hospital's charges reach it that come after their claim was sent: on a replacement (7), or "
+        "on a bill of their own (5, type of bill xx5). Unverified for most payers.",
+    )
+    late_charges_number: bool = Field(
+        default=False, description="Wants its number of the first claim (REF*F8) on bills of late charges, too."
+    )
     source: str = ""
     needs_taxonomy: bool = Field(default=False, description="Refuses claims without the practice's taxonomy code.")
     needs_group: bool | None = Field(default=None, description="Wants the group number; unset: not known.")

@@ -7,7 +7,7 @@ meanwhile joins that replacement.
 
 from __future__ import annotations
 
-from hub.billing import claims, interim, replacements, stay_end
+from hub.billing import claims, interim, late_charges, replacements, stay_end
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, OpenClaim
 from hub.billing.open_charge import STAY, arm_bill
@@ -27,6 +27,8 @@ def follow(decision: Decision, visit: Row) -> None:
         if bill.state in _NOBODY_HAS and tells_another and not replacements.is_draft(decision, bill):
             reason = "The discharge was cancelled." if goes_on else "The end of the stay changed."
             claims.withdraw(decision, bill.row["id"], reason)
+    if goes_on or any(stay_end.changed(decision, bill) for bill in bills):
+        late_charges.recall(decision, visit)
     if not goes_on:
         decision.close_item(cancelled_key(visit["id"]), "the stay has ended again")
         return

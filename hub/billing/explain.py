@@ -21,7 +21,7 @@ from hub.billing.rules.fields import FIELDS, field_of
 from hub.billing.values import FROM_MESSAGE
 from hub.core.vault import Vault
 from hub.formats.x12.element_sources import ElementSource, element_sources
-from hub.formats.x12.frequency import CONTINUING, FIRST, LAST
+from hub.formats.x12.frequency import CONTINUING, FIRST, LAST, LATE
 from hub.store.tables import charge as charge_table
 from hub.store.tables import claim_event, claim_line
 from hub.store.tables import visit as visit_table
@@ -127,9 +127,10 @@ _SOURCES: tuple[tuple[str, str], ...] = (
 )
 # The same of one bill of several for a long stay, whose days the payer's file says.
 _OF_A_PART = (
-    ((FIRST, CONTINUING, LAST), r"frequency"),
-    ((FIRST, CONTINUING), r"institutional\.(statement_to|patient_status)"),
-    ((CONTINUING, LAST), r"institutional\.statement_from"),
+    ((FIRST, CONTINUING, LAST), r"frequency", "payer interim"),
+    ((FIRST, CONTINUING), r"institutional\.(statement_to|patient_status)", "payer interim"),
+    ((CONTINUING, LAST), r"institutional\.statement_from", "payer interim"),
+    ((LATE,), r"frequency", "payer late_charges"),
 )
 _NAMES = {"last": "family", "first": "given", "line1": "line"}
 _COMPILED = tuple((re.compile(pattern), source) for pattern, source in _SOURCES)
@@ -186,9 +187,10 @@ class _Known:
         return next((actor for actor, detail in self._events if said in detail.get("sentence", "")), "a person")
 
     def _said(self, path: str, line: int) -> Iterator[Origin]:
-        if any(self._claim.frequency in bills and re.fullmatch(pattern, path) for bills, pattern in _OF_A_PART):
-            yield from self._resolved("payer interim", line)
-            return
+        for bills, places, source in _OF_A_PART:
+            if self._claim.frequency in bills and re.fullmatch(places, path):
+                yield from self._resolved(source, line)
+                return
         for pattern, template in _COMPILED:
             match = pattern.fullmatch(path)
             if match:

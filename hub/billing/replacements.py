@@ -26,7 +26,7 @@ from hub.billing.values import Charge
 from hub.core.codec import from_plain, to_plain
 from hub.core.money import shown, to_cents
 from hub.formats.x12.claim import Claim, ClaimLine
-from hub.formats.x12.frequency import REPLACEMENT, REPLACING, VOID, replaces_prior
+from hub.formats.x12.frequency import LATE, REPLACEMENT, REPLACING, VOID, replaces_prior
 from hub.store.changes import Row
 
 HELD_FOR = "replacement"
@@ -39,8 +39,8 @@ _FILED = (*SENT, *ADJUDICATED, "batched", "reversed", "closed")
 def filed_claim(decision: Decision, charge: OpenCharge, part: Part | None = None) -> OpenClaim | None:
     """The claim that was sent for the visit's services of the same day, provider and place, to join a late *charge* to.
 
-    Of a stay that is the claim for the same *part*, or for the whole.
-    None where there is no such claim, or its payer takes no replacements.
+    Of a stay that is the claim for the same *part*, or for the whole; never one of late charges.
+    None where there is no such claim, or its payer takes no late charges to it.
     """
     row = charge.row
     is_stay = charge.form == "837I"
@@ -49,7 +49,8 @@ def filed_claim(decision: Decision, charge: OpenCharge, part: Part | None = None
         claim
         for claim in decision.rows("claim", visit_id=row["visit_id"], form=charge.form, state=_FILED, **same)
         if (is_stay or claim["place_of_service"] == row["place_of_service"])
-        and takes_replacements(decision, claim)
+        and _takes_late_charges(decision, claim)
+        and claims.first_frequency(decision, claim) != LATE
         and decision.rows("charge", claim_id=claim["id"])
         and (part is None or part.overlaps(claims.content(decision, OpenClaim(decision, claim)).institutional))
     ]
@@ -281,6 +282,12 @@ def apply_pending(charge: OpenCharge) -> None:
 
 
 # ---------------------------------------------------------------- pieces
+
+
+def _takes_late_charges(decision: Decision, claim: Row) -> bool:
+    payer = decision.config.payers.get(claim["payer_id"])
+    by_themselves = payer is not None and payer.late_charges == LATE and claim["form"] == "837I"
+    return by_themselves or takes_replacements(decision, claim)
 
 
 def takes_replacements(decision: Decision, claim: Row) -> bool:

@@ -13,7 +13,7 @@ from hub.billing.events import OpenClaim
 from hub.billing.stay_parts import Part
 from hub.billing.values import Stay, Visit
 from hub.formats.x12.claim import STILL_A_PATIENT, Claim
-from hub.formats.x12.frequency import LAST, WHOLE
+from hub.formats.x12.frequency import LAST, LATE, WHOLE
 from hub.store.changes import Row
 
 
@@ -49,11 +49,16 @@ def last_bills(decision: Decision, visit: Row, said: Visit) -> list[OpenClaim]:
 
 
 def _tells_the_end(decision: Decision, row: Row, said: Visit) -> bool:
-    """Whether the bill *row* waited for the end of the visit. A recurring one does only where it is billed in parts."""
+    """Whether the bill *row* waited for the end of the visit. A recurring one does only where it is billed in parts.
+
+    Late charges are billed for the days of another bill, which tells it.
+    """
+    first = claims.first_frequency(decision, row)
+    if first == LATE:
+        return False
     if said.patient_class != interim.RECURRING:
         return said.patient_class == interim.INPATIENT
     payer = decision.config.payers.get(row["payer_id"])
-    first = claims.first_frequency(decision, row)
     return first == LAST or bool(first == WHOLE and payer and payer.interim)
 
 

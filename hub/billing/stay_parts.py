@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Literal
 
 from hub.formats.x12.claim import STILL_A_PATIENT, Claim, Institutional, Occurrence, ValueCode
-from hub.formats.x12.frequency import CONTINUING, FIRST, GOING_ON, LAST, OF_A_PART, WHOLE
+from hub.formats.x12.frequency import CONTINUING, FIRST, GOING_ON, LAST, LATE, OF_A_PART, WHOLE
 
 Length = int | Literal["month"]
 Period = tuple[date, date]
@@ -84,7 +84,7 @@ def _frequency(number: int, count: int, is_over: bool) -> str:
 def part_of(claim: Claim, frequency: str) -> Part | None:
     """The part that *claim*, billed first with *frequency*, is for; None for a whole stay or a professional claim."""
     said = claim.institutional
-    if said is None or frequency not in OF_A_PART:
+    if said is None or frequency not in (*OF_A_PART, LATE):
         return None
     return Part(said.statement_from, said.statement_to, frequency)
 
@@ -109,6 +109,10 @@ def narrowed(said: Institutional, part: Part, admitted: date | None) -> Institut
         ),
         occurrences=tuple(each for each in said.occurrences if _is_of(each, since, until, admitted or since)),
     )
+    if part.frequency == LATE:  # the bill that these charges came late to has counted the days
+        return replace(
+            made, values=tuple(each for each in made.values if each.code not in (_COVERED_DAYS, *_OTHER_DAYS))
+        )
     return replace(made, values=_values(made))
 
 

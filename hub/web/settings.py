@@ -60,6 +60,8 @@ class PayerInfo:
     decides_within: int
     accepts_replacement: bool
     appeal_days: tuple[int, ...]
+    interim: int | str | None
+    late_charges: str
     rules: tuple[RuleInfo, ...] = ()
 
 

@@ -73,6 +73,8 @@ def _payer(billing: BillingConfig, payer_id: str) -> PayerInfo:
         decides_within=payer.decides_within,
         accepts_replacement=payer.accepts_replacement,
         appeal_days=payer.appeal_days,
+        interim=payer.interim,
+        late_charges=payer.late_charges,
         rules=tuple(
             RuleInfo(
                 name=each.name,

@@ -1082,6 +1082,8 @@ def build_world(folder: Path, **changes: Any) -> World:
                 45,
                 True,
                 (180,),
+                30,
+                "5",
                 (RuleInfo("npi-taxonomy", "payer", "require", "error", "It wants the taxonomy.", "", "always"),),
             )
         },

@@ -305,6 +305,13 @@ def test_the_parts_of_a_claim_that_its_payer_took_apart_stand_on_its_page_agains
     assert "65.00 of 215.00 is in none yet" in re.sub(r"<[^>]+>", "", page)
 
 
+def test_a_payers_page_shows_how_it_takes_long_stays_and_late_charges(world: World) -> None:
+    page = re.sub(r"<[^>]+>", " ", world.client("biller").get("/payers/60054").text)
+    words = " ".join(page.split())
+    assert "Long stays billed every 30 days" in words
+    assert "Late hospital charges on a bill of their own (5)" in words
+
+
 def test_a_claim_and_its_lines_add_up_on_the_page(world: World) -> None:
     client = world.client("biller")
     path = f"/claims/{world.ids['H7K2M9Q4A1']}"

@@ -22,14 +22,14 @@ from hub.billing.edits.registry import Found, edit
 from hub.billing.edits.table import ERROR, WARNING
 from hub.billing.grouping import MOST_LINES, MOST_LINES_OF_STAY
 from hub.formats.x12.claim import Claim, ClaimLine, Facility, Organisation, Person
-from hub.formats.x12.frequency import OF_A_PART, REPLACEMENT, REPLACING, WHOLE, replaces_prior
+from hub.formats.x12.frequency import LATE, OF_A_PART, REPLACEMENT, REPLACING, WHOLE, replaces_prior
 from hub.formats.x12.outline import party_loop
 from hub.formats.x12.writer import clean
 
 _TELEHEALTH_PLACES = {"02", "10"}
 _TELEHEALTH_MODIFIERS = {"95", "93", "GT", "GQ", "FQ"}
 _REPEATS = {"76", "77", "59", "91", "XE", "XP", "XS", "XU"}
-_FREQUENCIES = {WHOLE, *OF_A_PART, *REPLACING, "5", "9"}  # of a hospital: late charges, home health episode ended
+_FREQUENCIES = {WHOLE, *OF_A_PART, *REPLACING, LATE, "9"}  # of a hospital; 9: home health episode ended
 _LONG_AGO = timedelta(days=30)
 
 
@@ -95,10 +95,13 @@ def _place_of_service_at(line: int) -> str:
 
 
 @edit("CL-05")
-def _frequency(claim: Claim, _context: Context) -> Iterator[Found]:
+def _frequency(claim: Claim, context: Context) -> Iterator[Found]:
     allowed = _FREQUENCIES if claim.institutional is not None else {WHOLE, *REPLACING}
     if claim.frequency not in allowed:
         yield Found()
+    elif claim.frequency == LATE:
+        if claim.payer_claim_control_number and not context.payer.late_charges_number:
+            yield Found(at="2300 REF02 (F8)")
     elif replaces_prior(claim.frequency) != bool(claim.payer_claim_control_number):
         yield Found(at="2300 REF02 (F8)")
 
