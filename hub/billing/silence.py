@@ -25,6 +25,8 @@ QUEUE = "lost claims"
 _UNANSWERED = ("sent", "accepted 999")
 _ACKNOWLEDGED, _ANSWERED, _DECIDED = "999", "277CA", "835"
 _REST = "rest"
+#: While its claims are in these states, an item of that kind comes back when the time that a person gave is over.
+_STILL = {"no decision": SENT, "claim not found": SENT, "no acknowledgement": ("sent",)}
 
 
 def expect(decision: Decision, batch: Row) -> None:
@@ -96,18 +98,11 @@ def _look_for_rest(decision: Decision, claim: OpenClaim) -> None:
     row = claim.row
     undecided = split_claims.undecided(decision, row)
     if undecided:
-        decision.open_item(
-            queue=QUEUE,
-            key=_rest_key(row),
-            kind="part not decided",
-            sentence=f"The payer took this claim apart and has not decided {shown(from_cents(undecided))} of it in "
-            "time. Ask for the other parts under its numbers of them.",
-            money_cents=undecided,
-            claim_id=row["id"],
-            patient_id=row["patient_id"],
-            evidence={"claims": [row["control_number"]]},
-            again=True,
+        sentence = (
+            f"The payer took this claim apart and has not decided {shown(from_cents(undecided))} of it in "
+            "time. Ask for the other parts under its numbers of them."
         )
+        miss(decision, row, "part not decided", sentence, key=_rest_key(row), money_cents=undecided, again=True)
 
 
 def _rest_key(claim: Row) -> str:
@@ -197,12 +192,18 @@ def still_missed(decision: Decision, due: Row) -> None:
         return
     numbers = decision.unseal("work_item", item["body"]).get("claims", ())
     rows = decision.rows("claim", control_number=tuple(numbers)) if numbers else []
-    states = {"no decision": SENT, "no acknowledgement": ("sent",)}.get(item["kind"], _UNANSWERED)
+    states = _STILL.get(item["kind"], _UNANSWERED)
     if item["kind"] == "part not decided":
         states = tuple(row["state"] for row in rows if split_claims.undecided(decision, row))
-    if any(row["state"] in states and row["batch_id"] == batch_of(item) for row in rows):
-        decision.update("work_item", item, state="open", resolution="")
-        decision.note_item(item["id"], "reopened", {"comment": "Nobody has answered meanwhile."})
+    if not any(row["state"] in states and row["batch_id"] == batch_of(item) for row in rows):
+        return
+    about = item["claim_id"]
+    missed_since = decision.rows("work_item", claim_id=about, queue=QUEUE, state="open") if about else []
+    if missed_since:
+        _add(decision, missed_since[0], missed_since[0]["kind"], item["sentence"])
+        return
+    decision.update("work_item", item, state="open", resolution="")
+    decision.note_item(item["id"], "reopened", {"comment": "Nobody has answered meanwhile."})
 
 
 def _arrange(decision: Decision, batch: Row, what: str, business_at: int) -> None:
@@ -220,16 +221,50 @@ def _miss(decision: Decision, rows: Sequence[Row], kind: str, sentence: str) -> 
         if decision.full:
             decision.complete = False
             return
-        decision.open_item(
-            queue=QUEUE,
-            key=f"claim/{row['id']}/{kind}/{row['batch_id']}",
-            kind=kind,
-            sentence=sentence,
-            money_cents=row["total_cents"],
-            claim_id=row["id"],
-            patient_id=row["patient_id"],
-            evidence={"claims": [row["control_number"]]},
-        )
+        miss(decision, row, kind, sentence)
+
+
+def miss(
+    decision: Decision,
+    claim: Row,
+    kind: str,
+    sentence: str,
+    *,
+    key: str = "",
+    money_cents: int | None = None,
+    evidence: dict[str, Any] | None = None,
+    again: bool = False,
+) -> None:
+    """Put *claim* into the queue, or add what is missed of it now to the item by which it stands there already.
+
+    *key*, *money_cents* and *evidence* are the claim's own where they are left out; *again* as in
+    :meth:`~hub.billing.decision.Decision.open_item`.
+    """
+    key = key or f"claim/{claim['id']}/{kind}/{claim['batch_id'] or 0}"
+    open_items = decision.rows("work_item", claim_id=claim["id"], queue=QUEUE, state="open")
+    if open_items and key not in {item["item_key"] for item in open_items}:
+        _add(decision, open_items[0], kind, sentence)
+        return
+    decision.open_item(
+        queue=QUEUE,
+        key=key,
+        kind=kind,
+        sentence=sentence,
+        money_cents=claim["total_cents"] if money_cents is None else money_cents,
+        claim_id=claim["id"],
+        patient_id=claim["patient_id"],
+        evidence={**(evidence or {}), "claims": [claim["control_number"]]},
+        again=again,
+    )
+
+
+def _add(decision: Decision, item: Row, kind: str, sentence: str) -> None:
+    """Have the open *item* say *sentence*, too; it is of the later *kind* from then on, and rests no longer."""
+    if sentence in item["sentence"]:
+        return
+    said = {"kind": kind, "sentence": f"{item['sentence']} {sentence}", "snoozed_until": ""}
+    decision.update("work_item", item, **said)
+    decision.note_item(item["id"], "comment", {"comment": sentence})
 
 
 def _miss_batch(

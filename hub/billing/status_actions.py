@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from hub.billing import silence
 from hub.billing.decision import Decision
 from hub.billing.events import DOCUMENTS, OpenClaim
 
@@ -39,13 +40,17 @@ def tell(decision: Decision, claim: OpenClaim, category: str, sentence: str, evi
     if action is None:
         return
     row = claim.row
+    sentence = f"{sentence} {action.do}"
+    if action.queue == silence.QUEUE:
+        silence.miss(decision, row, action.kind, sentence, evidence=evidence, again=True)
+        return
     payer = decision.config.payers.get(row["payer_id"])
     days = payer.information_days if payer and action.queue == DOCUMENTS else 0
     decision.open_item(
         queue=action.queue,
         key=f"claim/{row['id']}/{action.kind}",
         kind=action.kind,
-        sentence=f"{sentence} {action.do}",
+        sentence=sentence,
         money_cents=row["total_cents"],
         due_on=(date.fromisoformat(decision.today) + timedelta(days=days)).isoformat() if days else "",
         claim_id=row["id"],

@@ -146,6 +146,79 @@ def test_a_claim_that_is_never_decided_is_missed(sent):
     assert [item["kind"] for item in sent.items("lost claims")] == ["no decision"] * 3
 
 
+def lost(sent):
+    """The item of the one claim of three that no 277CA named in time."""
+    sent.decide_file(yes(*numbers(sent)[:2]))
+    sent.advance(days=3)
+    sent.run_due("silence")
+    (item,) = sent.items("lost claims")
+    return item
+
+
+def of_claim(sent, claim_id):
+    return [item for item in sent.items("lost claims") if item["claim_id"] == claim_id]
+
+
+def test_a_claim_with_neither_277ca_nor_835_stands_once_and_its_item_says_both(sent):
+    first = lost(sent)
+    rests = {"item_id": first["id"], "version": first["version"], "until": "2026-11-30"}
+    assert sent.command("snooze_item", **rests)["ok"]
+    sent.advance(days=43)
+    sent.run_due("silence")
+    (item,) = of_claim(sent, first["claim_id"])
+    assert (item["id"], item["kind"], item["money_cents"]) == (first["id"], "no decision", 15000)
+    assert "in no answer (277CA)" in item["sentence"]
+    assert "has not decided this claim in time" in item["sentence"]
+    assert item["snoozed_until"] == ""
+    assert len(sent.items("lost claims")) == 3
+    row = sent.rows(tables.claim)[2]
+    assert sent.command("resend_claim", claim_id=row["id"], version=row["version"], reason="they do not have it")["ok"]
+    assert of_claim(sent, first["claim_id"]) == []
+
+
+def test_an_item_that_says_two_things_comes_back_until_the_payer_decides(sent):
+    first = lost(sent)
+    sent.advance(days=43)
+    sent.run_due("silence")
+    (item,) = of_claim(sent, first["claim_id"])
+    asked = {"item_id": item["id"], "version": item["version"], "reason": "they look for it"}
+    assert sent.command("wait_longer", **asked, days="2")["ok"]
+    sent.decide_file(yes(numbers(sent)[2]))
+    sent.advance(days=2.1)
+    sent.run_due("missed")
+    assert [each["id"] for each in of_claim(sent, first["claim_id"])] == [first["id"]]
+
+
+def test_a_wait_that_ends_while_the_claim_is_missed_otherwise_opens_no_second_item(sent):
+    first = lost(sent)
+    asked = {"item_id": first["id"], "version": first["version"], "reason": "they look for it"}
+    assert sent.command("wait_longer", **asked, days="60")["ok"]
+    sent.advance(days=43)
+    sent.run_due("silence")
+    (since,) = of_claim(sent, first["claim_id"])
+    assert (since["id"] != first["id"], since["kind"]) == (True, "no decision")
+    sent.advance(days=20)
+    sent.run_due("missed")
+    (item,) = of_claim(sent, first["claim_id"])
+    assert item["id"] == since["id"]
+    assert "in no answer (277CA)" in item["sentence"]
+
+
+def test_a_lost_claim_that_its_payer_does_not_find_stands_once_and_comes_back_after_a_wait(sent):
+    first = lost(sent)
+    not_found = ack_277ca([(numbers(sent)[2], ["STC*A4:35*20261113*WQ*150"], "")])
+    sent.decide_file(not_found)
+    sent.decide_file(not_found)
+    (item,) = of_claim(sent, first["claim_id"])
+    assert (item["id"], item["kind"]) == (first["id"], "claim not found")
+    assert item["sentence"].count("Compare the payer and the member id.") == 1
+    asked = {"item_id": item["id"], "version": item["version"], "reason": "they look for it"}
+    assert sent.command("wait_longer", **asked, days="2")["ok"]
+    sent.advance(days=2.1)
+    sent.run_due("missed")
+    assert [each["id"] for each in of_claim(sent, first["claim_id"])] == [first["id"]]
+
+
 def test_a_batch_that_is_missed_twice_goes_again_once(sent):
     sent.advance(days=5)
     sent.run_due("silence")
