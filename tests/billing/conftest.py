@@ -38,6 +38,7 @@ from hub.store import tables
 from hub.store.changes import Changes, Emit, StaleDecisionError, apply, from_json
 from hub.store.contents import content_rows
 from hub.store.database import open_store
+from tests.billing.payer import Desk
 
 ZONE = ZoneInfo("America/Chicago")
 DAY = 86_400_000
@@ -430,3 +431,9 @@ def postgresql_ready_url(postgresql: Any, postgresql_tables: str) -> Iterator[st
 
 
 __all__ = ["DAY", "StaleDecisionError", "World", "at", "make_world"]
+
+
+@pytest.fixture
+def desk(world: World) -> Desk:
+    """Where remittances come in."""
+    return Desk(world)

@@ -3,16 +3,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from hub.billing import accounts
 from hub.store.database import reading
 from tests.billing.payer import Desk, Line, Paid, Remit
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
 
 
 def pay(desk: Desk, claim: dict[str, Any], trace: str = "EFT1") -> Paid:

@@ -17,11 +17,6 @@ from hub.store.database import reading
 from tests.billing.payer import Desk, Line, Paid, Remit
 
 
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
 def paid(claim: dict[str, Any]) -> Paid:
     return Paid(claim["control_number"], "150", "100", (Line("99213", "150", "100", (("CO", "45", "50"),)),))
 

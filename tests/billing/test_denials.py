@@ -21,11 +21,6 @@ from tests.billing.payer import Cas, Desk, Line, Paid, Remit
 from tests.billing.test_acknowledgements import ack_277ca
 
 
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
 def denied(desk: Desk, account: str, *cas: Cas, remarks: tuple[str, ...] = (), icn: str = "ICN1") -> dict[str, Any]:
     """A claim of one line that the payer refuses for *cas*; its row as it then is."""
     claim = desk.claim(account)

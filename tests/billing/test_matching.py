@@ -11,11 +11,6 @@ from hub.store import tables
 from tests.billing.payer import Desk, Line, Paid, Remit
 
 
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
 def paid(claim: dict[str, Any], **fields: Any) -> Paid:
     """The 150.00 claim, paid, with nothing in it that names the claim but its control number."""
     given: dict[str, Any] = {

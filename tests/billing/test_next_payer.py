@@ -6,21 +6,14 @@ from typing import Any
 
 import pytest
 
-from hub.billing import reconcile
 from hub.formats.x12.claim import Claim
 from hub.formats.x12.judge import judge
 from hub.formats.x12.professional import read_837p
 from hub.store import tables
-from hub.store.database import reading
-from tests.billing.payer import Desk, Line, Paid, Remit
+from tests.billing.payer import Desk, Line, Paid, Remit, check
 
 ROW = dict[str, Any]
 LEFT = (("CO", "45", "20"), ("PR", "2", "30"))
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
 
 
 def insured_twice(desk: Desk, amounts: tuple[str, ...] = ("150.00",), **second: Any) -> ROW:
@@ -57,16 +50,6 @@ def sent(desk: Desk) -> list[Claim]:
     emits = desk.world.bill_and_batch()
     assert all(judge(emit.body).ok for emit in emits), [judge(emit.body).findings for emit in emits]
     return [claim for emit in emits for claim in read_837p(emit.body)]
-
-
-def check(desk: Desk) -> None:
-    desk.world.check_ledger()
-    with reading(desk.world.store) as connection:
-        report = reconcile.report(connection)
-    assert report.figures.ok, [str(each) for each in report.figures.differences]
-    assert [
-        stage.name for stage in report.stages if not stage.ok and stage.unit not in {"messages", "charge lines"}
-    ] == []
 
 
 def test_what_is_left_is_billed_to_the_second_payer_whose_payment_closes_the_balance(desk: Desk) -> None:

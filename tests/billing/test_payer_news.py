@@ -7,11 +7,6 @@ import pytest
 from tests.billing.payer import Desk, Line, Paid, Remit
 
 
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
 def paid(claim: dict[str, Any], **fields: Any) -> Paid:
     line = Line("99213", "150", "100", (("CO", "45", "50"),))
     return Paid(claim["control_number"], "150", "100", (line,), **fields)

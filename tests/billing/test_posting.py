@@ -10,26 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
-from hub.billing import early_reversals, posting, reconcile, standing
+from hub.billing import early_reversals, posting, standing
 from hub.billing.shares import allocate
 from hub.store import tables
 from hub.store.database import reading
-from tests.billing.payer import Desk, Line, Paid, Remit
+from tests.billing.payer import Desk, Line, Paid, Remit, check
 
 pytestmark = pytest.mark.both_stores
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
-def check(desk: Desk) -> reconcile.Figures:
-    with reading(desk.world.store) as connection:
-        figures = reconcile.figures(connection)
-    assert figures.ok, [str(each) for each in figures.differences]
-    desk.world.check_ledger()
-    return figures
 
 
 def one_line(claim: dict[str, Any], paid: str, *cas: tuple[str, str, str], **fields: Any) -> Paid:

@@ -1,37 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from hub.billing import reconcile, tracing
+from hub.billing import tracing
 from hub.billing.provider_adjustments import forwarded_balances
 from hub.store import tables
 from hub.store.database import reading
-from tests.billing.payer import Desk, Line, Paid, Remit
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
-def in_full(claim: dict[str, Any]) -> Paid:
-    return Paid(
-        claim["control_number"],
-        "150",
-        "100",
-        (Line("99213", "150", "100", (("CO", "45", "50"),)),),
-        icn="ICN1",
-    )
-
-
-def check(desk: Desk) -> reconcile.Figures:
-    with reading(desk.world.store) as connection:
-        figures = reconcile.figures(connection)
-    assert figures.ok
-    return figures
+from tests.billing.payer import Desk, Remit, check, in_full
 
 
 def test_interest_is_income_and_needs_nobody(desk: Desk) -> None:

@@ -6,37 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from hub.billing import reconcile, remittances
+from hub.billing import remittances
 from hub.store import tables
 from hub.store.changes import StaleDecisionError, apply
 from hub.store.database import reading
-from tests.billing.payer import Desk, Line, Paid, Remit, written
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
-def in_full(claim: dict[str, Any], **fields: Any) -> Paid:
-    """The 150.00 claim, paid with 100.00 and written down by 50.00."""
-    given: dict[str, Any] = {
-        "number": claim["control_number"],
-        "charge": "150",
-        "paid": "100",
-        "lines": (Line("99213", "150", "100", (("CO", "45", "50"),)),),
-    }
-    return Paid(**{**given, **fields})
-
-
-def check(desk: Desk) -> reconcile.Figures:
-    with reading(desk.world.store) as connection:
-        report = reconcile.report(connection)
-    assert report.figures.ok, [str(each) for each in report.figures.differences]
-    # Messages and their lines are counted by the engine, which is not here.
-    assert [stage for stage in report.stages if not stage.ok and stage.name not in {"received", "mapped"}] == []
-    desk.world.check_ledger()
-    return report.figures
+from tests.billing.payer import Desk, Line, Remit, check, in_full, written
 
 
 def test_a_good_remittance_is_posted_and_leaves_nothing_in_clearing(desk: Desk) -> None:

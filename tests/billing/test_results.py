@@ -4,15 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from hub.store import tables
 from tests.billing.payer import Desk, Line, Paid, Remit
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
 
 
 def payments(desk: Desk) -> list[Any]:

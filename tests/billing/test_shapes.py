@@ -13,11 +13,9 @@ from typing import Any
 import oxedi
 import pytest
 
-from hub.billing import reconcile
 from hub.core.money import from_cents
 from hub.store import tables
-from hub.store.database import reading
-from tests.billing.payer import Desk, Line, Paid, Remit, written
+from tests.billing.payer import Desk, Line, Paid, Remit, check, written
 
 Claim = dict[str, Any]
 Shape = Callable[[Claim, Claim], bytes]
@@ -271,22 +269,6 @@ BAD: tuple[tuple[Shape, str], ...] = (
     (without_payment, "no payment"),
     (miscounted, "damaged remittance"),
 )
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
-
-
-def check(desk: Desk) -> reconcile.Figures:
-    desk.world.check_ledger()
-    with reading(desk.world.store) as connection:
-        report = reconcile.report(connection)
-    assert report.figures.ok, [str(each) for each in report.figures.differences]
-    # Messages and their lines are counted by the engine, which is not here.
-    lost = [stage for stage in report.stages if not stage.ok and stage.name not in {"received", "mapped"}]
-    assert lost == []
-    return report.figures
 
 
 @pytest.mark.parametrize("shape", GOOD, ids=lambda shape: shape.__name__)

@@ -8,12 +8,7 @@ import pytest
 
 from hub.billing import whole_payments
 from hub.store import tables
-from tests.billing.payer import Desk, Line, Paid, Remit
-
-
-@pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
+from tests.billing.payer import Desk, Paid, Remit, in_full
 
 
 def told(desk: Desk) -> list[dict[str, Any]]:
@@ -21,16 +16,6 @@ def told(desk: Desk) -> list[dict[str, Any]]:
     desk.world.emitted.clear()
     desk.world.run_due(whole_payments.KIND)
     return [json.loads(emit.body) for emit in desk.world.emitted if emit.kind == "remittance"]
-
-
-def in_full(claim: dict[str, Any], **fields: Any) -> Paid:
-    given: dict[str, Any] = {
-        "number": claim["control_number"],
-        "charge": "150",
-        "paid": "100",
-        "lines": (Line("99213", "150", "100", (("CO", "45", "50"),)),),
-    }
-    return Paid(**{**given, **fields})
 
 
 def parts_of(event: dict[str, Any]) -> Decimal:

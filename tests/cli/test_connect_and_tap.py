@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 
 from hub.cli.main import main
-from tests.cli.at_work import DFT, Kept, mllp_receiver, quiet_site, until
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return quiet_site(tmp_path / "site")
+from tests.cli.at_work import DFT, Kept, mllp_receiver, until
 
 
 def test_connect_says_how_far_one_comes_and_writes_nothing(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

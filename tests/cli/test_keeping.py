@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,7 @@ from hub.site.load import load_site
 from hub.site.places import store_url
 from hub.store.database import open_store, reading
 from hub.store.tables import audit, message
-from tests.cli.at_work import DFT, WAIT, Running, hub, quiet_site
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return quiet_site(tmp_path / "site")
-
-
-@pytest.fixture
-def running(site: Path) -> Iterator[Running]:
-    process = Running(site, "--no-web")
-    yield process
-    process.close()
+from tests.cli.at_work import DFT, WAIT, Running, hub
 
 
 class Sender:

@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -18,18 +17,6 @@ from hub.cli.run import prepare
 from hub.core.vault import VaultError
 from hub.site.load import load_site
 from tests.cli.at_work import DFT, WAIT, Kept, Running, hub, quiet_site, until
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return quiet_site(tmp_path / "site")
-
-
-@pytest.fixture
-def running(site: Path) -> Iterator[Running]:
-    process = Running(site, "--no-web")
-    yield process
-    process.close()
 
 
 def has_ended(pid: int) -> bool:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 from collections import namedtuple
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,21 +9,12 @@ from sqlalchemy import Engine, func, select
 
 from hub.core.clock import DAY_MS
 from hub.store import tables
-from hub.store.database import open_store, reading
+from hub.store.database import reading
 from hub.store.forecast import forecast, record_sample, store_bytes
-from hub.store.schema import upgrade
 
 NOW = 1_795_000_000_000
 HOUR = 3_600_000
 Usage = namedtuple("Usage", "total used free")
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Engine]:
-    made = open_store(store_url)
-    upgrade(made)
-    yield made
-    made.dispose()
 
 
 def sample(store: Engine, at: int, used: int) -> None:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import Engine, Table, select
 from sqlalchemy.exc import IntegrityError
 
-from hub.store.database import open_store, reading
+from hub.store.database import reading
 from hub.store.hot import LARGEST, InsertMany, UpdateMany, run
-from hub.store.schema import make_ready
 from hub.store.tables import attempt, counter, delivery
 
 INSERT_ATTEMPTS = InsertMany(attempt, "delivery_id", "number", "started_at", "outcome")
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Engine]:
-    made = open_store(store_url)
-    make_ready(made)
-    yield made
-    made.dispose()
 
 
 def rows_of(store: Engine, table: Table) -> list[tuple[object, ...]]:

@@ -1,24 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import Connection, Engine, insert, union
 
 from hub.store import tables
-from hub.store.database import open_store, reading
+from hub.store.database import reading
 from hub.store.identifiers import INSERT_IDENTIFIERS, STRETCH, identified, stretch_of
-from hub.store.schema import make_ready
 
 ONE, OTHER = b"1" * 16, b"2" * 16
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Engine]:
-    made = open_store(store_url)
-    make_ready(made)
-    yield made
-    made.dispose()
 
 
 def keep(store: Engine, sequence: int, *digests: tuple[str, bytes]) -> None:

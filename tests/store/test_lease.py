@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import Engine, text
 
-from hub.store.database import open_store
 from hub.store.lease import FencedOffError, Lease, StoreTakenError, guard, holder, release, renew, take
-from hub.store.schema import upgrade
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Engine]:
-    opened = open_store(store_url)
-    upgrade(opened)
-    yield opened
-    opened.dispose()
 
 
 def taken(store: Engine, owner: str) -> Lease:

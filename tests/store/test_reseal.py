@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,11 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from hub.core.vault import Vault, VaultError, add_key, create_key_file, open_vault
 from hub.store import tables
 from hub.store.contents import CHUNK, content_rows, read_content
-from hub.store.database import open_store, reading
+from hub.store.database import reading
 from hub.store.reseal import key_uses, reseal, sealed_tables
-from hub.store.schema import upgrade
 
 OLD = Vault({1: b"o" * 32}, b"i" * 32)
 NEW = Vault({1: b"o" * 32, 2: b"n" * 32}, b"i" * 32)
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Engine]:
-    made = open_store(store_url)
-    upgrade(made)
-    yield made
-    made.dispose()
 
 
 def fill(connection: Connection, vault: Vault, first: int, number: int) -> None:
