@@ -169,6 +169,12 @@ class Intake(Protocol):
     def unanswered(self, message_id: int, sentence: str) -> None:
         """What a note named after the message stands for will not be said; *sentence* tells a person."""
 
+    def stuck(self, channel: str, kind: str, sentence: Callable[[int], str] | None, until: int = 0) -> None:
+        """What the notes of *kind* wait for does not happen now: one work item says so, however many they are.
+
+        *sentence* gets their number; they last until *until* at least. None: it happens again, the item is resolved.
+        """
+
 
 class Failure(StrEnum):
     """What is known of a delivery that did not succeed."""

@@ -21,7 +21,7 @@ from hub.engine.contracts import Again, Mark, Note, Noted, Processed, Received, 
 from hub.engine.items import open_item
 from hub.engine.journal import Journal
 from hub.engine.marks import read_mark, write_mark
-from hub.engine.notes import end_note, lose_note, take_up, write_notes
+from hub.engine.notes import end_note, free_notes, lose_note, stick_notes, take_up, write_notes
 from hub.engine.outcomes import FILTERED, IN_PROGRESS, REJECTED, processed_of
 from hub.engine.plan import ChannelPlan, SitePlan
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
@@ -187,6 +187,17 @@ class StoreIntake:
 
         self._journal.submit(write).addErrback(lambda _failure: None)  # then it goes again after the next start
 
+    def stuck(self, channel: str, kind: str, sentence: Callable[[int], str] | None, until: int = 0) -> None:
+        """Have a person told, once, that notes of *kind* wait; see :class:`hub.engine.contracts.Intake`."""
+
+        def write(connection: Connection) -> None:
+            if sentence is None:
+                free_notes(connection, channel, kind)
+            else:
+                stick_notes(connection, channel, kind, sentence, until, self._open_item)
+
+        self._journal.submit(write).addErrback(lambda _failure: None)  # then it is said at the next failure
+
     def store(self, connection: Connection, received: Received) -> Arrival | None:
         """Write *received* within another write's transaction; the caller announces the arrival after the commit."""
         request = _Request(received, self._ids.next(), self._ids.next(), None, practice_day(self._clock))
@@ -297,17 +308,17 @@ class StoreIntake:
     def _unreadable(self, request: _Request) -> dict[str, Any]:
         """The item that tells a person of a refusal that no peer hears."""
         received = request.received
-        return open_item(
-            self._ids,
-            self._vault,
-            self._clock,
-            self._plan.organisation,
+        return self._open_item(
             queue="messages",
             key=f"unreadable/{request.message_id}",
             kind="unreadable",
             sentence=f"{received.refusal} Whoever put it there does not know that it could not be read.",
             message_id=request.message_id,
         )
+
+    def _open_item(self, *, queue: str, key: str, kind: str, **also: Any) -> dict[str, Any]:
+        made = (self._ids, self._vault, self._clock, self._plan.organisation)
+        return open_item(*made, queue=queue, key=key, kind=kind, **also)
 
     def _message_row(
         self,

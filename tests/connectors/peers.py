@@ -57,6 +57,7 @@ class FakeIntake:
         """What the steps of a message came to, for those that ask again."""
         self.answers: list[tuple[int, bool]] = []
         self.given_up: list[tuple[int, str]] = []
+        self.stuck_with: list[str] = []
         self._waiting: list[Deferred[Stored]] = []
         self._arrivals: list[tuple[int, Deferred[None]]] = []
         self._known: dict[bytes, Stored] = {}
@@ -88,6 +89,9 @@ class FakeIntake:
 
     def unanswered(self, message_id: int, sentence: str) -> None:
         self.given_up.append((message_id, sentence))
+
+    def stuck(self, channel: str, kind: str, sentence: Callable[[int], str] | None, until: int = 0) -> None:
+        self.stuck_with.append(sentence(1) if sentence is not None else "")
 
     def receive(self, received: Received) -> Deferred[Stored]:
         self.received.append(received)

@@ -21,15 +21,20 @@ from tests.connectors.test_mllp_source import adt, listening, pause, sender
 
 
 class Elsewhere:
-    """Where acknowledgements come in; each is answered with the next of *codes*, or CA."""
+    """Where acknowledgements come in; each is answered with the next of *codes*, or CA.
 
-    def __init__(self, *codes: Any) -> None:
+    One for the message *never* is answered CR whenever it comes.
+    """
+
+    def __init__(self, *codes: Any, never: str = "") -> None:
         self.came: list[bytes] = []
         self._codes = list(codes)
+        self._never = never
 
     def __call__(self, peer: Peer, raw: bytes) -> None:
         self.came.append(raw)
         code = self._codes.pop(0) if self._codes else "CA"
+        code = "CR" if read_ack(raw).control_id == self._never else code
         peer.say(frame(acknowledge(read_header(raw), code, control_id="P1", now=datetime.now(UTC))))
 
     async def until(self, count: int) -> list[str]:

@@ -37,7 +37,7 @@ from hub.store.contents import read_content
 from hub.store.database import open_store, reading
 from hub.store.retention import Retention
 from hub.store.schema import upgrade
-from hub.store.tables import content, message, source_note, work_item
+from hub.store.tables import content, message, setting, source_note, work_item
 from tests.connectors.behaviour import free_port, serving
 from tests.connectors.peers import Surroundings, describe_hl7, within
 from tests.connectors.test_hook import post
@@ -278,29 +278,121 @@ async def test_a_joined_message_is_told_by_the_name_of_its_last_part(kept: Kept,
     assert read_ack(elsewhere.came[0]).control_id == "P2"
 
 
+OWED = "2.5.1|||AL|AL"
+
+
+async def items(kept: Kept, *wanted: tuple[str, str]) -> list[str]:
+    """Wait until the work items, by kind and state, are these; their sentences."""
+    found: list[Any] = []
+    for _ in range(200):
+        await kept.look_after()
+        found = kept.rows(work_item.c.kind, work_item.c.state, work_item.c.sentence, work_item.c.id)
+        if [tuple(row[:2]) for row in found] == list(wanted):
+            break
+        await pause()
+    assert [tuple(row[:2]) for row in found] == list(wanted)
+    return [row.sentence for row in found]
+
+
 @pytest_twisted.ensureDeferred
-async def test_an_acknowledgement_that_is_given_up_is_a_work_item(
+async def test_an_acknowledgement_that_is_not_taken_while_others_are_is_given_up_and_a_work_item(
     kept: Kept, around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acks, "WAITS", (0.01,))
-    elsewhere = Elsewhere("CR", "CR", "CR")
-    async with serving(answering(elsewhere)) as server:
-        assert await said(around, adt("A1", tail="2.5.1|||AL|AL"), **owing(server.port)) == ["CA"]
+    monkeypatch.setattr(acks, "WAITS", (0.05,))
+    elsewhere = Elsewhere(never="A1")
+    async with serving(answering(elsewhere)) as server, listening(around, **owing(server.port)) as source:
+        peer = await sender(source)
+        for number in range(1, 60):
+            peer.write(frame(adt(f"A{number}", tail=OWED)))
+            await peer.acks(number)
+            newest = max(kept.rows(message.c.sequence, message.c.id))
+            kept.awaited.ended(newest.id, Processed())
+            await pause()
+            await kept.look_after()
+            if kept.rows(work_item.c.id):
+                break
+        (sentence,) = await items(kept, ("lost answer", "open"))
+        assert "was not taken: The receiver did not take the message now: CR" in sentence
+        tries = [read_ack(raw).control_id for raw in elsewhere.came].count("A1")
+    kept.die()
+    async with listening(around, **owing(server.port)):
+        await pause()
+    assert tries == [read_ack(raw).control_id for raw in elsewhere.came].count("A1"), "it is not sent again"
+
+
+@pytest_twisted.ensureDeferred
+async def test_while_none_is_taken_all_are_one_work_item_until_they_have_gone(
+    kept: Kept, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks, "WAITS", (0.02, 0.02))
+    monkeypatch.setattr(acks, "DOWN", 0.04)
+    monkeypatch.setattr(acks, "_SAY_EVERY", 0.01)
+    monkeypatch.setattr(acks, "IN_HAND", 2)
+    elsewhere = Elsewhere()
+    port = await free_port()
+    names = [f"A{number}" for number in range(1, 8)]
+    assert await said(around, *(adt(name, tail=OWED) for name in names[:5]), **owing(port)) == ["CA"] * 5
+    kept.mapped("done")
+    kept.die()
+    async with listening(around, **owing(port)):
+        (sentence,) = await items(kept, ("stuck answer", "open"))
+    assert sentence.startswith(f"5 application acknowledgements wait to be sent: 127.0.0.1:{port} has taken none")
+    since = real_ms()
+    kept.die()
+    assert await said(around, *(adt(name, tail=OWED) for name in names[5:]), **owing(port)) == ["CA"] * 2
+    kept.mapped("done")
+    kept.die()
+    (mark,) = [row.value for row in kept.rows(setting.c.name, setting.c.value) if "outage" in row.name]
+    assert 0 < int(mark) < since, "the outage began in the life before"
+    async with listening(around, **owing(port)):
+        for _ in range(100):
+            (sentence,) = await items(kept, ("stuck answer", "open"))
+            if sentence.startswith("7 "):
+                break
+            await pause()
+        assert sentence.startswith("7 application acknowledgements wait")
+        await answers(kept, *["undelivered"] * 7)
+        async with serving(answering(elsewhere), port=port):
+            await answers(kept, *["delivered"] * 7)
+            await items(kept, ("stuck answer", "resolved"))
+    assert sorted(read_ack(raw).control_id for raw in elsewhere.came) == names, "each once"
+    assert kept.rows(source_note.c.name) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_outage_opens_the_item_again(
+    kept: Kept, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks, "WAITS", (0.02,))
+    monkeypatch.setattr(acks, "DOWN", 0.04)
+    port = await free_port()
+    for name in ("A1", "A2"):
+        assert await said(around, adt(name, tail=OWED), **owing(port)) == ["CA"]
         kept.mapped("done")
         kept.die()
-        async with listening(around, **owing(server.port)):
-            assert await elsewhere.until(2) == ["AA", "AA"]
-            await answers(kept, "undelivered")
-            for _ in range(100):
-                await kept.look_after()
-                if kept.rows(work_item.c.kind):
-                    break
-                await pause()
-        kept.die()
-        async with listening(around, **owing(server.port)):
-            await pause()
-    assert [tuple(row) for row in kept.rows(work_item.c.kind)] == [("lost answer",)]
-    assert len(elsewhere.came) == 2, "what was given up is not sent again"
+        async with listening(around, **owing(port)):
+            (sentence,) = await items(kept, ("stuck answer", "open"))
+            assert sentence.startswith("1 application acknowledgement waits")
+            async with serving(answering(Elsewhere()), port=port):
+                await items(kept, ("stuck answer", "resolved"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_item_of_an_outage_that_ended_while_the_hub_was_away_is_resolved_too(
+    kept: Kept, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks, "WAITS", (0.02,))
+    monkeypatch.setattr(acks, "DOWN", 0.04)
+    port = await free_port()
+    assert await said(around, adt("A1", tail=OWED), **owing(port)) == ["CA"]
+    kept.mapped("done")
+    kept.die()
+    async with listening(around, **owing(port)):
+        await items(kept, ("stuck answer", "open"))
+    kept.die()
+    async with serving(answering(Elsewhere()), port=port), listening(around, **owing(port)):
+        await items(kept, ("stuck answer", "resolved"))
+        await answers(kept, "delivered")
 
 
 # ---------------------------------------------------------------- signed requests

@@ -12,7 +12,7 @@ from hub.core.clock import BusinessClock
 from hub.core.ids import IdMaker
 from hub.engine.contracts import Followed, Note, Noted
 from hub.engine.items import open_item
-from hub.engine.notes import end_note, is_lost, lose_note, take_up, tell_lost, write_notes
+from hub.engine.notes import end_note, free_notes, is_lost, lose_note, stick_notes, take_up, tell_lost, write_notes
 from hub.store.database import open_store
 from hub.store.schema import upgrade
 from hub.store.tables import work_item
@@ -88,3 +88,32 @@ def test_a_note_that_is_named_after_its_message_ends_or_is_lost_by_it(connection
     assert items(connection) == [("open", 2, "Refused.")]
     assert [note.name for note in take_up(connection, "a", "answer x", None)] == ["3"]
     assert len(take_up(connection, "a", "nonce", None)) == 3
+
+
+def test_notes_that_wait_are_one_item_that_counts_them_and_closes(connection: Connection) -> None:
+    for message_id in (1, 2, 3):
+        write_notes(connection, "a", message_id, [Note("answer x", 99, sentence="Untold.")])
+    lose_note(connection, 3, "Refused.")
+    stick_notes(connection, "a", "answer x", "{} wait.".format, 500, ITEM)
+    assert items(connection) == [("open", 1, "2 wait.")]
+    assert not tell_lost(connection, 100, ITEM)
+    assert items(connection) == [("open", 1, "2 wait."), ("open", 3, "Refused.")], "those that wait last longer"
+    end_note(connection, 1)
+    stick_notes(connection, "a", "answer x", "{} waits.".format, 500, ITEM)
+    assert items(connection)[0] == ("open", 2, "1 waits.")
+    free_notes(connection, "a", "answer x")
+    assert [state for state, *_ in items(connection)] == ["resolved", "open"]
+    stick_notes(connection, "a", "answer x", "{} waits again.".format, 500, ITEM)
+    assert items(connection)[0] == ("open", 2, "1 waits again.")
+
+
+def test_nothing_that_waits_is_no_item(connection: Connection) -> None:
+    stick_notes(connection, "a", "answer x", "{} wait.".format, 500, ITEM)
+    assert items(connection) == []
+
+
+def test_what_was_given_up_is_not_found_any_more(connection: Connection) -> None:
+    write_notes(connection, "a", 1, [Note("answer x", 99, sentence="Untold.")])
+    lose_note(connection, 1, "Refused.")
+    assert take_up(connection, "a", "answer x", 500) == []
+    assert is_lost(connection, 100)

@@ -131,8 +131,9 @@ class MllpSourceSettings(ListenerSecurity):
         None,
         description="Where application acknowledgements (MSH-16) go, for senders that take them on another connection "
         "and answer each with an accept acknowledgement; a table of its own, [source.application_acks]. What is owed "
-        "at a restart is sent after it; what is not taken in seven minutes, or refused, is a work item. Without the "
-        "table they go back on the connection that the message came on.",
+        "at a restart is sent after it; what is refused, or not taken in seven minutes while others are, is a work "
+        "item. While none is taken all wait, and one work item says how many and since when. Without the table they go "
+        "back on the connection that the message came on.",
         examples=[{"endpoint": "tcp:ehr.clinic.example:2576"}],
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
