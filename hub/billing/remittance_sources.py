@@ -29,9 +29,8 @@ from hub.formats.x12.remittance import (
     RemittanceStream,
     balance_claim,
     balance_transfer,
-    stream_835,
 )
-from hub.formats.x12.segments import Cursor, read_segments
+from hub.formats.x12.segments import Cursor, Segment, read_segments
 from hub.store.changes import Row
 from hub.store.contents import stream_content
 from hub.store.tables import message, remittance_source
@@ -106,17 +105,20 @@ def unfinished(decision: Decision) -> Row | None:
 def read_on(decision: Decision, row: Row) -> Reading | None:
     """Read the next piece of the 835 that *row* stands for; everything that it comes to when that was the last."""
     reading = records.from_plain(Reading, decision.unseal("remittance_source", row["body"]))
-    stream = _stream(decision, row, has_header=reading.header is not None)
+    stream: RemittanceRest
     if reading.header is None:
-        header = stream.header
+        stream = begun = RemittanceStream(_segments(decision, row))
+        header = begun.header
         reading = replace(
             reading,
             header=header,
-            first=stream.after,
+            first=begun.after,
             problems=(*reading.problems, *header.problems)[:FAULTS_KEPT],
             faults=reading.faults + len(header.problems),
             digest=_linked("", (header.trace, str(header.amount))),
         )
+    else:
+        stream = RemittanceRest(_segments(decision, row), row["claims"])
     reading, ended = _added(reading, stream)
     values: dict[str, Any] = {"claims": reading.claims}
     if stream.after is not None:
@@ -145,21 +147,21 @@ def read_on(decision: Decision, row: Row) -> Reading | None:
 
 def next_claims(decision: Decision, row: Row, count: int) -> list[RemittanceClaim]:
     """The next *count* claims of the 835 that *row* stands for, after it was read; fewer at its end."""
-    stream = _stream(decision, row, has_header=True)
+    stream = RemittanceRest(_segments(decision, row), row["claims"])
     found = list(islice(stream, count))
     if stream.after is not None:
         decision.update("remittance_source", row, place=_text(stream.after), claims=row["claims"] + len(found))
     return found
 
 
-def _stream(decision: Decision, row: Row, *, has_header: bool) -> RemittanceStream:
+def _segments(decision: Decision, row: Row) -> Iterator[Segment]:
+    """The segments of the file from the place where reading goes on."""
     raw_id = decision.connection.execute(select(message.c.raw_id).where(message.c.id == row["message_id"])).scalar_one()
     at = records.from_plain(Cursor, json.loads(row["place"]))
-    segments = read_segments(stream_content(decision.connection, decision.vault, raw_id, at.offset), at)
-    return RemittanceRest(segments, row["claims"]) if has_header else stream_835(segments)
+    return read_segments(stream_content(decision.connection, decision.vault, raw_id, at.offset), at)
 
 
-def _added(reading: Reading, stream: RemittanceStream) -> tuple[Reading, bool]:
+def _added(reading: Reading, stream: RemittanceRest) -> tuple[Reading, bool]:
     """*reading* with the next claims of *stream*, and whether that was all."""
     paid, interest, digest = reading.paid, reading.interest, reading.digest
     count, in_claims = 0, reading.claim_faults

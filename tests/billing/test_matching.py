@@ -147,12 +147,12 @@ def test_a_control_number_loses_what_payers_change() -> None:
 
 
 def service(code: str, charge: str = "100", **fields: Any) -> Any:
-    from hub.formats.x12.remittance import stream_835
+    from hub.formats.x12.remittance import RemittanceStream
     from hub.formats.x12.segments import read_segments
     from tests.billing.payer import written
 
     raw = written(Remit((Paid("N", charge, charge, (Line(code, charge, charge, **fields),)),)))
-    return next(iter(stream_835(read_segments(raw)))).lines[0]
+    return next(iter(RemittanceStream(read_segments(raw)))).lines[0]
 
 
 def line(ordinal: int, code: str, cents: int = 10000, modifiers: tuple[str, ...] = ()) -> BilledLine:

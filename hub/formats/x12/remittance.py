@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 
 from hub.core.money import shown
 from hub.formats.x12.claim import Adjustment, Organisation, Party
@@ -245,30 +246,17 @@ class Balance:
         return not self.imbalances and not self.problems
 
 
-class RemittanceStream:
-    """An 835 as it is read: the header at once, the claims one by one, then the provider adjustments.
+class RemittanceRest:
+    """What follows the header of an 835, as it is read: the claims one by one, then the provider adjustments.
 
-    Iterate it once. *provider_adjustments* and *problems* (of the part after the header) are complete when
-    it is exhausted. Between two claims, *after* says where a :class:`RemittanceRest` may read on.
+    *segments* begin at a claim, *claims_before* it were read before. Iterate it once. *provider_adjustments* and
+    *problems* are complete when it is exhausted. Between two claims, *after* says where another one may read on.
     """
 
-    def __init__(self, segments: Iterable[Segment]) -> None:
+    def __init__(self, segments: Iterable[Segment], claims_before: int) -> None:
         self._segments = iter(segments)
-        self._claims_before = 0
-        head: list[Segment] = []
-        self._next: Segment | None = None
-        for segment in self._segments:
-            if segment.id in {"ISA", "GS"}:
-                continue
-            if not head and (segment.id, segment[1]) != ("ST", "835"):
-                raise WrongTransactionError("This is not a remittance.", where=segment.place, expected="ST*835")
-            if segment.id in _AFTER_HEADER:
-                self._next = segment
-                break
-            head.append(segment)
-        if not head:
-            raise WrongTransactionError("There is no remittance here.", expected="ST*835")
-        self.header = _header(head)
+        self._claims_before = claims_before
+        self._next = next(self._segments, None)
         self.provider_adjustments: list[ProviderAdjustment] = []
         self.problems: list[Problem] = []
 
@@ -305,29 +293,32 @@ class RemittanceStream:
         self._next = None
 
 
-class RemittanceRest(RemittanceStream):
-    """The rest of an 835 whose first *claims_before* claims were read before.
-
-    *segments* begin at a place that :attr:`RemittanceStream.after` named. It has no header.
-    """
-
-    def __init__(self, segments: Iterable[Segment], claims_before: int) -> None:
-        self._segments = iter(segments)
-        self._claims_before = claims_before
-        self._next = next(self._segments, None)
-        self.provider_adjustments = []
-        self.problems = []
-
-
-_AFTER_HEADER = frozenset({"LX", "CLP", "PLB", "TS2", "TS3", "SE"})
-
-
-def stream_835(segments: Iterable[Segment]) -> RemittanceStream:
-    """Read the first 835 among *segments* (``read_segments(data)`` will do) as a stream.
+class RemittanceStream(RemittanceRest):
+    """The first 835 among *segments* (``read_segments(data)`` will do) as it is read: the *header* at once.
 
     Raises :class:`WrongTransactionError` when there is none.
     """
-    return RemittanceStream(segments)
+
+    def __init__(self, segments: Iterable[Segment]) -> None:
+        rest = iter(segments)
+        head: list[Segment] = []
+        begun: list[Segment] = []
+        for segment in rest:
+            if segment.id in {"ISA", "GS"}:
+                continue
+            if not head and (segment.id, segment[1]) != ("ST", "835"):
+                raise WrongTransactionError("This is not a remittance.", where=segment.place, expected="ST*835")
+            if segment.id in _AFTER_HEADER:
+                begun.append(segment)
+                break
+            head.append(segment)
+        if not head:
+            raise WrongTransactionError("There is no remittance here.", expected="ST*835")
+        self.header = _header(head)
+        super().__init__(chain(begun, rest), claims_before=0)
+
+
+_AFTER_HEADER = frozenset({"LX", "CLP", "PLB", "TS2", "TS3", "SE"})
 
 
 def read_835(transaction: Transaction) -> Remittance:
@@ -335,7 +326,7 @@ def read_835(transaction: Transaction) -> Remittance:
 
     Raises :class:`WrongTransactionError` for another kind of transaction.
     """
-    stream = stream_835(transaction.segments)
+    stream = RemittanceStream(transaction.segments)
     claims = tuple(stream)
     known = {p.code for p in transaction.problems}
     later = tuple(p for p in stream.problems if p.code not in known)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hub.formats.x12.claim import Adjustment, Person
 from hub.formats.x12.envelope import read_transactions
 from hub.formats.x12.errors import WrongTransactionError
-from hub.formats.x12.remittance import Remittance, balance, read_835, stream_835
+from hub.formats.x12.remittance import Remittance, RemittanceStream, balance, read_835
 from hub.formats.x12.segments import read_segments
 
 
@@ -216,7 +216,7 @@ def test_sums_are_exact_to_the_cent_and_one_cent_off_is_seen(
 
 def test_a_stream_gives_the_same_as_reading_whole(samples) -> None:
     whole = read(samples["835"])
-    stream = stream_835(read_segments(samples["835"]))
+    stream = RemittanceStream(read_segments(samples["835"]))
     assert stream.header == whole.header
     assert tuple(stream) == whole.claims
     assert tuple(stream.provider_adjustments) == whole.provider_adjustments
@@ -232,10 +232,10 @@ def test_a_stream_needs_the_memory_of_one_claim(samples) -> None:
 
     tracemalloc.start()
     try:
-        assert sum(1 for _ in stream_835(read_segments(chunks(3000)))) == 3000
+        assert sum(1 for _ in RemittanceStream(read_segments(chunks(3000)))) == 3000
         few = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()
-        assert sum(1 for _ in stream_835(read_segments(chunks(9000)))) == 9000
+        assert sum(1 for _ in RemittanceStream(read_segments(chunks(9000)))) == 9000
         many = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -244,13 +244,13 @@ def test_a_stream_needs_the_memory_of_one_claim(samples) -> None:
 
 def test_a_stream_that_was_cut_says_so_at_its_end(samples) -> None:
     data = samples["835"]
-    stream = stream_835(read_segments(data[: data.index(b"CLP*G1")]))
+    stream = RemittanceStream(read_segments(data[: data.index(b"CLP*G1")]))
     assert len(list(stream)) == 1
     assert [p.code for p in stream.problems] == ["SE"]
 
 
 def test_another_transaction_is_not_a_remittance(samples) -> None:
     with pytest.raises(WrongTransactionError):
-        stream_835(read_segments(samples["277ca"]))
+        RemittanceStream(read_segments(samples["277ca"]))
     with pytest.raises(WrongTransactionError):
-        stream_835([])
+        RemittanceStream([])
