@@ -164,15 +164,7 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     spared = is_spared(said, policy, decision.config.payers.get(remitted.payer_id))
     shares = line_shares(said, ours.lines)
     before = _receivable(decision, ours)
-    rule = "policy"
-    if ours.sequence != "P":
-        rule = "next payer"
-        owed = next_payer.balances(decision, ours.id)
-        postings = [each for share in shares for each in _postings_of_next(remitted, ours, share, policy, owed, spared)]
-    else:
-        second = said.status in SECONDARY and _paid_by_another(decision, remitted, ours)
-        rule = "second payer" if second else rule
-        postings = [each for share in shares for each in _postings(remitted, ours, share, policy, second, spared)]
+    rule, postings = _payment(decision, remitted, ours, shares, spared)
     ledger.post(
         decision,
         key=f"payment:{remitted.key}",
@@ -197,21 +189,7 @@ def _pay(decision: Decision, remitted: Remitted, ours: BilledClaim) -> None:
     payer_news.report(decision, remitted, ours)
     if left < 0:
         _report_overpayment(decision, remitted, ours, -left)
-    nothing = left > 0 and not remitted.paid_cents + part.paid and not to_patient + part.to_patient
-    opened = events.open_claim(decision, ours.id)
-    outcome = "partly paid" if left > 0 else "paid"
-    if nothing:
-        outcome = "pended" if part.undecided and opened.state in events.SENT else "denied"
-    decision.update("claim", opened.row)  # its version guards the balance that was read here
-    opened.record(
-        "correction" if opened.state == "reversed" else "remit",
-        f"remit:{remitted.key}",
-        outcome=outcome,
-        payer_claim_number=said.payer_claim_control_number[:64],
-        trace=remitted.trace,
-        paid=str(said.paid),
-        open=str(from_cents(left)),
-    )
+    opened = _record(decision, remitted, ours, left, to_patient, part)
     if not part.is_whole:
         silence.expect_rest(decision, opened, part.undecided)
     results.send(decision, remitted, ours, shares)
@@ -234,6 +212,43 @@ class _Part:
             return cls()
         others = split_claims.paid_in_others(decision, remitted, ours)
         return cls(False, split_claims.left_after(decision, remitted, ours), *others)
+
+
+def _payment(
+    decision: Decision, remitted: Remitted, ours: BilledClaim, shares: Iterable[LineShare], spared: bool
+) -> tuple[str, list[ledger.Posting]]:
+    """By which rule the payment is posted, and the postings of its lines."""
+    policy = decision.config.policy
+    if ours.sequence != "P":
+        owed = next_payer.balances(decision, ours.id)
+        made = (_postings_of_next(remitted, ours, share, policy, owed, spared) for share in shares)
+        return "next payer", [posting for of_line in made for posting in of_line]
+    second = remitted.claim.status in SECONDARY and _paid_by_another(decision, remitted, ours)
+    made = (_postings(remitted, ours, share, policy, second, spared) for share in shares)
+    return "second payer" if second else "policy", [posting for of_line in made for posting in of_line]
+
+
+def _record(
+    decision: Decision, remitted: Remitted, ours: BilledClaim, left: int, to_patient: int, part: _Part
+) -> events.OpenClaim:
+    """Add to the claim's history what the payment came to, with *left* still open (cents)."""
+    said = remitted.claim
+    nothing = left > 0 and not remitted.paid_cents + part.paid and not to_patient + part.to_patient
+    opened = events.open_claim(decision, ours.id)
+    outcome = "partly paid" if left > 0 else "paid"
+    if nothing:
+        outcome = "pended" if part.undecided and opened.state in events.SENT else "denied"
+    decision.update("claim", opened.row)  # its version guards the balance that was read here
+    opened.record(
+        "correction" if opened.state == "reversed" else "remit",
+        f"remit:{remitted.key}",
+        outcome=outcome,
+        payer_claim_number=said.payer_claim_control_number[:64],
+        trace=remitted.trace,
+        paid=str(said.paid),
+        open=str(from_cents(left)),
+    )
+    return opened
 
 
 def _goes_on(

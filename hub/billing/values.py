@@ -4,6 +4,9 @@ Each value says what its source said and nothing more; billing decides what it m
 dollars, quantities `Decimal`, dates are dates. ``source_path`` (``FT1[2]``) is filled in by the mapping
 runtime, so that any figure can be followed back to the message, and so are ``origins``: the fields whose values were
 read from the message or from a table, each with its place.
+
+Some look like a part of :class:`hub.formats.x12.claim.Claim` (`Drug`, `Attachment`, `Transport`) and are not it: these
+are what mapping scripts rely on and stored visits keep, those change with the guide that claims are written by.
 """
 
 from __future__ import annotations

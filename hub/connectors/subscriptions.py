@@ -165,7 +165,7 @@ class Keeper(Polling):
             for name in self._of_style("criteria"):
                 self._heard[name] = reactor.seconds()
             return
-        named = [each for each, known in self._known.items() if _names(told.subscription, known.id)]
+        named = [each for each, known in self._known.items() if _refers_to(told.subscription, known.id)]
         if not named:
             return  # handshakes may come before the answer that says the id
         name = named[0]
@@ -521,7 +521,7 @@ def _fingerprint(wanted: Wanted) -> str:
     return hashlib.sha256(write(plain)).hexdigest()[:16]
 
 
-def _names(reference: str, number: str) -> bool:
+def _refers_to(reference: str, number: str) -> bool:
     return bool(number) and reference.rpartition("/")[2] == number
 
 

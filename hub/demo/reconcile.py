@@ -378,6 +378,14 @@ def _counting(payer: list[Entry]) -> Iterator[Entry]:
     return (entry for entry in payer if entry["kind"] == "remittance" and entry["counts"])
 
 
+def _transfers(payer: list[Entry]) -> Counter[str]:
+    """What each payment that counts came to (cents), by its trace number."""
+    transfers: Counter[str] = Counter()
+    for entry in _counting(payer):
+        transfers[entry["trace"]] += entry["amount_cents"]
+    return transfers
+
+
 def _claim_payments(connection: Connection, payer: list[Entry]) -> _ClaimPayments:
     """What each payer says it paid on each claim, net of reversals, is what the ledger holds as paid on it."""
     # A claim that one payer passed on is answered under the first one's number: payments meet by chain and payer.
@@ -423,9 +431,7 @@ def _claim_payments(connection: Connection, payer: list[Entry]) -> _ClaimPayment
 
 def _deposits(connection: Connection, payer: list[Entry]) -> Check:
     """Every payment that the payers made is in cash once, by its trace number."""
-    theirs = Counter({entry["trace"]: 0 for entry in _counting(payer)})
-    for entry in _counting(payer):
-        theirs[entry["trace"]] += entry["amount_cents"]
+    theirs = _transfers(payer)
     ours: Counter[str] = Counter()
     for trace, cents in connection.execute(
         select(remittance.c.trace, remittance.c.amount_cents).where(remittance.c.state.in_(("posting", "posted")))
@@ -508,9 +514,7 @@ def _explanations(ehr: list[Entry]) -> Check:
 
 def _reconciliations(ehr: list[Entry], payer: list[Entry]) -> Check:
     """Each payment that the payers made was told as a whole, and what it is made of adds up to it."""
-    theirs = Counter({entry["trace"]: 0 for entry in _counting(payer)})
-    for entry in _counting(payer):
-        theirs[entry["trace"]] += entry["amount_cents"]
+    theirs = _transfers(payer)
     told: Counter[str] = Counter()
     differences = []
     for resource in _standing(ehr, "reconciliation"):
