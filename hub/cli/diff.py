@@ -111,14 +111,17 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{running} runs; the files on disk are {after.bundle}.")
     print("\n".join(connector_changes(parts)) or "Nothing differs.")
     if arguments.against:
-        print(f"\n{same} of {same + len({i for g in groups for i in g.messages})} messages: same output")
-        for group in groups:
-            print(
-                f"  {len(group.messages):>4} {group.channel}: {group.place}  {group.was} -> {group.now}  {_ids(group)}"
-            )
+        print("\n".join(_message_lines(groups, same)))
     if claims is not None and (claims.seen or claims.rules):
         print("\n".join(_claim_lines(claims)))
     return 0
+
+
+def _message_lines(groups: list[Group], same: int) -> Iterator[str]:
+    differing = {message_id for group in groups for message_id in group.messages}
+    yield f"\n{same} of {same + len(differing)} messages: same output"
+    for group in groups:
+        yield f"  {len(group.messages):>4} {group.channel}: {group.place}  {group.was} -> {group.now}  {_ids(group)}"
 
 
 def _claim_lines(claims: ClaimsCompared) -> Iterator[str]:

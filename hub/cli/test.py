@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from hub.cli.common import channel_of, print_json, site_argument, site_folder
+
+if TYPE_CHECKING:
+    from hub.site.coverage import Reached
+    from hub.site.samples import Case, Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one sample: the files that were *updated*, and where it differs all the same."""
+
+    case: Case
+    updated: list[str]
+    differences: list[Difference]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the samples; 1 when one differs. Samples hold invented people, so nothing is masked."""
     from hub.site import samples
-    from hub.site.coverage import Coverage, shown
+    from hub.site.coverage import Coverage
     from hub.site.load import load_site
     from hub.site.sampled import scripts_of
 
@@ -32,39 +47,45 @@ def run(arguments: argparse.Namespace) -> int:
     for case in cases:
         changed = samples.update(site, case) if arguments.update else []
         with coverage.noting():
-            found = samples.differences(site, case)
-        report.append((case, changed, found))
+            report.append(Outcome(case, changed, samples.differences(site, case)))
     reached = coverage.of(site.scripts, modules)
-    failed = [case for case, _, found in report if found] or not cases
     if arguments.json:
-        print_json(
+        print_json(_document(report, reached))
+    else:
+        _print_report(report, reached)
+    return int(not cases or any(each.differences for each in report))
+
+
+def _document(report: list[Outcome], reached: list[Reached]) -> dict[str, Any]:
+    return {
+        "samples": [
             {
-                "samples": [
-                    {
-                        "case": case.shown,
-                        "ok": not found,
-                        "updated": changed,
-                        "differences": [{"place": d.place, "expected": d.expected, "found": d.found} for d in found],
-                    }
-                    for case, changed, found in report
-                ],
-                "coverage": [{"file": r.file, "lines": r.lines, "missed": r.missed} for r in reached],
+                "case": each.case.shown,
+                "ok": not each.differences,
+                "updated": each.updated,
+                "differences": [{"place": d.place, "expected": d.expected, "found": d.found} for d in each.differences],
             }
-        )
-        return int(bool(failed))
-    for case, changed, found in report:
-        print(f"{'differs' if found else 'updated' if changed else 'ok':<8} {case.shown}")
-        for name in changed:
+            for each in report
+        ],
+        "coverage": [{"file": each.file, "lines": each.lines, "missed": each.missed} for each in reached],
+    }
+
+
+def _print_report(report: list[Outcome], reached: list[Reached]) -> None:
+    from hub.site.coverage import shown
+
+    for each in report:
+        print(f"{'differs' if each.differences else 'updated' if each.updated else 'ok':<8} {each.case.shown}")
+        for name in each.updated:
             print(f"         wrote {name}")
-        for difference in found:
+        for difference in each.differences:
             print(f"         {difference.place}")
             print(f"           expected {difference.expected}")
             print(f"           found    {difference.found}")
-    good = sum(1 for _, _, found in report if not found)
+    good = sum(1 for each in report if not each.differences)
     print(f"\n{good} of {len(report)} samples as expected." if report else "This site has no samples.")
-    for each in reached:
-        if each.missed:
-            print(f"  {each.file}: no sample reaches {shown(each.missed)}")
+    for script in reached:
+        if script.missed:
+            print(f"  {script.file}: no sample reaches {shown(script.missed)}")
     lines, missed = sum(each.lines for each in reached), sum(len(each.missed) for each in reached)
     print(f"They reach {lines - missed} of the {lines} lines of {len(reached)} mapping scripts.")
-    return int(bool(failed))

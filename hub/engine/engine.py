@@ -36,7 +36,8 @@ from hub.engine.swap import (
     paused_by_channel,
     unrecorded,
 )
-from hub.engine.transactions import Decisions, Timers
+from hub.engine.timers import Timers
+from hub.engine.transactions import Decisions
 from hub.engine.upkeep import Upkeep
 from hub.engine.workers import WorkerPools
 from hub.store.retention import Retention
@@ -76,7 +77,7 @@ class HubEngine:
         )
         self._intake = StoreIntake(self._journal, vault, ids, clock, plan, self._arrived, self._around.awaited)
         self._decisions = Decisions(self._around, plan, self._intake, self._arrived)
-        self._timers = Timers(self._around, self._decisions, reactor)
+        self._timers = Timers(self._around, self._decisions)
         self._upkeep = Upkeep(store, self._journal, retention or Retention(), log, reactor, self._around.open_item)
         self._inside = Inside(
             self._around, self._intake, self._decisions, secrets, plan.environment, plan.zone, var, self._arrived

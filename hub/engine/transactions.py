@@ -1,8 +1,8 @@
 """Billing as a destination: exactly once, or not at all.
 
 A worker decides from a read snapshot; the journal applies what it decided in the transaction that completes the
-delivery. The same holds for work that falls due and for what a person commands. A decision whose snapshot has become
-stale is made anew.
+delivery. The same holds for work that falls due (:mod:`hub.engine.timers`) and for what a person commands. A decision
+whose snapshot has become stale is made anew.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure as TwistedFailure
 
@@ -29,19 +28,16 @@ from hub.engine.outcomes import settle
 from hub.engine.plan import ChannelPlan, SitePlan
 from hub.engine.steps import NewDelivery, Surroundings, delivery_of, error_of
 from hub.engine.workers import WorkerDiedError, WorkerTimedOutError
-from hub.store.changes import Changes, StaleDecisionError, Update, apply, from_json
+from hub.store.changes import Changes, StaleDecisionError, apply, from_json
 from hub.store.contents import read_content
 from hub.store.database import reading
-from hub.store.tables import delivery, due, work_item
+from hub.store.tables import delivery, work_item
 
 IN_HAND = 3
 WINDOW = 500
 TRIES = 25
 DECISION_SECONDS = 120.0
 PAGE_AGAIN = 1.0
-DUE_IN_HAND = 64
-DUE_AGAIN_SECONDS = (5.0, 15.0, 60.0, 300.0)
-"""How long a due row that could not be decided waits, after its first, second, ... failure."""
 
 
 Completion = Callable[[Connection, Changes, Mapping[str, Any]], None]
@@ -369,112 +365,3 @@ def _in_words(error: Exception) -> str:
     if not isinstance(error, HubError):
         return "The hub could not decide it; its log says where it failed."
     return f"{error.what} ({error.where})" if error.where else error.what
-
-
-@dataclass(frozen=True, slots=True)
-class _Failures:
-    number: int
-    until: float  # by the reactor's time
-
-
-class Timers:
-    """Takes up what falls due by the business clock. What is due stands in a table and survives restarts."""
-
-    def __init__(self, around: Surroundings, decisions: Decisions, reactor: Any, *, every: float = 0.25) -> None:
-        self._around = around
-        self._decisions = decisions
-        self._reactor = reactor
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = reactor
-        self._every = every
-        self._in_hand: set[int] = set()
-        self._failures: dict[int, _Failures] = {}
-        self._stopped = False
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._loop.start(self._every, now=False)
-
-    def stop(self) -> None:
-        """Take up nothing more."""
-        self._stopped = True
-        if self._loop.running:
-            self._loop.stop()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing that fell due is being decided."""
-        return not self._in_hand
-
-    def _look(self) -> Deferred[None]:
-        room = DUE_IN_HAND - len(self._in_hand)
-        if room <= 0:
-            return succeed(None)
-        # Those in hand and those that failed are still due: look past them.
-        most = DUE_IN_HAND + len(self._in_hand) + len(self._failures)
-        found = deferToThread(self._read_due, most)
-        return found.addCallback(self._take_up, room).addErrback(self._look_failed)
-
-    def _look_failed(self, failure: TwistedFailure) -> None:
-        self._around.log.failure("timers.failed", error_of(failure))
-
-    def _read_due(self, most: int) -> list[Any]:
-        with reading(self._around.store) as connection:
-            return list(
-                connection.execute(
-                    select(due)
-                    .where(due.c.done.is_(False), due.c.business_at <= self._around.clock.now_ms())
-                    .order_by(due.c.business_at)
-                    .limit(most)
-                ).all()
-            )
-
-    def _take_up(self, rows: list[Any], room: int) -> None:
-        now = self._reactor.seconds()
-        free = [row for row in rows if row.id not in self._in_hand and not self._waits(row.id, now)]
-        # What failed before goes last, so that it keeps nothing waiting.
-        free.sort(key=lambda row: row.id in self._failures)
-        for row in [] if self._stopped else free[:room]:
-            self._in_hand.add(row.id)
-            decided = self._decide(row).addCallback(self._one_done, row.id).addErrback(self._one_failed, row.id)
-            decided.addBoth(self._one_less, row.id)
-
-    def _waits(self, row_id: int, now: float) -> bool:
-        failures = self._failures.get(row_id)
-        return failures is not None and failures.until > now
-
-    def _decide(self, row: Any) -> Deferred[Any]:
-        header = {
-            "work": "due",
-            "due_id": row.id,
-            "kind": row.kind,
-            "subject": row.subject,
-            "subject_id": row.subject_id,
-        }
-
-        def complete(connection: Connection, changes: Changes, _reply: object) -> None:
-            rearmed = any(
-                isinstance(write, Update) and write.table == "due" and write.key.get("id") == row.id
-                for write in changes.writes
-            )
-            if not rearmed:
-                mine = Changes()
-                mine.update("due", {"id": row.id}, row.version, done=True)
-                apply(connection, mine)
-
-        decided: Deferred[Any] = self._decisions.decide(header, (), complete)
-        return decided
-
-    def _one_done(self, _result: object, row_id: int) -> None:
-        self._failures.pop(row_id, None)
-
-    def _one_less(self, _result: object, row_id: int) -> None:
-        self._in_hand.discard(row_id)
-
-    def _one_failed(self, failure: TwistedFailure, row_id: int) -> None:
-        error = error_of(failure)
-        before = self._failures.get(row_id, _Failures(0, 0)).number
-        wait = DUE_AGAIN_SECONDS[min(before, len(DUE_AGAIN_SECONDS) - 1)]
-        self._failures[row_id] = _Failures(before + 1, self._reactor.seconds() + wait)
-        if not self._stopped and not isinstance(error, StoreFailedError):
-            self._around.log.failure("timers.one_failed", error, due=row_id)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select, update
 from twisted.internet.defer import Deferred, DeferredList
 
 from hub.core.errors import HubError
-from hub.engine import transactions
+from hub.engine import timers, transactions
 from hub.engine.contracts import Reply
 from hub.engine.plan import ChannelPlan
 from hub.engine.workers import TaskFailedError, WorkerDiedError
@@ -330,8 +330,8 @@ def test_a_due_row_that_its_decision_arms_again_is_kept(make_node: MakeNode, sto
 def test_rows_that_keep_failing_starve_nobody_and_are_tried_again(
     make_node: MakeNode, store: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
-    monkeypatch.setattr(transactions, "DUE_IN_HAND", 4)
-    monkeypatch.setattr(transactions, "DUE_AGAIN_SECONDS", (0.05,))
+    monkeypatch.setattr(timers, "DUE_IN_HAND", 4)
+    monkeypatch.setattr(timers, "DUE_AGAIN_SECONDS", (0.05,))
     broken = {f"s{number}" for number in range(12)}
     node = make_node(store, first_work=[due_work(number) for number in range(20)])
 
@@ -354,14 +354,14 @@ def test_rows_that_keep_failing_starve_nobody_and_are_tried_again(
 @pytest_twisted.inlineCallbacks
 def test_a_look_that_fails_is_not_the_last(make_node: MakeNode, store: Engine, monkeypatch: pytest.MonkeyPatch) -> Any:
     node = make_node(store, first_work=[due_work(1)])
-    take_up, failures = transactions.Timers._take_up, [ValueError("once")]
+    take_up, failures = timers.Timers._take_up, [ValueError("once")]
 
-    def fails_once(self: transactions.Timers, *arguments: Any) -> Any:
+    def fails_once(self: timers.Timers, *arguments: Any) -> Any:
         if failures:
             raise failures.pop()
         return take_up(self, *arguments)
 
-    monkeypatch.setattr(transactions.Timers, "_take_up", fails_once)
+    monkeypatch.setattr(timers.Timers, "_take_up", fails_once)
     node.engine._timers._every = 0.02
     yield node.start()
     yield node.until(lambda: all(row.done for row in node.dues()))
