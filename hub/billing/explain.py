@@ -165,10 +165,10 @@ class _Known:
         if not element.paths:
             yield Origin("guide", GUIDE)
         for path in element.paths:
-            yield from self._changed(path, element.line)
+            yield from self._changed(path)
             yield from self._said(path, element.line)
 
-    def _changed(self, path: str, line: int) -> Iterator[Origin]:
+    def _changed(self, path: str) -> Iterator[Origin]:
         """Who changed the field since the charges said it."""
         for proposal in self._kept.accepted:
             field = field_of(proposal.field)

@@ -41,9 +41,7 @@ def stay_claim(
     return replace(
         common,
         frequency=part.frequency if part else WHOLE,
-        lines=tuple(
-            _line(common.control_number, ordinal, charge, people) for ordinal, charge in enumerate(charges, start=1)
-        ),
+        lines=tuple(_line(common.control_number, ordinal, charge) for ordinal, charge in enumerate(charges, start=1)),
         admission_date=stay.admitted if said.is_inpatient else None,
         condition_codes=stay.conditions,
         rendering=people.named(performers.pop()) if len(performers) == 1 else None,
@@ -98,7 +96,7 @@ def _occurrences(stay: Stay) -> tuple[Occurrence, ...]:
     return tuple(sorted(said, key=lambda each: each.until is None))
 
 
-def _line(control_number: str, ordinal: int, charge: Charge, people: People) -> ClaimLine:
+def _line(control_number: str, ordinal: int, charge: Charge) -> ClaimLine:
     drug = charge.drug
     return ClaimLine(
         control_number=line_control_number(control_number, ordinal),

@@ -338,7 +338,7 @@ class Keeper(Polling):
             return
         silent = settings.heartbeat is not None and self._silence(name) > 2 * settings.heartbeat
         if settings.numbered and (silent or not self._began):
-            await self._ask_count(name, known)
+            await self._ask_count(known)
         gap = known.gap() if settings.numbered else None
         if gap is None:
             self._gaps.pop(name, None)
@@ -347,7 +347,7 @@ class Keeper(Polling):
         else:
             self._gaps[name] = gap
 
-    async def _ask_count(self, name: str, known: Known) -> None:
+    async def _ask_count(self, known: Known) -> None:
         try:
             status = await self._ask("GET", f"Subscription/{known.id}/$status")
         except _TroubleError as trouble:

@@ -86,7 +86,7 @@ class Correspondence:
             variant = rng.choice(sorted(MALFORMED))
             broken = self._message(visit, "malformed", arrival + timedelta(minutes=20), [])
             yield replace(broken, control=variant, data=MALFORMED[variant], fault="malformed")
-        yield from self._charges(visit, charged, rng)
+        yield from self._charges(visit, charged)
         self._previous_control = registration.control
 
     def _stay(self, visit: Visit) -> Iterator[Outgoing]:
@@ -130,7 +130,7 @@ class Correspondence:
         data = update.data.replace(used, self._previous_control.encode(), 1)
         return replace(update, control=self._previous_control, data=data, fault="control_reuse")
 
-    def _charges(self, visit: Visit, when: datetime, rng: random.Random) -> Iterator[Outgoing]:
+    def _charges(self, visit: Visit, when: datetime) -> Iterator[Outgoing]:
         fault = visit.fault
         first = replace(self._dft(visit, when, visit.lines), finishes_visit=True)
         match fault:
