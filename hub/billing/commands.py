@@ -21,6 +21,7 @@ from hub.billing import (
     next_payer,
     replacements,
     submission_commands,
+    voids,
 )
 from hub.billing.asked import Answer, Args, CommandError, one, the_row, the_text
 from hub.billing.claim_body import ClaimBody
@@ -328,6 +329,7 @@ _OTHERS = (
     money_commands.COMMANDS,
     closing.COMMANDS,
     submission_commands.COMMANDS,
+    voids.COMMANDS,
     OF_DENIALS,
 )
 _COMMANDS: dict[str, Callable[[Decision, Args], Answer]] = {

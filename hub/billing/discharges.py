@@ -11,7 +11,7 @@ from hub.billing import claims, interim, late_charges, replacements, stay_end
 from hub.billing.decision import Decision
 from hub.billing.events import UNSENT, OpenClaim
 from hub.billing.open_charge import STAY, arm_bill
-from hub.formats.x12.frequency import REPLACEMENT
+from hub.formats.x12.frequency import REPLACEMENT, VOID
 from hub.store.changes import Row
 
 _NOBODY_HAS = (*UNSENT, "rejected")
@@ -52,7 +52,8 @@ def _reopen(decision: Decision, visit: Row, bill: OpenClaim) -> None:
             f"The discharge was cancelled after the last bill of its stay, {bill.row['control_number']}, was sent: it "
             "tells the payer of an end that is none. "
             + (
-                "Its replacement is drafted for you when the stay, or its next part, is over."
+                "Its replacement is drafted for you when the stay, or its next part, is over. Void it when that is too "
+                "late."
                 if takes
                 else "Its payer takes no replacements: tell them."
             )
@@ -96,7 +97,9 @@ def cancelled_key(visit_id: int) -> str:
 
 
 def _is_news(decision: Decision, bill: OpenClaim, end: stay_end.End) -> bool:
-    """Whether no draft tells *end*, nor did one that a person has discarded."""
+    """Whether no draft tells *end* or voids the bill, nor did one that a person has discarded."""
+    if any(draft.row["frequency"] == VOID for draft in replacements.drafts(decision, bill.row["chain_id"])):
+        return False
     chain = decision.rows("claim", chain_id=bill.row["chain_id"], frequency=REPLACEMENT, replaces_id=None)
     told = [
         OpenClaim(decision, row)

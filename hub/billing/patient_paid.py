@@ -11,6 +11,7 @@ from hub.billing.claim_body import ClaimBody
 from hub.billing.decision import Decision
 from hub.billing.values import Visit
 from hub.core.money import from_cents
+from hub.formats.x12.frequency import VOID
 from hub.store.changes import Row
 
 
@@ -32,9 +33,16 @@ def of_claim(decision: Decision, visit: Row, said: Visit, cents: int, chain_id: 
     if not said.patient_paid:
         return replace(said, patient_paid=None)
     stated = {
-        row["chain_id"]: ClaimBody.from_plain(decision.unseal("claim", row["body"])).claim.patient_paid or Decimal(0)
+        row["chain_id"]: _stated(decision, row)
         for row in decision.rows("claim", visit_id=visit["id"], form="837P", order_by="id")
         if row["state"] != "void" and row["chain_id"] != chain_id
     }
     left = min(said.patient_paid - sum(stated.values(), Decimal(0)), from_cents(cents))
     return replace(said, patient_paid=left if left > 0 else None)
+
+
+def _stated(decision: Decision, claim: Row) -> Decimal:
+    """What *claim* states; nothing where it is the void by which those before it in its chain are forgotten."""
+    if claim["frequency"] == VOID and claim["replaces_id"] is not None:
+        return Decimal(0)
+    return ClaimBody.from_plain(decision.unseal("claim", claim["body"])).claim.patient_paid or Decimal(0)

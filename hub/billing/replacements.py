@@ -2,8 +2,8 @@
 
 A late charge, a charge that came again with other content and a credit wait on their charge (``pending``) until the
 replacement that they are drafted into is released: a claim with all lines as they are now (frequency 7), or, when no
-line is left, the void of the claim (frequency 8). It names the payer's latest number of the claim (REF*F8), so it
-cannot leave before the payer gave one. Money moves with the release, never before.
+line is left or a person asked for it, the void of the claim (frequency 8). It names the payer's latest number of the
+claim (REF*F8), so it cannot leave before the payer gave one. Money moves with the release, never before.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ HELD_FOR = "replacement"
 _OF_ITS_OWN = frozenset(
     {"id", "control_number", "payer_claim_number", "replaces_id", "batch_id", "approved_by", "version", "fence"}
 )
-_FILED = (*SENT, *ADJUDICATED, "batched", "reversed", "closed")
+FILED = (*SENT, *ADJUDICATED, "batched", "reversed", "closed")
+"""The states of a claim that its payer has, or is about to have."""
 
 
 def filed_claim(decision: Decision, charge: OpenCharge, part: Part | None = None) -> OpenClaim | None:
@@ -47,7 +48,7 @@ def filed_claim(decision: Decision, charge: OpenCharge, part: Part | None = None
     same = {} if is_stay else {"service_on": row["service_on"], "rendering_npi": row["performing_npi"]}
     found = [
         claim
-        for claim in decision.rows("claim", visit_id=row["visit_id"], form=charge.form, state=_FILED, **same)
+        for claim in decision.rows("claim", visit_id=row["visit_id"], form=charge.form, state=FILED, **same)
         if (is_stay or claim["place_of_service"] == row["place_of_service"])
         and _takes_late_charges(decision, claim)
         and claims.first_frequency(decision, claim) != LATE
@@ -83,12 +84,17 @@ def pending(charge: OpenCharge) -> Charge | None:
     return from_plain(Charge, waiting["said"]) if "said" in waiting else charge.said
 
 
+def _is_void_asked(charges: Sequence[OpenCharge]) -> bool:
+    """Whether a person wants the claim of *charges* voided."""
+    return any((charge.body.get("pending") or {}).get("void") for charge in charges)
+
+
 def _keep(decision: Decision, charge: OpenCharge, waiting: dict[str, Any]) -> bool:
     base = decision.row("claim", id=charge.row["claim_id"])
-    if base is None or base["state"] not in _FILED or not takes_replacements(decision, base):
+    if base is None or base["state"] not in FILED or not takes_replacements(decision, base):
         return False
     before = charge.body.get("pending")
-    charge.body["pending"] = waiting
+    charge.body["pending"] = {**waiting, "void": True} if _is_void_asked([charge]) else waiting
     charge.change()
     if draft(decision, OpenClaim(decision, base), charge) or not waiting:
         return True
@@ -147,7 +153,7 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
     what = "takes back all of" if content.frequency == VOID else "replaces"
     decision.open_item(
         queue="approval",
-        key=f"claim/{claim_id}/replacement",
+        key=item_key(claim_id),
         kind="void claim" if content.frequency == VOID else "replacement claim",
         sentence=(
             f"{_cause(decision, base)} This one {what} claim {base.row['control_number']}"
@@ -163,7 +169,14 @@ def draft(decision: Decision, base: OpenClaim, cause: OpenCharge) -> bool:
     return True
 
 
+def item_key(claim_id: int) -> str:
+    """The key of the work item by which the replacement *claim_id* waits for a person."""
+    return f"claim/{claim_id}/replacement"
+
+
 def _cause(decision: Decision, base: OpenClaim) -> str:
+    if _is_void_asked(claims.charges_of(decision, base.row["id"])):
+        return "Somebody asked for a claim to be voided; its charges are billed anew after that."
     if stay_end.changed(decision, base):
         return "The end of the stay changed after its bill was sent."
     return "Charges changed after their claim was sent."
@@ -279,6 +292,8 @@ def apply_pending(charge: OpenCharge) -> None:
         charge.void()
     elif "said" in waiting:
         charge.restate(said)
+    else:
+        charge.change()
 
 
 # ---------------------------------------------------------------- pieces
@@ -324,6 +339,8 @@ def payer_number(decision: Decision, base: OpenClaim) -> str:
     """The latest number that the payer gave to the claim or to another of its chain that it has on file."""
     row = base.row
     rows = decision.rows("claim", chain_id=row["chain_id"], payer_id=row["payer_id"], order_by="id")
+    voids = [each["id"] for each in rows if each["frequency"] == VOID and each["replaces_id"] is not None]
+    rows = [each for each in rows if not voids or each["id"] > voids[-1]]
     filed = [each for each in rows if each["payer_claim_number"] and each["state"] not in {"rejected", "void"}]
     return str(filed[-1]["payer_claim_number"]) if filed else ""
 
@@ -342,6 +359,8 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
     old = claims.content(decision, base)
     kept = claims.charges_of(decision, base.row["id"])
     late = _late(decision, base)
+    if _is_void_asked(kept):
+        return _void(decision, base, old, kept)
     end = stay_end.changed(decision, base)
     if not late and not end and not any(charge.body.get("pending") for charge in kept):
         return replace(old, frequency=REPLACEMENT), []
@@ -350,8 +369,7 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
         return None
     lines = list(_lines(decision, base, old, kept, late))
     if not lines:
-        ordinals = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=base.row["id"])}
-        return _as(decision, base, old, VOID), sorted(kept, key=lambda charge: ordinals.get(charge.id, 0))
+        return _void(decision, base, old, kept)
     diagnoses = tuple(dict.fromkeys((*(code for _, _, codes in lines for code in codes), *old.diagnoses)))
     pointed = {code for _, _, codes in lines for code in codes}
     if old.institutional:
@@ -362,6 +380,13 @@ def _said(decision: Decision, base: OpenClaim) -> tuple[Claim, list[OpenCharge]]
     made = tuple(replace(line, pointers=tuple(diagnoses.index(code) + 1 for code in codes)) for line, _, codes in lines)
     content = replace(_as(decision, base, old, REPLACEMENT), lines=made, diagnoses=diagnoses)
     return content, [charge for _, charge, _ in lines]
+
+
+def _void(
+    decision: Decision, base: OpenClaim, old: Claim, kept: Sequence[OpenCharge]
+) -> tuple[Claim, list[OpenCharge]]:
+    ordinals = {line["charge_id"]: line["ordinal"] for line in decision.rows("claim_line", claim_id=base.row["id"])}
+    return _as(decision, base, old, VOID), sorted(kept, key=lambda charge: ordinals.get(charge.id, 0))
 
 
 def _stay_as(
@@ -519,6 +544,8 @@ def insert_lines(decision: Decision, claim_id: int, content: Claim, charges: Seq
 
 def _move_money(decision: Decision, base: OpenClaim, claim: OpenClaim, frequency: str) -> None:
     """Take the charges off the claim that is replaced, have them say what waited, and bill them on the new one."""
+    from hub.billing.charges import settle
+
     kept, late = claims.charges_of(decision, base.row["id"]), _late(decision, base)
     ledger.post(
         decision,
@@ -533,7 +560,11 @@ def _move_money(decision: Decision, base: OpenClaim, claim: OpenClaim, frequency
         charge.body.pop("joins", None)
         charge.change(state="open", claim_id=None)
         apply_pending(charge)
-        if charge.row["state"] != "void":
+        if charge.row["state"] == "void":
+            continue
+        if frequency == VOID:
+            settle(decision, charge)  # billed anew after another bill hold: the void is there first
+        else:
             charge.change(state="claimed", claim_id=claim.row["id"])
             billed.append(charge)
     if frequency == REPLACEMENT:

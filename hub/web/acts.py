@@ -83,6 +83,16 @@ _CHARGE_FIELDS = (
     ("modifiers", "Modifiers"),
 )
 
+#: Offered on the claim's page, too.
+VOID_CLAIM = Act(
+    "void-claim", "void_claim", "Void the claim",
+    "The payer is to forget it: its void waits for approval, and its charges are billed anew once that has gone.",
+    "claim", "claims.correct",
+    ("batched", "sent", "accepted 999", "received", "accepted clearinghouse", "accepted payer", "pended", "paid",
+     "partly paid", "denied", "reversed", "closed"),
+    (_why(),), queues=("charge review",), cautious=True, folded=True,
+)  # fmt: skip
+
 ACTS: dict[str, Act] = {
     act.key: act
     for act in (
@@ -142,6 +152,7 @@ ACTS: dict[str, Act] = {
             "The claim is withdrawn, and a new one is made of its charges as they are now.",
             "claim", "claims.correct", (*UNSENT, "rejected"), (_why(),), cautious=True,
         ),
+        VOID_CLAIM,
         Act(
             "next-payer", "bill_next_payer", "Bill the next insurance",
             "What the payer left goes to the patient's next insurance, with the decision of the one before.",

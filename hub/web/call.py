@@ -216,6 +216,7 @@ TOASTS = {
     "unmatched": "Taken off the claim. The payment waits for its claim again.",
     "entered": "Taken in. It is posted in a moment.",
     "next": "The claim to the next insurance is made.",
+    "voiding": "The void is drafted. It goes when somebody approves it.",
     "approved": "Approved. The claim goes out with the next batch.",
     "revealed": "Patient data is shown for 15 minutes.",
     "hidden": "Patient data is masked again.",

@@ -76,6 +76,7 @@ ROUTES: tuple[Entry, ...] = (
     Entry("GET", "/claims/{id}/837", "claims.view", claims.outgoing),
     Entry("POST", "/claims/{id}/approve", "claims.approve", claims.approve),
     Entry("POST", "/claims/{id}/next-payer", "claims.approve", claims.bill_next),
+    Entry("POST", "/claims/{id}/void", "claims.correct", claims.void),
     Entry("GET", "/queues", "queues.view", queues.listing),
     Entry("GET", "/queues/{queue}", "queues.view", queues.show),
     Entry("POST", "/queues/{queue}/bulk", "queues.work", queues.bulk),

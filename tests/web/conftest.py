@@ -206,6 +206,7 @@ class FakeEngine(threading.Thread):
             "accept_proposal": {},
             "hold_claim": {"state": "held"},
             "rebill_claim": {"state": "void"},
+            "void_claim": {},
             "release_charge": {"state": "open"},
             "correct_charge": {"state": "open"},
             "void_charge": {"state": "void"},

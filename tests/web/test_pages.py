@@ -283,6 +283,26 @@ def test_a_held_claim_is_approved_with_the_version_that_was_seen(world: World) -
     ) in world.engine.asked
 
 
+def test_a_claim_that_its_payer_has_is_voided_from_its_page_with_a_reason(world: World) -> None:
+    client = world.client("biller")
+    claim_id = world.ids["H7K2M9Q4A1"]
+    page = client.get(f"/claims/{claim_id}")
+    assert "Void the claim" in page.text
+    assert "Void the claim" not in client.get(f"/claims/{world.ids['P8W3N6D5R2']}").text  # it was not sent
+    sent = {"csrf": csrf_of(page), "version": "1"}
+    assert "Say why, in a few words." in client.post(f"/claims/{claim_id}/void", data={**sent, "reason": "no"}).text
+    asked = len(world.engine.asked)
+    done = client.post(f"/claims/{claim_id}/void", data={**sent, "reason": "the wrong provider"})
+    assert done.headers["location"] == f"/claims/{claim_id}?said=voiding"
+    args = {"claim_id": claim_id, "version": "1", "reason": "the wrong provider"}
+    assert world.engine.asked[asked:] == [("billing", {"name": "void_claim", "args": args}, "biller")]
+    viewer = world.client("viewer")
+    refused = viewer.post(
+        f"/claims/{claim_id}/void", data={**sent, "csrf": csrf_of(viewer.get("/me")), "reason": "x" * 9}
+    )
+    assert refused.status_code == 403
+
+
 def test_the_parts_of_a_claim_that_its_payer_took_apart_stand_on_its_page_against_the_claim(world: World) -> None:
     claim_id = world.ids["H7K2M9Q4A1"]
     path = f"/claims/{claim_id}"

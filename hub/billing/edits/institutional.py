@@ -11,9 +11,9 @@ from hub.billing.edits.facts import service_day
 from hub.billing.edits.places import code_place, diagnosis_place, ub_place
 from hub.billing.edits.registry import Found, edit
 from hub.formats.x12.claim import Claim, Institutional
-from hub.formats.x12.frequency import GOING_ON, LAST, LATE, REPLACEMENT, WHOLE
+from hub.formats.x12.frequency import GOING_ON, LAST, LATE, REPLACING, WHOLE
 
-_MAY_END = {WHOLE, LAST, LATE, REPLACEMENT}  # the bills that may say when a stay ended
+_MAY_END = {WHOLE, LAST, LATE, *REPLACING}  # the bills that may say when a stay ended
 _UNSCHEDULED = {"1", "2", "5"}  # emergency, urgent, trauma
 _SURGERY = ("036", "049")  # operating room, ambulatory surgery
 _COVERED, _NOT_COVERED = "80", "81"  # value codes for days

@@ -10,7 +10,9 @@ from starlette.responses import Response
 from hub.billing.explain import Explained, explain
 from hub.billing.findings import latest
 from hub.core.errors import HubError
+from hub.formats.x12.frequency import VOID
 from hub.store.contents import read_content
+from hub.web.acts import VOID_CLAIM
 from hub.web.call import Call, NotFound
 from hub.web.content import parsed_view
 from hub.web.overview import claims_by_state
@@ -75,12 +77,26 @@ def bill_next(call: Call) -> Response:
     return call.back(f"/claims/{claim_id}", "next")
 
 
+def void(call: Call) -> Response:
+    """Ask for the void of a claim that the payer has; it waits for approval."""
+    claim_id, reason = call.path_id(), str(call.form.get("reason", "")).strip()[:2000]
+    problem = VOID_CLAIM.asks[0].objection(reason)
+    if problem:
+        return _page(call, problem, reason=reason)
+    args = {"claim_id": claim_id, "version": str(call.form.get("version", "")), "reason": reason}
+    try:
+        call.site.control.billing(VOID_CLAIM.command, args, call.actor)
+    except HubError as error:
+        return _page(call, f"{error.what} {error.fix}".strip(), reason=reason)
+    return call.back(f"/claims/{claim_id}", "voiding")
+
+
 def outgoing(call: Call) -> Response:
     """The claim as it was sent: its part of the 837, by loop."""
     return _page(call, "", tab="837")
 
 
-def _page(call: Call, problem: str, tab: str = "") -> Response:
+def _page(call: Call, problem: str, tab: str = "", reason: str = "") -> Response:
     with call.reading() as connection:
         claim = claims.get(connection, call.path_id())
         if claim is None:
@@ -110,6 +126,9 @@ def _page(call: Call, problem: str, tab: str = "") -> Response:
         title=f"Claim {claim.control_number}",
         claim=claim,
         problem=problem,
+        reason=reason,
+        may_void=claim.state in VOID_CLAIM.states and claim.frequency != VOID,
+        void=VOID_CLAIM,
         tab=tab,
         parsed=parsed,
         explained=explained,
