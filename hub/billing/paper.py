@@ -13,6 +13,7 @@ from hub.billing.config import BillingConfig
 from hub.billing.remittance_sources import FAULTS_KEPT, Reading, claim_digest
 from hub.billing.remittances import TYPED
 from hub.billing.standing import PaymentError
+from hub.formats.x12.balance import balance_claim, balance_transfer
 from hub.formats.x12.claim import Adjustment, Organisation
 from hub.formats.x12.remittance import (
     Amount,
@@ -21,8 +22,6 @@ from hub.formats.x12.remittance import (
     RemittanceClaim,
     RemittanceHeader,
     RemittanceLine,
-    balance_claim,
-    balance_transfer,
 )
 
 MOST_CLAIMS = 200

@@ -19,16 +19,14 @@ from sqlalchemy import select
 
 from hub.billing.decision import Decision
 from hub.formats.x12 import records
+from hub.formats.x12.balance import Imbalance, balance_claim, balance_transfer
 from hub.formats.x12.envelope import Problem, Transaction
 from hub.formats.x12.remittance import (
-    Imbalance,
     ProviderAdjustment,
     RemittanceClaim,
     RemittanceHeader,
     RemittanceRest,
     RemittanceStream,
-    balance_claim,
-    balance_transfer,
 )
 from hub.formats.x12.segments import Cursor, Segment, read_segments
 from hub.store.changes import Row

@@ -12,9 +12,10 @@ from sqlalchemy import Connection
 from hub.core.errors import HubError
 from hub.core.money import to_cents
 from hub.core.vault import Vault
+from hub.formats.x12.balance import balance
 from hub.formats.x12.claim import Adjustment
 from hub.formats.x12.envelope import read_transactions
-from hub.formats.x12.remittance import RemittanceClaim, RemittanceLine, balance, read_835
+from hub.formats.x12.remittance import RemittanceClaim, RemittanceLine, read_835
 from hub.store.contents import read_content
 from hub.web.queries import messages
 from hub.web.queries.remittances import Remittance

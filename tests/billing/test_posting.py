@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
-from hub.billing import early_reversals, posting, standing
+from hub.billing import early_reversals, paying, standing
 from hub.billing.shares import allocate
 from hub.store import tables
 from hub.store.database import reading
@@ -317,7 +317,7 @@ def test_what_a_posting_asks_of_the_store_rests_on_its_claim_however_much_is_pos
     statements = {
         "standing": standing._PAYMENTS,
         "reversals that wait": early_reversals._OF_CHAIN,
-        "receivable": posting._RECEIVABLE,
+        "receivable": paying._RECEIVABLE,
     }
     with reading(desk.world.store) as connection:
         for name, statement in statements.items():

@@ -4,9 +4,10 @@ import tracemalloc
 
 import pytest
 
+from hub.formats.x12.balance import balance
 from hub.formats.x12.envelope import identify, read_interchanges, read_transactions
 from hub.formats.x12.errors import NotAnInterchangeError, X12Error
-from hub.formats.x12.remittance import balance, read_835
+from hub.formats.x12.remittance import read_835
 
 
 def codes(data: bytes) -> set[str]:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.formats.x12.balance import balance
 from hub.formats.x12.claim import Adjustment, Person
 from hub.formats.x12.envelope import read_transactions
 from hub.formats.x12.errors import WrongTransactionError
-from hub.formats.x12.remittance import Remittance, RemittanceStream, balance, read_835
+from hub.formats.x12.remittance import Remittance, RemittanceStream, read_835
 from hub.formats.x12.segments import read_segments
 
 

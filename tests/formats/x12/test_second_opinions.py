@@ -11,11 +11,12 @@ from x12sdk.io import X12ModelReader
 
 from hub.formats.x12 import institutional, professional
 from hub.formats.x12.acks import read_999, read_ta1
+from hub.formats.x12.balance import balance
 from hub.formats.x12.claim_status import read_277ca
 from hub.formats.x12.envelope import identify, read_interchanges, read_transactions
 from hub.formats.x12.errors import NotAnInterchangeError, WrongValueError, X12Error
 from hub.formats.x12.outline import outline_837
-from hub.formats.x12.remittance import Remittance, balance, read_835
+from hub.formats.x12.remittance import Remittance, read_835
 
 
 def remittances(data: bytes) -> list[Remittance]:
