@@ -42,43 +42,49 @@ def post_all(
     """
     returned = _returned(adjustments)
     for number, each in enumerate(adjustments, start=1):
-        cents = to_cents(each.amount)
         claim_id = _reversed_claim(decision.connection, each) if each.reason == TAKE_BACK else None
-        account = ledger.INTEREST if each.reason == INTEREST else ledger.PROVIDER_LEVEL
-        reference = each.reference[:80]
-        sides = ((account, cents), (ledger.CLEARING, -cents))
-        ledger.post(
-            decision,
-            key=f"plb:{remittance_id}:{number}",
-            kind="provider adjustment",
-            postings=[
-                ledger.Posting(
-                    account=side, amount_cents=amount, payer_id=payer_id, code=each.reason, reference=each.where[:80]
-                )
-                for side, amount in sides
-            ],
-            claim_id=claim_id,
-            remittance_id=remittance_id,
-            rule=each.reason,
-            memo=reference,
-        )
-        if each.reason == FORWARDED_BALANCE:
-            decision.insert(
-                "forwarded_balance",
-                remittance_id=remittance_id,
-                number=number,
-                payer_id=payer_id,
-                provider=each.provider[:50],
-                reference=reference,
-                amount_cents=cents,
-                posted_on=decision.today,
-            )
+        _post(decision, remittance_id, payer_id, number, each, claim_id)
         explained = each.reason in {FORWARDED_BALANCE, INTEREST, *decision.config.policy.provider_adjustments}
-        if cents and not explained and claim_id is None and each.reference not in returned:
+        if each.amount and not explained and claim_id is None and each.reference not in returned:
             _report(decision, remittance_id, number, payer_name, each)
     booked = -sum((each.amount for each in adjustments if each.reason == INTEREST), Decimal(0))
     if interest and interest != booked:
         _report_interest(decision, remittance_id, payer_name, interest, booked)
+
+
+def _post(
+    decision: Decision, remittance_id: int, payer_id: str, number: int, each: ProviderAdjustment, claim_id: int | None
+) -> None:
+    """Post the remittance's adjustment *number*, and keep a forwarded balance until it is met."""
+    cents, reference = to_cents(each.amount), each.reference[:80]
+    account = ledger.INTEREST if each.reason == INTEREST else ledger.PROVIDER_LEVEL
+    sides = ((account, cents), (ledger.CLEARING, -cents))
+    ledger.post(
+        decision,
+        key=f"plb:{remittance_id}:{number}",
+        kind="provider adjustment",
+        postings=[
+            ledger.Posting(
+                account=side, amount_cents=amount, payer_id=payer_id, code=each.reason, reference=each.where[:80]
+            )
+            for side, amount in sides
+        ],
+        claim_id=claim_id,
+        remittance_id=remittance_id,
+        rule=each.reason,
+        memo=reference,
+    )
+    if each.reason == FORWARDED_BALANCE:
+        decision.insert(
+            "forwarded_balance",
+            remittance_id=remittance_id,
+            number=number,
+            payer_id=payer_id,
+            provider=each.provider[:50],
+            reference=reference,
+            amount_cents=cents,
+            posted_on=decision.today,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ the table's guess: ``(wins + 2 x guess) / (tries + 2)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
 from hub.billing.denials.table import OWNERS
 from hub.billing.edits.table import preventing
@@ -113,37 +113,38 @@ def denials(
     if claim_id is not None:
         statement = statement.where(denial.c.claim_id == claim_id)
     history = chances(connection)
-    found = []
-    for row in connection.execute(statement).mappings():
-        wins, tries = history.get((row["payer_id"], row["group"], row["reason"]), (0, 0))
-        chance = round((wins * 100 + 2 * row["chance"]) / (tries + 2))
-        left = (date.fromisoformat(row["deadline_on"]) - today).days if row["deadline_on"] else NO_DEADLINE
-        found.append(
-            DenialRow(
-                id=row["id"],
-                version=row["version"],
-                item_id=row["item_id"],
-                claim_id=row["claim_id"],
-                control_number=row["control_number"],
-                payer_id=row["payer_id"],
-                codes=row["codes"],
-                remarks=row["remarks"],
-                procedure=row["procedure"],
-                amount=from_cents(row["cents"]),
-                category=row["category"],
-                owner=OWNERS[row["category"]],
-                action=row["action"],
-                state=row["state"],
-                denied_on=row["denied_on"],
-                deadline_on=row["deadline_on"],
-                days_left=left,
-                chance=chance,
-                priority=row["cents"] * chance // 100 // max(1, left),
-                recovered=from_cents(row["recovered_cents"]),
-            )
-        )
+    found = [_denial(row, today, history) for row in connection.execute(statement).mappings()]
     found.sort(key=lambda each: (-each.priority, each.deadline_on or "9999", each.id))
     return found[:limit]
+
+
+def _denial(row: RowMapping, today: date, history: Mapping[tuple[str, str, str], tuple[int, int]]) -> DenialRow:
+    """The denial of *row*. Its chance is the table's, which weighs as much as two tries, with those of *history*."""
+    wins, tries = history.get((row["payer_id"], row["group"], row["reason"]), (0, 0))
+    chance = round((wins * 100 + 2 * row["chance"]) / (tries + 2))
+    left = (date.fromisoformat(row["deadline_on"]) - today).days if row["deadline_on"] else NO_DEADLINE
+    return DenialRow(
+        id=row["id"],
+        version=row["version"],
+        item_id=row["item_id"],
+        claim_id=row["claim_id"],
+        control_number=row["control_number"],
+        payer_id=row["payer_id"],
+        codes=row["codes"],
+        remarks=row["remarks"],
+        procedure=row["procedure"],
+        amount=from_cents(row["cents"]),
+        category=row["category"],
+        owner=OWNERS[row["category"]],
+        action=row["action"],
+        state=row["state"],
+        denied_on=row["denied_on"],
+        deadline_on=row["deadline_on"],
+        days_left=left,
+        chance=chance,
+        priority=row["cents"] * chance // 100 // max(1, left),
+        recovered=from_cents(row["recovered_cents"]),
+    )
 
 
 def causes(connection: Connection, *, uncovered: bool = False) -> list[Cause]:

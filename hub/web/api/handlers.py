@@ -20,6 +20,7 @@ from hub.web.channel_view import ChannelView
 from hub.web.overview import overview
 from hub.web.pages.messages import PERIODS, digests_for
 from hub.web.queries import accounts, audit, claims, figures, messages, queues, remittances
+from hub.web.queries.status import OUTCOMES
 from hub.web.words import QUEUES
 
 
@@ -417,7 +418,7 @@ def _channel(view: ChannelView) -> m.Channel:
         owner=view.info.owner,
         state=view.state,
         reason=view.why,
-        **{name.replace(" ", "_"): view.counts[name] for name in ("received", *_OUTCOMES)},
+        **{name.replace(" ", "_"): view.counts[name] for name in ("received", *OUTCOMES)},
         difference=view.counts.difference,
         last_in=view.last_in,
         p50_ms=view.latency.p50 if view.latency else None,
@@ -433,9 +434,6 @@ def _channel(view: ChannelView) -> m.Channel:
             if (w := d.waiting) is not None
         ],
     )
-
-
-_OUTCOMES = ("in progress", "held", "errored", "rejected", "done", "filtered")
 
 
 def _message(row: messages.MessageRow | messages.MessageDetail) -> m.Message:
