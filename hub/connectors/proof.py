@@ -61,8 +61,8 @@ class Signature(Settings):
         None,
         pattern=_HEADER,
         description="Where a text stands that is used once. A second request with it is refused, unless the first one "
-        "could not be stored. Texts are forgotten when the hub is started again: then its content tells that it is a "
-        "repeat, which has no effect.",
+        "could not be stored, also after a restart. A text that holds what follows {nonce} in signs is refused: the "
+        "beginning of a body could pass for the end of another text.",
         examples=["X-Hub-Nonce"],
     )
 
@@ -92,6 +92,8 @@ class SignatureCheck:
         self._now = now
         self._used: OrderedDict[str, float] = OrderedDict()
         self.uses_nonces = settings.nonce_header is not None
+        self._after_nonce = _PLACES.split(settings.signs.partition("{nonce}")[2])[0]
+        """What stands between the nonce and what is signed next: it tells where the nonce ends."""
 
     def is_worth_reading(self, header: Header) -> bool:
         """Whether the headers alone do not yet speak against the request."""
@@ -110,6 +112,8 @@ class SignatureCheck:
             "method": method,
             "path": path,
         }
+        if self._after_nonce and self._after_nonce in texts["nonce"]:
+            return "unproven"
         wanted = hmac.new(self._secrets.value(settings.secret).encode(), digestmod=settings.algorithm)
         for number, part in enumerate(_PLACES.split(settings.signs)):
             if number % 2 == 0:

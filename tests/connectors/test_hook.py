@@ -155,6 +155,16 @@ def test_what_was_signed_cannot_be_changed_or_repeated(around: Surroundings) -> 
     assert checking.doubt(signed(), "POST", "/p", b"x") is None
 
 
+def test_the_beginning_of_a_body_does_not_pass_for_the_end_of_another_nonce(around: Surroundings) -> None:
+    around.secret("hook_key", KEY)
+    signs = {"signs": "{timestamp}.{nonce}.{body}"}
+    checking = SignatureCheck(Signature.model_validate({**STAMPED, **signs}), around.secrets, lambda: 1_000_000.0)
+    digest = hmac.new(KEY.encode(), b'1000000.n1.{"a": 1.50}', hashlib.sha256).digest()
+    captured = Headers(Sig=base64.b64encode(digest).decode(), At="1000000", Once="n1")
+    assert checking.doubt(captured, "POST", "/p", b'{"a": 1.50}') is None
+    assert checking.doubt(Headers(captured, Once='n1.{"a": 1'), "POST", "/p", b"50}") == "unproven"
+
+
 def test_used_nonces_are_bounded_and_none_is_forgotten_while_it_is_fresh(
     around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
