@@ -203,3 +203,62 @@ async def test_who_connects_and_says_nothing_leaves_nothing(around: Surroundings
         transport.loseConnection()
         await within(peer.lost)
     assert around.intake.received == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"\x0b" + adt("A1") + frame(adt("B1")), "A block began and did not end before the next 0x0B"),
+        (b"\x0b" + adt("A1") + b"\x1c\n" + frame(adt("B1")), "A block ended with 0x1C and no 0x0D"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_block_without_an_end_is_kept_and_not_answered_because_it_may_come_again_whole(
+    around: Surroundings, raw: bytes, said: str
+) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(raw)
+        assert [ack.control_id for ack in await peer.acks(1)] == ["B1"]
+    unfinished, whole = around.intake.received
+    assert said in (unfinished.refusal or "")
+    assert (unfinished.description.control_id, whole.description.control_id) == ("A1", "B1")
+    assert unfinished.raw == raw[1:].partition(b"\x0b")[0]
+    assert unfinished.answer is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sender_that_waits_for_the_answer_to_a_block_without_0x0d_is_understood_when_it_leaves(
+    around: Surroundings,
+) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(b"\x0b" + adt("A1") + b"\x1c\n")
+        await pause()
+        assert around.intake.received == []
+        peer.transport.loseConnection()
+        (received,) = await kept(around)
+    assert "no_final_cr" in (received.refusal or "")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_cut_off_in_the_middle_is_not_kept_because_it_comes_again(around: Surroundings) -> None:
+    async with listening(around) as source:
+        peer = await sender(source)
+        peer.write(b"\x0b" + adt("A1")[:60])
+        await pause()
+        peer.transport.loseConnection()
+        while source.counts["cut off"] == 0:
+            await pause()
+    assert around.intake.received == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_message_behind_a_byte_order_mark_needs_no_start_block_where_that_is_allowed(
+    around: Surroundings,
+) -> None:
+    async with listening(around, lenient=("no_start_block",)) as source:
+        peer = await sender(source)
+        for byte in b"\xef\xbb\xbf" + adt("A1") + b"\x1c\r":
+            peer.write(bytes([byte]))
+        assert [(ack.code, ack.control_id) for ack in await peer.acks(1)] == [("AA", "A1")]

@@ -109,9 +109,9 @@ class Judge:
         )
 
     def stray(self, stray: Stray, raw: bytes, source: str) -> Received:
-        """What came outside of any block, as it goes into the store: refused, and answered where an answer names it."""
+        """What no block holds whole, as it goes into the store: refused, and answered where an answer names it."""
         header, verdict = stray.header, _Verdict("R", AckError("100", stray.sentence, "MSH"))
-        heard = header is not None and not self._owes(header, verdict)
+        heard = stray.answered and header is not None and not self._owes(header, verdict)
         return Received(
             channel=self._context.channel,
             raw=raw,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from twisted.internet import reactor as _reactor
 
 from hub.connectors.rate import RateLimit
-from hub.formats.hl7v2.header import Header, HL7ParseError, read_header
+from hub.formats.hl7v2.header import BOM, Header, HL7ParseError, read_header
 from hub.formats.hl7v2.mllp import END
 
 reactor: Any = _reactor
@@ -46,11 +46,13 @@ class Stray(NamedTuple):
     header: Header | None = None
     foreign: bool = False
     """Whether the peer speaks another protocol, so that nothing good can follow."""
+    answered: bool = True
+    """Whether an answer helps. It misleads a sender that sends the same again, whole."""
 
 
 def read_stray(raw: bytes, count: int) -> Stray | None:
     """What *raw* is, the beginning of *count* bytes; None when it is nothing but spaces and control characters."""
-    text = raw.strip(_NOTHING)
+    text = raw.strip(_NOTHING).removeprefix(BOM)
     if _TLS.match(raw):
         said = "A TLS handshake came where none is expected: the sender encrypts, this listener does not."
         return Stray(said, foreign=True)
@@ -67,6 +69,16 @@ def read_stray(raw: bytes, count: int) -> Stray | None:
     else:
         said = "HL7 came without a block around it (no MLLP framing)."
     return Stray(f"{said} {_MARKS}{cut}", None if cut else _header(text))
+
+
+def read_unfinished(raw: bytes, count: int) -> Stray:
+    """What a block is that began and did not end; *raw* is the beginning of its *count* bytes."""
+    if END in raw:
+        said = 'A block ended with 0x1C and no 0x0D; lenient = ["no_final_cr"] takes it.'
+    else:
+        said = "A block began and did not end before the next 0x0B; in a message 0x0B has to be escaped."
+    cut = f" The first {len(raw):,} of {count:,} bytes are kept." if count > len(raw) else ""
+    return Stray(f"{said} {_MARKS}{cut}", None if cut else _header(raw.strip(_NOTHING)), answered=False)
 
 
 class Outside:

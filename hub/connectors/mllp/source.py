@@ -19,13 +19,13 @@ from zope.interface import implementer
 from hub.connectors.listener import Listener, keep_alive, send_now
 from hub.connectors.mllp.acks import ApplicationAcks
 from hub.connectors.mllp.judge import Judge
-from hub.connectors.mllp.outside import Outside, Sparing, read_stray
+from hub.connectors.mllp.outside import LONGEST, Outside, Sparing, Stray, read_stray, read_unfinished
 from hub.connectors.mllp.settings import SILENCE, MllpSourceSettings
 from hub.connectors.tls import AllowedPeers, listener_options, peer_names
 from hub.engine.contracts import Health, Processed, Received, SourceContext, Stored
 from hub.formats.hl7v2.batch import Batch, answer_batch, read_batch
 from hub.formats.hl7v2.header import Header, read_header
-from hub.formats.hl7v2.mllp import Frame, FrameReader, Noise, Oversize, Restart, frame
+from hub.formats.hl7v2.mllp import END, Frame, FrameReader, Noise, Oversize, Restart, frame
 
 reactor: Any = _reactor
 
@@ -123,6 +123,8 @@ class _Peer(Protocol):
         self._outside.end()
         if self._reader.pending:
             self._source.note("cut off")
+            if END in self._reader.unfinished:  # else it comes again whole, because nobody answered it
+                self._keep_unfinished(self._reader.unfinished)
         self._messages.clear()
         self._wait_no_more()
         self._source.left(self)
@@ -183,8 +185,9 @@ class _Peer(Protocol):
                     self._messages.extend(_messages_in(raw))
                 case Noise(raw):
                     self._stray(raw)
-                case Restart(discarded):
-                    self._source.note("restart", bytes=discarded)
+                case Restart(unfinished):
+                    self._source.note("restart", bytes=len(unfinished))
+                    self._keep_unfinished(unfinished)
                 case Oversize(limit):
                     self._source.note("oversize", limit=limit)
                     self.leave()
@@ -199,10 +202,17 @@ class _Peer(Protocol):
 
     def _keep_stray(self, raw: bytes, count: int) -> None:
         """Keep what came outside of any block, unless there is too much of it, and answer it where that is safe."""
-        source = self._source
         stray = read_stray(raw, count)
-        if stray is None:
-            return
+        if stray is not None:
+            self._keep(stray, raw)
+
+    def _keep_unfinished(self, raw: bytes) -> None:
+        if raw.strip():
+            beginning = raw[:LONGEST]
+            self._keep(read_unfinished(beginning, len(raw)), beginning)
+
+    def _keep(self, stray: Stray, raw: bytes) -> None:
+        source = self._source
         received = source.judge.stray(stray, raw, self._address)
         owed = _Owed(None)
         self._owed.append(owed)

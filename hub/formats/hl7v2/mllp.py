@@ -6,6 +6,7 @@ looked at once, and no more than one message up to the limit is held.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,8 @@ from hub.core.errors import HubError
 START = b"\x0b"
 END = b"\x1c"
 CR = b"\r"
-_BEGINNINGS = (b"MSH", b"FHS", b"BHS")
+_NAMES = (b"MSH", b"FHS", b"BHS")
+_BEGINNINGS = (*_NAMES, *(codecs.BOM_UTF8 + name for name in _NAMES))
 _LINE_ENDS = (b"\r", b"\n")
 _MARK = re.compile(rb"[\x0b\x1c]")
 
@@ -47,9 +49,9 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """A new block began inside another; *discarded* bytes of the unfinished one were dropped."""
+    """A new block began inside another; *raw* is what had come of the unfinished one."""
 
-    discarded: int
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ class FrameReader:
     ) -> None:
         """Read strictly, or for senders that leave something out.
 
-        With *no_start_block* a block may also begin with the letters MSH, FHS or BHS at the start of what comes
-        outside any block; with *no_final_cr* 0x1C alone ends it, at once.
+        With *no_start_block* a block may also begin with the letters MSH, FHS or BHS, behind a byte order mark or
+        not, at the start of what comes outside any block; with *no_final_cr* 0x1C alone ends it, at once.
         """
         self._limit = max_bytes
         self._no_start_block = no_start_block
@@ -99,6 +101,11 @@ class FrameReader:
     def pending(self) -> bool:
         """True while a block has begun and not ended: the peer owes us the rest."""
         return self._inside
+
+    @property
+    def unfinished(self) -> bytes:
+        """What has come of the block that has begun and not ended."""
+        return bytes(self._block)
 
     @property
     def awaits_cr(self) -> bool:
@@ -179,7 +186,7 @@ class FrameReader:
         elif mark[0] == END:
             self._ended = True
         else:
-            events.append(Restart(len(self._block)))
+            events.append(Restart(bytes(self._block)))
             self._block.clear()
         return end + 1
 

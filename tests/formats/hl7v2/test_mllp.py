@@ -65,7 +65,7 @@ def test_bytes_before_a_frame_are_noise() -> None:
 
 
 def test_a_start_inside_a_frame_drops_the_unfinished_one() -> None:
-    assert read(b"\x0bMSH|half", frame(b"MSH|whole")) == [Restart(8), Frame(b"MSH|whole")]
+    assert read(b"\x0bMSH|half", frame(b"MSH|whole")) == [Restart(b"MSH|half"), Frame(b"MSH|whole")]
 
 
 def test_a_missing_final_cr_is_accepted_when_the_next_frame_begins() -> None:
