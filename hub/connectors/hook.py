@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any, ClassVar, Self
 
@@ -52,7 +53,7 @@ class HookSettings(ListenerSecurity):
     max_message: Size = Field(16 << 20, description="A longer body is refused.", examples=["16MB"])
     idle: Duration = Field(60.0, description="A silent connection is closed after so long.", examples=["60s"])
     whole_within: Duration = Field(
-        120.0, description="A request that is not here whole after so long is cut off.", examples=["2m"]
+        120.0, description="A request that is not here whole so long after its first byte is cut off.", examples=["2m"]
     )
     rate: int = Field(
         6000,
@@ -136,6 +137,26 @@ class _Replies:
         return Reply(429, self.throttled, ((b"Retry-After", str(max(1, math.ceil(wait))).encode()),))
 
 
+class _Limit:
+    """How long a request of one connection may take to come, from its first byte on; then the connection ends."""
+
+    def __init__(self, within: float) -> None:
+        self._within = within
+        self._timer: Any = None
+        self.transport: Any = None
+
+    def begin(self) -> None:
+        """Bytes come, of a new request or of the one that is on its way."""
+        if self._timer is None:
+            self._timer = reactor.callLater(self._within, self.transport.loseConnection)
+
+    def end(self) -> None:
+        """The request is here, or the connection is lost."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
 class _Hook(Request):
     """One request. Bodies are kept in memory, never in a temporary file, and dropped beyond the limit."""
 
@@ -144,7 +165,7 @@ class _Hook(Request):
     """What the headers alone are answered; the body is then not kept."""
     too_long = False
     gone = False
-    deadline: Any = None
+    limit: _Limit
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 (Twisted's name)
         """The headers are read and the body comes."""
@@ -152,7 +173,6 @@ class _Hook(Request):
         self.body = bytearray()
         self.early = self.source.glance(self)
         self.too_long = length is not None and length > self.source.settings.max_message
-        self.deadline = reactor.callLater(self.source.settings.whole_within, self.loseConnection)
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
         """Keep what will be looked at."""
@@ -166,18 +186,13 @@ class _Hook(Request):
     def connectionLost(self, reason: TwistedFailure) -> None:  # noqa: N802
         """The sender went away, perhaps in the middle."""
         self.gone = True
-        self._in_time()
         super().connectionLost(reason)
 
     def process(self) -> None:
         """The request is here whole."""
-        self._in_time()
+        self.limit.end()
         self.notifyFinish().addErrback(lambda _: None)
         self.source.take(self, bytes(self.body))
-
-    def _in_time(self) -> None:
-        if self.deadline is not None and self.deadline.active():
-            self.deadline.cancel()
 
     def text(self, name: str) -> str | None:
         """A header, by name."""
@@ -219,20 +234,30 @@ class _Hooks(HTTPFactory):
             self._source.note("too many connections")
             return None
         channel: Any = super().buildProtocol(addr)
-        channel.requestFactory = self._request
+        limit = _Limit(self._source.settings.whole_within)
+        channel.requestFactory = partial(self._request, limit)
         self._open += 1
-        lost = channel.connectionLost
+        made, lost, came = channel.makeConnection, channel.connectionLost, channel.dataReceived
+
+        def connected(transport: Any) -> None:
+            limit.transport = transport
+            made(transport)
 
         def counted(reason: TwistedFailure) -> None:
             self._open -= 1
+            limit.end()
             lost(reason)
 
-        channel.connectionLost = counted
+        def timed(data: bytes) -> None:
+            limit.begin()
+            came(data)
+
+        channel.makeConnection, channel.connectionLost, channel.dataReceived = connected, counted, timed
         return channel
 
-    def _request(self, *arguments: Any, **options: Any) -> _Hook:
+    def _request(self, limit: _Limit, *arguments: Any, **options: Any) -> _Hook:
         request = _Hook(*arguments, **options)
-        request.source = self._source
+        request.source, request.limit = self._source, limit
         return request
 
     def log(self, request: Request) -> None:

@@ -19,6 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import LoopingCall, deferLater
 
 from hub.connectors import http, proof
 from hub.connectors.hook import HookSource
@@ -267,14 +268,39 @@ async def connected(source: HookSource) -> Client:
     return made
 
 
+DRIPS = [
+    b"POST /hook",
+    b"POST /hook/ehr HTTP/1.1\r\nHost: x\r\nX-A: a",
+    b"POST /hook/ehr HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1",
+]
+
+
+@pytest.mark.parametrize("begun", DRIPS)
 @pytest_twisted.ensureDeferred
-async def test_a_request_that_drips_is_cut_off(around: Surroundings) -> None:
+async def test_a_request_that_drips_is_cut_off_wherever_it_stands(around: Surroundings, begun: bytes) -> None:
     async with listening(around, whole_within="100ms") as source:
         client = await connected(source)
         transport: Any = client.transport
-        transport.write(b"POST /hook/ehr HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
+        transport.write(begun)
+        dripping = LoopingCall(transport.write, b"1")
+        dripping.start(0.02)
         await within(client.lost)
+        dripping.stop()
     assert around.intake.received == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_lasts_longer_than_one_request_may_take(around: Surroundings) -> None:
+    proof_of_it = f"Authorization: Bearer {TOKEN}\r\n".encode()
+    whole = b"POST /hook/ehr HTTP/1.1\r\nHost: x\r\n" + proof_of_it + b"Content-Length: 2\r\n\r\n{}"
+    async with listening(around, whole_within="100ms") as source:
+        client = await connected(source)
+        transport: Any = client.transport
+        for number in range(1, 6):
+            transport.write(whole)
+            while client.seen.count(b"HTTP/1.1 ") < number:
+                await deferLater(reactor, 0.05, lambda: None)  # type: ignore[arg-type]
+        assert not client.lost.called
 
 
 @pytest_twisted.ensureDeferred
