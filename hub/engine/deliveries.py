@@ -17,7 +17,15 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.points import reached
 from hub.engine.contracts import Destination, Failure, Outcome, Parcel
-from hub.engine.delivery_rows import BecomesMessage, DeliveryRows, Entry, NotQueuedError, Sent, again
+from hub.engine.delivery_rows import (
+    BecomesMessage,
+    DeliveryRows,
+    Entry,
+    NotQueuedError,
+    Recorded,
+    Sent,
+    again,
+)
 from hub.engine.intake import Arrival
 from hub.engine.journal import StoreFailedError
 from hub.engine.lanes import Lanes
@@ -303,8 +311,11 @@ class Deliveries:
         """Put on disk that *entries* are about to be sent."""
         self._open += len(entries)
         for entry in entries:
-            written = self._around.journal.submit_grouped(self._rows.write_intents, entry)
-            written.addCallbacks(lambda done: self._intended([done]), self._not_intended, errbackArgs=(entry,))
+            self._write_intent(entry)
+
+    def _write_intent(self, entry: Entry) -> None:
+        written = self._around.journal.submit_grouped(self._rows.write_intents, entry)
+        written.addCallbacks(lambda done: self._intended([done]), self._not_intended, errbackArgs=(entry,))
 
     def _intended(self, entries: Sequence[Entry]) -> None:
         if entries:
@@ -387,23 +398,49 @@ class Deliveries:
         self._pump()
 
     def _record(self, sent: Sent) -> None:
+        following = self._take_following(sent)
+        if following is not None:
+            sent = sent._replace(following=following)
         recorded = self._around.journal.submit_grouped(
-            self._rows.write_records, sent, patient=not self._somebody_waits_for(sent.entry)
+            self._rows.write_records, sent, patient=not (following or self._somebody_waits_for(sent.entry))
         )
-        recorded.addCallback(self._recorded, sent).addErrback(self._log_failure).addBoth(lambda _: self._one_less())
+        recorded.addCallbacks(self._recorded, self._not_recorded, callbackArgs=(sent,), errbackArgs=(sent,))
+        recorded.addErrback(self._log_failure).addBoth(lambda _: self._one_less())
+
+    def _take_following(self, sent: Sent) -> Entry | None:
+        """What the lane of *sent* goes on with, where no other lane waits: its intent then goes with the record."""
+        over = sent.wait is None and sent.outcome.failure is not Failure.AMBIGUOUS
+        free = not (self._due_again or self._lanes.has_ready or self._failures or self._paused or self._stopped)
+        if not (over and free and self._around.journal.may_send):
+            return None
+        entry = self._lanes.take_next(sent.entry.lanes)
+        if entry is None:
+            return None
+        self._open += 1
+        return again(entry)
 
     def _somebody_waits_for(self, entry: Entry) -> bool:
         """Whether another delivery may go only when *entry* is recorded: in its lane, or because so many are open."""
         return self._open >= self._most_open or any(self._lanes.waiting_in(lane) for lane in entry.lanes)
 
-    def _recorded(self, arrival: Arrival | None, sent: Sent) -> None:
+    def _recorded(self, recorded: Recorded, sent: Sent) -> None:
         reached("delivery.recorded")
-        if arrival is not None:
-            self._arrived(arrival)
+        if recorded.arrival is not None:
+            self._arrived(recorded.arrival)
         if sent.wait is not None:
             self._later(sent.wait, sent.entry)
         elif sent.outcome.failure is not Failure.AMBIGUOUS:
             self._forget(sent.entry)
+        if sent.following is not None and recorded.intended:
+            self._intended([sent.following])
+        elif sent.following is not None:
+            self._write_intent(sent.following)
+
+    def _not_recorded(self, failure: TwistedFailure, sent: Sent) -> None:
+        """The lane is kept: nothing may overtake what has no record. The next start tells it apart."""
+        self._log_failure(failure)
+        if sent.following is not None:
+            self._open -= 1
 
     def _one_less(self) -> None:
         self._open -= 1

@@ -19,6 +19,7 @@ from hub.engine.steps import INSERT_ATTEMPTS, NewDelivery, Surroundings, deliver
 from hub.store.contents import INSERT_CONTENTS, content_tuples, read_content
 from hub.store.database import reading
 from hub.store.hot import Row, UpdateMany
+from hub.store.savepoint import savepoint
 from hub.store.tables import attempt, delivery, due, message, work_item
 
 _SEND = UpdateMany(
@@ -58,11 +59,22 @@ class Entry:
 
 
 class Sent(NamedTuple):
-    """What became of an attempt; with *wait* there will be another after so many seconds."""
+    """What became of an attempt; with *wait* there will be another after so many seconds.
+
+    *following* is what its lane goes on with: with the record it is put on disk that this is about to be sent.
+    """
 
     entry: Entry
     outcome: Outcome
     wait: float | None
+    following: Entry | None = None
+
+
+class Recorded(NamedTuple):
+    """A record that was written: the message that the answer became, and whether *following* may be sent."""
+
+    arrival: Arrival | None
+    intended: bool
 
 
 def again(entry: Entry) -> Entry:
@@ -151,8 +163,8 @@ class DeliveryRows:
         reached("delivery.intending")
         return entries
 
-    def write_records(self, connection: Connection, many: Sequence[Sent]) -> list[Arrival | None]:
-        """Record what became of attempts; returns the messages that their answers became."""
+    def write_records(self, connection: Connection, many: Sequence[Sent]) -> list[Recorded]:
+        """Record what became of attempts, and put on disk that what follows them is about to be sent."""
         now = real_ms()
         contents: list[Row] = []
         attempts: list[Row] = []
@@ -182,7 +194,19 @@ class DeliveryRows:
                 self._open_item(connection, sent.entry.new.delivery_id, state, sent.outcome.reason)
             self._report(connection, sent.entry.new.delivery_id, state)
         settle(connection, [sent.entry.new.message_sequence for sent in final])
-        return [self._answer_arrives(connection, sent) for sent in many]
+        intended = self._follow(connection, [sent.following for sent in many if sent.following is not None])
+        return [Recorded(self._answer_arrives(connection, sent), intended) for sent in many]
+
+    def _follow(self, connection: Connection, following: list[Entry]) -> bool:
+        """Whether the intents of *following* were written: all of them, or none when one is not waiting any more."""
+        if not following:
+            return False
+        try:
+            with savepoint(connection):
+                self.write_intents(connection, following)
+        except NotQueuedError:
+            return False
+        return True
 
     def _answer_arrives(self, connection: Connection, sent: Sent) -> Arrival | None:
         outcome = sent.outcome

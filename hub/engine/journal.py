@@ -21,13 +21,13 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure as TwistedFailure
 
 from hub.core.errors import HubError
-from hub.store.hot import run
 from hub.store.lease import SEND_SECONDS, Lease, guard
+from hub.store.savepoint import STORE_FAILED, savepoint
 from hub.store.syncing import log_sync, unsynced
 
 MANY = 24
@@ -57,11 +57,6 @@ class CallsFromThread(Protocol):
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any) -> None:  # noqa: A002, N802
         """Run *callable* on the reactor's thread."""
-
-
-# After one of these (disk full, I/O error, lost connection) the database may have rolled back on its own: savepoints
-# are gone and what follows would be committed piece by piece.
-_STORE_FAILED = (OperationalError, InterfaceError, InternalError)
 
 
 @dataclass(slots=True, eq=False)
@@ -300,9 +295,9 @@ def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
     if apply_many is None:
         return [_alone(connection, jobs[0])]
     try:
-        with _savepoint(connection):
+        with savepoint(connection):
             return list(apply_many(connection, [job.request for job in jobs]))
-    except _STORE_FAILED:
+    except STORE_FAILED:
         raise
     except Exception:
         return [_alone(connection, job) for job in jobs]
@@ -310,30 +305,15 @@ def _apply(connection: Connection, jobs: list[_Job]) -> list[Any]:
 
 def _alone(connection: Connection, job: _Job) -> Any:
     try:
-        with _savepoint(connection):
+        with savepoint(connection):
             if job.apply is not None:
                 return job.apply(connection)
             assert job.apply_many is not None
             return job.apply_many(connection, [job.request])[0]
-    except _STORE_FAILED:
+    except STORE_FAILED:
         raise
     except Exception:
         return TwistedFailure()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _savepoint(connection: Connection) -> Iterator[None]:
-    """What is written within is undone when it raises. As plain SQL: SQLAlchemy would compile each savepoint anew."""
-    run(connection, "SAVEPOINT job")
-    try:
-        yield
-    except _STORE_FAILED:
-        raise
-    except BaseException:
-        run(connection, "ROLLBACK TO SAVEPOINT job")
-        run(connection, "RELEASE SAVEPOINT job")
-        raise
-    run(connection, "RELEASE SAVEPOINT job")
 
 
 def _fire(jobs: list[_Job], results: list[Any]) -> None:

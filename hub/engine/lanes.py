@@ -77,6 +77,15 @@ class Lanes(Generic[E]):
                 self._follow(waiting.lanes, taken, mine, most)
         return taken
 
+    def take_next(self, lanes: tuple[bytes, ...]) -> E | None:
+        """The entry that waits only for the one that is in hand in *lanes*, which are now kept by both of them."""
+        lane = self._lanes[lanes[0]] if len(lanes) == 1 else None
+        if lane is None or lane.busy != 1 or not lane.queue or lane.queue[0].listed or lane.queue[0].lanes != lanes:
+            return None
+        taken: list[tuple[E, tuple[bytes, ...]]] = []
+        self._take(lane.queue[0], taken, {})
+        return taken[0][0]
+
     def release(self, lanes: tuple[bytes, ...]) -> None:
         """One entry of *lanes* is done (or a :meth:`hold` is over): the next may go when nothing else is in hand."""
         for name in lanes:
