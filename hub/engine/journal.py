@@ -33,8 +33,10 @@ from hub.store.syncing import log_sync, unsynced
 MANY = 24
 """So many writes are worth a transaction of their own while the one before it is synced."""
 
-PATIENCE_SECONDS = 0.008
+PATIENCE_SECONDS = 0.016
 """So long a write that nobody waits for may wait for company, while messages keep coming."""
+ALONG_SECONDS = 0.010
+"""After so long it goes along with whatever is written, so that it takes no transaction of its own."""
 AT_ONCE = 32
 """No more of them share a transaction: a sender waits for the one that is in hand, and then for its own."""
 LULL_SECONDS = 0.002
@@ -162,29 +164,32 @@ class Journal:
         return job.deferred
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not self._may_write():
-                    self._wake.wait(self._patient_in() if self._patient and self._synced.is_set() else None)
-                groups = _alike(self._next_jobs())
-            if not groups:
-                self._committed.put(None)
-                return
-            jobs = [job for group in groups for job in group]
-            try:
-                results = self._commit(groups)
-                beside = self._sync is not None and self._waiting >= MANY
-                if self._sync is not None and not beside:  # few would wait for it in any case
-                    self._sync()
-            except BaseException as error:
-                self._fail(jobs, error)
-                self._committed.put(None)
-                return
-            if not beside:
-                self._tell(jobs, results)
-            else:
-                self._synced.clear()
-                self._committed.put((jobs, results))
+        jobs: list[_Job] = []
+        try:
+            while groups := self._await_jobs():
+                jobs = [job for group in groups for job in group]
+                self._write(groups, jobs)
+                jobs = []
+        except BaseException as error:
+            self._fail(jobs, error)
+        self._committed.put(None)
+
+    def _await_jobs(self) -> list[list[_Job]]:
+        """The jobs of the next transaction, alike ones together; none when the journal stops."""
+        with self._wake:
+            while not self._may_write():
+                self._wake.wait(self._patient_in() if self._patient and self._synced.is_set() else None)
+            return _alike(self._next_jobs())
+
+    def _write(self, groups: list[list[_Job]], jobs: list[_Job]) -> None:
+        results = self._commit(groups)
+        if self._sync is not None and self._waiting >= MANY:
+            self._synced.clear()
+            self._committed.put((jobs, results))
+            return
+        if self._sync is not None:  # few would wait for it in any case
+            self._sync()
+        self._tell(jobs, results)
 
     def _run_syncs(self, sync: Callable[[], None]) -> None:
         """Bring each commit to the disk, then have its results told."""
@@ -219,6 +224,9 @@ class Journal:
     def _patience_is_over(self) -> bool:
         return bool(self._patient) and (self._closing or self._waiting >= MANY or self._patient_in() <= 0)
 
+    def _goes_along(self) -> bool:
+        return bool(self._patient) and time.monotonic() - self._patient[0].since >= ALONG_SECONDS
+
     def _patient_in(self) -> float:
         """Seconds until the patient writes have waited long enough."""
         return min(self._patient[0].since + PATIENCE_SECONDS, self._told_at + LULL_SECONDS) - time.monotonic()
@@ -227,7 +235,7 @@ class Journal:
         over = self._patience_is_over()
         jobs = _first(self._urgent, self._batch)
         jobs += _first(self._prompt, max(self._batch - len(jobs), 8))
-        if over:
+        if over or (jobs and self._goes_along()):
             jobs += _first(self._patient, max(AT_ONCE - len(jobs), 8))
         return jobs
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select, update
 from twisted.internet.defer import Deferred, DeferredList
 
 from hub.core.errors import HubError
 from hub.engine import deliveries, journal
 from hub.engine.contracts import DELIVERED, Failure, Outcome, Parcel
 from hub.engine.plan import ChannelPlan
-from hub.store.tables import attempt, message
+from hub.store.tables import attempt, delivery, message
 from tests.engine.node import CHANNEL, Held, MakeNode, describe, destination, in_turn, pause, raw, to
 
 REFUSED_CONNECTION = Outcome(Failure.TRANSIENT, "Nobody listens.")
@@ -601,6 +601,67 @@ def test_a_node_that_stops_while_a_delivery_waits_leaves_it_to_the_next(make_nod
     yield after.settled()
     assert after.peer.ids == ["m1"]
     assert after.attempts() == [(1, "transient"), (2, "delivered")]
+
+
+# ---------------------------------------------------------------- the record and what follows it
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_lane_goes_on_with_one_transaction_for_each_of_its_deliveries(
+    make_node: MakeNode, both_stores: Engine
+) -> Any:
+    node = make_node(both_stores, destinations=[destination(order="strict")])
+    node.peer.answer = held = Held()
+    yield node.start()
+    yield DeferredList([node.receive(raw(f"m{number}", f"lane {number}")) for number in range(9)])
+    yield node.until(lambda: len(node.deliveries()) == 9 and held.waiting, "one under way, the others behind it")
+    commits: list[bool] = []
+    event.listen(both_stores, "commit", lambda one: commits.append("writes" in one.get_execution_options()))
+    for number in range(8):
+        held.give(f"m{number}")
+        yield node.until(lambda: held.waiting, "the next one is under way")
+        assert node.states() == ["delivered"] * (number + 1) + ["sending"] + ["queued"] * (7 - number)
+    assert commits.count(True) == 8
+    held.give("m8")
+    yield node.settled()
+
+    assert node.peer.ids == [f"m{number}" for number in range(9)]
+    assert node.counts() == {"received": 9, "done": 9}
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_lane_that_goes_on_lets_others_have_their_turn(make_node: MakeNode, store: Engine) -> Any:
+    node = make_node(store, destinations=[destination(concurrency=1)])
+    yield node.start()
+    yield node.ask("pause", channel="visits", destination="peer", reason="they move")
+    for control_id, lane in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")):
+        yield node.receive(raw(control_id, lane))
+    yield node.until(lambda: len(node.deliveries()) == 4)
+    yield node.ask("resume", channel="visits", destination="peer")
+    yield node.settled()
+
+    assert node.peer.ids == ["a1", "b1", "a2", "a3"]
+
+
+@pytest_twisted.inlineCallbacks
+def test_what_the_store_says_is_not_waiting_any_more_does_not_undo_the_record_before_it(
+    make_node: MakeNode, both_stores: Engine
+) -> Any:
+    node = make_node(both_stores, destinations=[destination()])
+    node.peer.answer = held = Held()
+    yield node.start()
+    for number in range(3):
+        yield node.receive(raw(f"m{number}", "a"))
+    yield node.until(lambda: len(node.deliveries()) == 3 and held.waiting, "one under way, two behind it")
+    with both_stores.connect().execution_options(writes=True) as connection, connection.begin():
+        second = node.deliveries()[1].id
+        connection.execute(update(delivery).where(delivery.c.id == second).values(state="closed"))
+    held.give("m0")
+    yield node.until(lambda: "m2" in held.waiting, "the third is under way")
+    held.give("m2")
+    yield node.until(lambda: node.states() == ["delivered", "closed", "delivered"])
+
+    assert node.peer.ids == ["m0", "m2"]
 
 
 # ---------------------------------------------------------------- writes that gather

@@ -230,8 +230,28 @@ def test_a_sync_that_fails_answers_nobody_and_stops_the_node_once(
     assert failures == [disk.error]
 
 
-def patience(monkeypatch: pytest.MonkeyPatch, *, seconds: float, lull: float) -> None:
+@pytest_twisted.inlineCallbacks
+def test_a_mistake_of_the_journal_itself_stops_the_node_instead_of_leaving_everybody_waiting(
+    journal: Journal, failures: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    mistake = RuntimeError("a mistake")
+
+    def fail(_jobs: object) -> Any:
+        raise mistake
+
+    yield journal.submit(lambda connection: put(connection, "before"))
+    monkeypatch.setattr(hub.engine.journal, "_alike", fail)
+    journal.submit(lambda connection: put(connection, "never"))
+    yield until(lambda: failures)
+
+    assert failures == [mistake]
+    with pytest.raises(StoreFailedError):
+        yield journal.submit(lambda connection: put(connection, "after"))
+
+
+def patience(monkeypatch: pytest.MonkeyPatch, *, seconds: float, lull: float, along: float = 600) -> None:
     monkeypatch.setattr(hub.engine.journal, "PATIENCE_SECONDS", seconds)
+    monkeypatch.setattr(hub.engine.journal, "ALONG_SECONDS", along)
     monkeypatch.setattr(hub.engine.journal, "LULL_SECONDS", lull)
 
 
@@ -250,6 +270,20 @@ def test_writes_that_nobody_waits_for_gather_while_messages_keep_coming(
     more = [journal.submit(lambda _connection: written.append(1), patient=True) for _ in range(2)]
     yield DeferredList([*few, *more])
     assert len(written) == MANY
+
+
+@pytest_twisted.inlineCallbacks
+def test_what_has_gathered_for_a_while_goes_along_with_the_next_message(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    patience(monkeypatch, seconds=600, lull=600, along=0)
+    written: list[str] = []
+    yield journal.submit(lambda connection: put(connection, "message 1"), urgent=True)
+    few = [journal.submit(lambda _connection: written.append("other"), patient=True) for _ in range(MANY - 2)]
+    yield journal.submit(lambda _connection: written.append("message 2"), urgent=True)
+
+    assert written == ["message 2", *["other"] * (MANY - 2)]
+    yield DeferredList(few)
 
 
 @pytest.mark.parametrize(("seconds", "lull"), [(0.01, 600), (600, 0.01)])

@@ -23,6 +23,34 @@ def test_entries_of_one_lane_wait_for_each_other() -> None:
     assert [entry for entry, _ in lanes.take(10)] == [2]
 
 
+def test_the_next_of_a_lane_may_be_taken_while_the_one_before_it_is_in_hand() -> None:
+    lanes: Lanes[int] = Lanes()
+    for number in (1, 2, 3):
+        lanes.add(number, (b"a",))
+    assert [entry for entry, _ in lanes.take(10)] == [1]
+
+    assert lanes.take_next((b"a",)) == 2
+    assert lanes.take_next((b"a",)) is None  # two are in hand
+    lanes.release((b"a",))
+    assert lanes.take(10) == []
+    lanes.release((b"a",))
+    assert [entry for entry, _ in lanes.take(10)] == [3]
+    assert lanes.take_next((b"a",)) is None
+    lanes.release((b"a",))
+    assert lanes.is_idle((b"a",))
+
+
+def test_the_next_of_a_lane_is_not_taken_where_it_waits_for_another_lane_too() -> None:
+    lanes: Lanes[int] = Lanes()
+    lanes.add(1, (b"a",))
+    lanes.add(2, (b"a", b"b"))
+    lanes.take(10)
+
+    assert lanes.take_next((b"a",)) is None
+    assert lanes.take_next(()) is None
+    assert len(lanes) == 1
+
+
 def test_a_merge_waits_for_both_lanes_and_holds_both() -> None:
     lanes: Lanes[int] = Lanes()
     lanes.add(1, (b"a",))
