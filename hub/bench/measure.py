@@ -49,8 +49,8 @@ THOROUGH = Windows(warm=3.0, saturate=15.0, seek=15.0, prove=60.0, bare=15.0)
 class Figures:
     """The figures of one number of connections.
 
-    Waits are those of saturation; *ratio* is delivered to bare. Processor times, of the kernel as well, are those of
-    the rate that balances, for each delivered message.
+    Waits are those of saturation, *rate_p99_ms* that of the rate that balances; *ratio* is delivered to bare. Processor
+    times, of the kernel as well, are those of the rate that balances, for each delivered message.
     """
 
     connections: int
@@ -64,6 +64,7 @@ class Figures:
     engine_cpu_us: float
     workers_cpu_us: float
     bench_cpu_us: float
+    rate_p99_ms: float
 
 
 FIELDS = tuple(field.name for field in fields(Figures))
@@ -96,6 +97,7 @@ class Measurement:
         self._sent = 0
         self._rss = 0.0
         self._used = _Used()
+        self._waits: list[float] = []  # of the rate that was offered last
 
     @inlineCallbacks
     def run(self, connections: int) -> Any:
@@ -131,6 +133,7 @@ class Measurement:
             engine_cpu_us=round(self._used.engine, 1),
             workers_cpu_us=round(self._used.workers, 1),
             bench_cpu_us=round(self._used.bench, 1),
+            rate_p99_ms=round(quantile(sorted(self._waits), 0.99) * 1000, 2),
         )
 
     @inlineCallbacks
@@ -183,7 +186,7 @@ class Measurement:
         yield senders.start()
         yield deferLater(self._reactor, self._windows.warm)
         used = self._processor_times()
-        start, before, since = self._sent, len(self._receiver.seen), perf_counter()
+        start, before, since, senders.waits = self._sent, len(self._receiver.seen), perf_counter(), []
         backlog: list[tuple[float, float]] = []
 
         def sample() -> None:
@@ -197,6 +200,7 @@ class Measurement:
         arrived = len(self._receiver.seen) - before
         delivered = arrived / (perf_counter() - since)
         self._used = self._processor_times().per_message_since(used, max(1, arrived))
+        self._waits = senders.waits
         yield self._end(senders)
         return delivered, slope(backlog)
 

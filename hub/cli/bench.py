@@ -239,15 +239,16 @@ def _print_table(figures: list[Figures]) -> None:
     from rich.table import Table
 
     table = Table("connections", box=None, pad_edge=False)
-    for title in ("acked/s", "delivered/s", "ack p50", "ack p99", "memory", "bare acked/s", "ratio", "cpu/message"):
+    for title in ("acked/s", "ack p50", "p99", "delivered/s", "p99", "memory", "bare acked/s", "ratio", "cpu/message"):
         table.add_column(title, justify="right")
     for one in figures:
         table.add_row(
             str(one.connections),
             f"{one.acked_per_s:,.0f}",
-            f"{one.delivered_per_s:,.0f}",
             f"{one.ack_p50_ms:.1f} ms",
             f"{one.ack_p99_ms:.1f} ms",
+            f"{one.delivered_per_s:,.0f}",
+            f"{one.rate_p99_ms:.1f} ms",
             f"{one.rss_mb:.0f} MB",
             f"{one.bare_acked_per_s:,.0f}",
             f"{one.ratio:.2f}",

@@ -138,7 +138,7 @@ def _time_parts(value: str) -> tuple[str, ...]:
     found = _TIME.fullmatch(value.strip())
     if not found:
         raise _refused("This is not a date.", "YYYYMMDD, perhaps with a time and an offset", value)
-    return found.groups()
+    return found.groups("")
 
 
 def _calendar(value: str, *parts: int) -> dt.datetime:
